@@ -1,0 +1,1 @@
+"""Watchers that decide whether a run may be believed."""

@@ -1,0 +1,1 @@
+"""The two worlds in which an engine is hosted."""

@@ -1,0 +1,1 @@
+"""Recording, summarising, storing and comparing results."""

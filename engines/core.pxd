@@ -1,0 +1,73 @@
+cimport cython
+
+from ext.log cimport Log
+
+ctypedef unsigned long long u64
+ctypedef long long i64
+
+
+@cython.freelist(256)
+cdef class Send:
+    cdef readonly u64 to
+    cdef readonly object message
+
+
+@cython.freelist(256)
+cdef class Persist:
+    cdef readonly object record
+    cdef readonly list then
+
+
+@cython.freelist(256)
+cdef class Commit:
+    cdef readonly u64 position
+    cdef readonly bytes command
+
+
+cdef class Redirect:
+    cdef readonly u64 leader
+    cdef readonly list commands
+
+
+cdef class Restore:
+    cdef readonly u64 position
+    cdef readonly bytes state
+
+
+@cython.locals(effect=Send)
+cpdef Send send(u64 to, object message)
+
+
+cdef class Engine:
+    cdef readonly u64 id
+    cdef readonly object configuration
+    cdef readonly object dice
+    cdef readonly list peers
+    cdef dict handlers
+    cdef readonly Log log
+    cdef list effects
+    cdef readonly i64 now
+    cdef readonly i64 deadline
+    cdef readonly u64 committed
+    cdef readonly u64 leader
+    cdef readonly bint leading
+
+    cpdef list step(self, u64 sender, object message, i64 now)
+    cpdef list tick(self, i64 now)
+    cpdef list propose(self, list commands, i64 now)
+    cpdef list recover(self, list records, i64 now)
+    cpdef list disconnect(self, u64 peer, i64 now)
+    cpdef list compact(self, u64 position, bytes state, i64 now)
+    cpdef object status(self)
+
+    cdef void begin(self, i64 now) except *
+    cdef void send(self, u64 to, object message) except *
+    cdef void broadcast(self, object message) except *
+    @cython.locals(effect=Persist)
+    cdef void persist(self, object record, u64 to, object promise) except *
+    @cython.locals(effect=Persist)
+    cdef void persist_only(self, object record) except *
+    cdef void redirect(self, list commands) except *
+    cdef void restore(self, u64 position, bytes state) except *
+    @cython.locals(effect=Commit)
+    cdef void commit_through(self, u64 position) except *

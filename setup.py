@@ -1,0 +1,33 @@
+"""Compile every module that has a .pxd beside its .py: the .pxd is the C contract, the .py the readable source."""
+import sys
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+sys.path.insert(0, str(Path(__file__).parent))
+from ext import build  # noqa: E402
+
+
+class BuildAndStamp(build_ext):
+    """Build the extensions, then note which sources they were built from (see ext/build.py)."""
+
+    def run(self):
+        super().run()
+        build.write_stamp()
+
+
+setup(
+    cmdclass={"build_ext": BuildAndStamp},
+    ext_modules=cythonize(
+        [
+            Extension(module, [str(source)], extra_compile_args=["-O2", "-g0"])
+            for module, source in build.sources().items()
+        ],
+        build_dir="build/cython",
+        nthreads=2,
+        show_all_warnings=False,
+        compiler_directives={"language_level": 3, "annotation_typing": False, "embedsignature": True},
+    ),
+)
