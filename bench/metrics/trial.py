@@ -20,7 +20,8 @@ OPERATION = np.dtype(
         ("expected", "<u8"),  # token of the value that a cas expects
         ("returned", "<u8"),  # token of the value read, 0 for none; for a cas 1 where it applied
         ("key", "<u4"),
-        ("client", "<u2"),
+        ("client", "<u4"),
+        ("attempts", "<u2"),  # how often it was sent
         ("kind", "u1"),  # index into KINDS
         ("status", "u1"),  # OK, FAILED (it certainly did not happen) or UNKNOWN
     ]
