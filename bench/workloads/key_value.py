@@ -65,7 +65,8 @@ class Operations:
     def draw(self, count: int) -> np.ndarray:
         """The next ``count`` operations, of dtype DRAWN."""
         drawn = np.zeros(count, dtype=DRAWN)
-        fate = np.searchsorted(np.cumsum(self.mix)[:-1], self._kind_dice.random(count), side="right")
+        shares = np.cumsum(self.mix)
+        fate = np.searchsorted(shares[:-1] / shares[-1], self._kind_dice.random(count), side="right")
         drawn["kind"] = np.array([READ, WRITE, CAS, READ], dtype=np.uint8)[fate]
         drawn["chained"] = fate == 3
         self._draw_keys(drawn)
