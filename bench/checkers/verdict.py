@@ -1,8 +1,9 @@
 """Whether a run may be believed: ``valid``, ``suspect`` or ``invalid``, and why.
 
-A run is invalid where its bookkeeping does not add up, an invariant failed, or a fault is not proven. It is suspect where the
-bookkeeping is right but a number says less than it seems to.
+A run is invalid where its bookkeeping does not add up, an invariant failed, or a fault is not proven. It is
+suspect where the bookkeeping is right but a number says less than it seems to.
 """
+
 from __future__ import annotations
 
 from typing import Any
@@ -41,13 +42,17 @@ def _accounting(trial: Trial, row: dict[str, Any]) -> list[str]:
         | (done["completed_ns"] < done["started_ns"])
     )
     if impossible:
-        reasons.append(f"{impossible} operations completed before they started, or are ok without a completion.")
+        reasons.append(
+            f"{impossible} operations completed before they started, or are ok without a completion."
+        )
     if trial.offered_ops_per_s is not None:
         first, last = trial.window_ns
         expected = trial.offered_ops_per_s * (last - first) / 1e9
-        # Six standard deviations of a Poisson count; chained writes may add to the schedule, nothing may take away.
+        # Six standard deviations of a Poisson count; chained writes may add to it, nothing may take away.
         if row["sent"] < expected - 6 * expected**0.5 - 1:
-            reasons.append(f"Only {row['sent']} operations were sent of about {expected:.0f} that the schedule asked for.")
+            reasons.append(
+                f"Only {row['sent']} operations were sent of about {expected:.0f} that were scheduled."
+            )
     return reasons
 
 
@@ -84,7 +89,9 @@ def _thin(trial: Trial, row: dict[str, Any]) -> list[str]:
         return [f"Only {row['ok']} operations completed; a measurement needs at least {COMPLETIONS_NEEDED}."]
     reasons = []
     if row["latency_p99_ns"] is None:
-        reasons.append(f"{row['sent']} operations are too few for a 99th percentile with ten samples beyond it.")
+        reasons.append(
+            f"{row['sent']} operations are too few for a 99th percentile with ten samples beyond it."
+        )
     operations = within(trial.operations, trial.window_ns)
     open_ended = latency_ns(operations[operations["status"] != OK], trial.end_ns)
     for name in PERCENTILES:

@@ -1,4 +1,5 @@
 """Where a result was made: interpreter, machine, packages, code, and the state of the build."""
+
 from __future__ import annotations
 
 import os
@@ -16,7 +17,8 @@ PACKAGES = ("cython", "matplotlib", "msgspec", "numpy", "pandas", "scipy", "uvlo
 def describe() -> dict[str, Any]:
     """The same on every call on one machine with one checkout: no clock, no names of users or hosts.
 
-    ``commit`` and ``dirty`` (tracked files differ from the commit) are None outside a git checkout of the project.
+    ``commit`` and ``dirty`` (tracked files differ from the commit) are None outside a git checkout of the
+    project.
     """
     commit = _git("rev-parse", "HEAD") if _git("rev-parse", "--show-toplevel") == str(build.ROOT) else None
     return {
@@ -51,7 +53,11 @@ def _git(*arguments: str) -> str | None:
     """What git says of the project's folder, None where it says nothing."""
     try:
         done = subprocess.run(
-            ["git", "-C", str(build.ROOT), *arguments], capture_output=True, text=True, timeout=10, check=False
+            ["git", "-C", str(build.ROOT), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

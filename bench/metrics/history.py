@@ -1,11 +1,14 @@
 """The history of a run, as JSON lines: what a linearizability checker reads.
 
 One operation a line, in the order in which they were first sent:
-``{"client": 3, "op": "read|write|cas", "key": "17", "arg": ..., "ret": ..., "call_ns": 12, "return_ns": 40, "ok": true}``.
-Values are tokens: every written value has its own number, null is no value. A write's ``arg`` is its token, a cas takes
-``[expected, new]`` and returns whether it applied. ``ok`` false: it certainly did not happen; ``ok`` and ``return_ns`` null: it
-may happen at any later time.
+
+{"client": 3, "op": "read|write|cas", "key": "17", "arg": .., "ret": .., "call_ns": 1, "return_ns": 4, "ok": ..}
+
+Values are tokens: every written value has its own number, null is no value. A write's ``arg`` is its token, a
+cas takes ``[expected, new]`` and returns whether it applied. ``ok`` false: it certainly did not happen;
+``ok`` and ``return_ns`` null: it may happen at any later time.
 """
+
 from __future__ import annotations
 
 import gzip

@@ -1,8 +1,11 @@
-"""A result is a folder: written under a temporary name, renamed when whole, never changed afterwards, loaded as pandas objects.
+"""A result is a folder: written under a temporary name, renamed when whole, never changed afterwards, loaded
+as pandas objects.
 
-A worker that ran a trial writes its files with ``write_point``, and hands the small ``PointSummary`` to the one
-``ResultWriter``, which writes the rest. The same trials give the same bytes in every file, in whatever order they came.
+A worker that ran a trial writes its files with ``write_point``, and hands the small ``PointSummary`` to the
+one ``ResultWriter``, which writes the rest. The same trials give the same bytes in every file, in whatever
+order they came.
 """
+
 from __future__ import annotations
 
 import csv
@@ -77,12 +80,12 @@ class _Document(msgspec.Struct, kw_only=True):
 
 
 def write_point(folder: Path, index: int, trial: Trial, scenario: str) -> PointSummary:
-    """Write the history and the samples of a trial into a writer's ``folder``, as point ``index`` of that scenario."""
+    """Write the history and the samples of a trial into a writer's ``folder``, as its point ``index``."""
     row = summary.summarise(trial)
     row["verdict"], reasons = verdict(trial, row)
     point = Point(
-        point=index, scenario=scenario, engine=trial.engine, axes=trial.axes, trial=trial.trial, seed=trial.seed,
-        window_ns=trial.window_ns, end_ns=trial.end_ns, verdict=row["verdict"], reasons=reasons,
+        point=index, scenario=scenario, engine=trial.engine, axes=trial.axes, trial=trial.trial,
+        seed=trial.seed, window_ns=trial.window_ns, end_ns=trial.end_ns, verdict=row["verdict"], reasons=reasons,
         checks=trial.checks, violations=trial.violations, faults=trial.faults, leaders=trial.leaders,
         counts=trial.counts, messages_by_kind=trial.messages_by_kind, fairness=trial.fairness,
         history=f"history-{index}.jsonl.gz",
@@ -113,17 +116,19 @@ class ResultWriter:
     """Gathers points, in any order, and makes the folder of them.
 
         with ResultWriter(target, "quick", {"quick-lan": resolved}) as writer:
-            writer.add(write_point(writer.folder, 0, trial, "quick-lan"))     # write_point may run in another process
-            writer.finish()
+            writer.add(write_point(writer.folder, 0, trial, "quick-lan"))     # write_point may run in another
+            process writer.finish()
 
-    ``scenarios`` maps the name of each scenario to its resolved fields. Leaving the block without ``finish`` removes
-    everything. ResultError where the target exists or cannot be made.
+    ``scenarios`` maps the name of each scenario to its resolved fields. Leaving the block without ``finish``
+    removes everything. ResultError where the target exists or cannot be made.
     """
 
     def __init__(self, target: Path, name: str, scenarios: dict[str, dict[str, Any]]) -> None:
         self.target = Path(target)
         if self.target.exists():
-            raise ResultError(f"{self.target} exists already, and results are never overwritten: choose another folder")
+            raise ResultError(
+                f"{self.target} exists already, and results are never overwritten: choose another folder"
+            )
         try:
             self.target.parent.mkdir(parents=True, exist_ok=True)
             self.folder = Path(tempfile.mkdtemp(prefix=f".{self.target.name}.", dir=self.target.parent))
@@ -134,7 +139,9 @@ class ResultWriter:
         self.scenarios = scenarios
         self.summaries: dict[int, PointSummary] = {}
         self._stored = 0
-        self._samples = zipfile.ZipFile(self.folder / "latencies.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1)
+        self._samples = zipfile.ZipFile(
+            self.folder / "latencies.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1
+        )
 
     def __enter__(self) -> ResultWriter:
         return self
@@ -152,7 +159,7 @@ class ResultWriter:
             self._store_samples(self._stored)
 
     def finish(self, incomplete: bool = False) -> Path | None:
-        """Write what is left, give the folder its name and return it; None, and no folder, where there is no point."""
+        """Write the rest, give the folder its name and return it; None, and no folder, without points."""
         if not self.summaries:
             self.discard()
             return None
@@ -175,7 +182,7 @@ class ResultWriter:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _store_samples(self, index: int) -> None:
-        """Move one point's samples into latencies.npz; always in the order of the points, whatever order they came in."""
+        """Move one point's samples into latencies.npz; always called in the order of the points."""
         path = _samples_path(self.folder, index)
         with zipfile.ZipFile(path) as samples:
             for name in samples.namelist():
@@ -197,7 +204,9 @@ class ResultWriter:
         table.writerow([*summary.COLUMNS, "scenario", "point", *axes])
         for row in rows:
             values = {**row.row, "scenario": row.point.scenario, "point": row.point.point}
-            table.writerow([_cell(values.get(name)) for name in (*summary.COLUMNS, "scenario", "point", *axes)])
+            table.writerow(
+                [_cell(values.get(name)) for name in (*summary.COLUMNS, "scenario", "point", *axes)]
+            )
         (self.folder / "points.csv").write_text(text.getvalue())
 
     def _write_document(self, incomplete: bool) -> None:
@@ -222,7 +231,8 @@ def _cell(value: Any) -> Any:
 class Result:
     """A loaded result, or the part of it that belongs to one scenario.
 
-    ``points`` is points.csv with the number of the point as index; ``environment`` and ``scenarios`` are plain dicts.
+    ``points`` is points.csv with the number of the point as index; ``environment`` and ``scenarios`` are
+    plain dicts.
     """
 
     def __init__(self, path: Path, document: _Document, points: pd.DataFrame) -> None:
@@ -239,7 +249,9 @@ class Result:
     def scenario(self) -> dict[str, Any]:
         """The resolved scenario; ResultError where the result holds several."""
         if len(self.scenarios) != 1:
-            raise ResultError(f"{self.path} holds several scenarios, {', '.join(self.scenarios)}: take one of its parts")
+            raise ResultError(
+                f"{self.path} holds several scenarios, {', '.join(self.scenarios)}: take one of its parts"
+            )
         return next(iter(self.scenarios.values()))
 
     @property
@@ -270,7 +282,8 @@ class Result:
     def operations(self, point: int) -> pd.DataFrame:
         """Every recorded operation of a point, warm-up included, by intended start.
 
-        Columns intended_ns, completed_ns (-1 without success), latency_ns, service_ns, client, attempts, kind, status, in_window.
+        Columns intended_ns, completed_ns (-1 without success), latency_ns, service_ns, client, attempts,
+        kind, status, in_window.
         """
         import pandas as pd  # noqa: PLC0415  (late: it is slow to import)
 
@@ -286,8 +299,8 @@ class Result:
                 "service_ns": samples["service_ns"],
                 "client": samples["client"],
                 "attempts": samples["attempts"],
-                "kind": pd.Categorical.from_codes(samples["kind"].astype(np.int8), list(KINDS)),
-                "status": pd.Categorical.from_codes(samples["status"].astype(np.int8), list(STATUSES)),
+                "kind": pd.Categorical.from_codes(samples["kind"].astype(np.int8), pd.Index(KINDS)),
+                "status": pd.Categorical.from_codes(samples["status"].astype(np.int8), pd.Index(STATUSES)),
                 "in_window": (samples["intended_ns"] >= first) & (samples["intended_ns"] < last),
             }
         )
@@ -311,7 +324,9 @@ class Result:
         try:
             return np.asarray(self._samples[f"{point}/{name}"])
         except (KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
-            raise ResultError(f"{self.path / 'latencies.npz'} is damaged: {name} of point {point} cannot be read") from error
+            raise ResultError(
+                f"{self.path / 'latencies.npz'} is damaged: {name} of point {point} cannot be read"
+            ) from error
 
     @cached_property
     def _samples(self) -> Any:

@@ -1,9 +1,11 @@
 """When operations are wanted: the open-loop schedule, fixed before the run.
 
-Every process is an intensity, a list of pieces over which the rate moves linearly. Its integral over time, the expected
-number of arrivals, turns a stream of unit rate into the schedule (the time change theorem for Poisson processes):
-``constant`` maps the evenly spaced stream, every other process maps a Poisson stream of unit rate.
+Every process is an intensity, a list of pieces over which the rate moves linearly. Its integral over time,
+the expected number of arrivals, turns a stream of unit rate into the schedule (the time change theorem for
+Poisson processes): ``constant`` maps the evenly spaced stream, every other process maps a Poisson stream of
+unit rate.
 """
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,7 +19,7 @@ SECOND_NS = 1_000_000_000
 
 
 class Intensity(NamedTuple):
-    """Pieces that follow one another: boundaries in ns, rates per ns at both ends, arrivals expected before each boundary."""
+    """Pieces: boundaries, rates per ns at both ends, arrivals expected before each boundary."""
 
     bounds_ns: np.ndarray
     first_rate: np.ndarray
@@ -28,8 +30,9 @@ class Intensity(NamedTuple):
 def schedule(arrivals: Arrivals, generator: np.random.Generator, stop_ns: int) -> np.ndarray:
     """Intended start times in [0, stop_ns), ascending, int64 ns, of an open loop.
 
-    A schedule to a later stop begins with the schedule to an earlier one, but for ``ramp``, whose slope depends on the stop.
-    ValueError for a closed loop, which has no schedule: its clients start when they are answered and have thought.
+    A schedule to a later stop begins with the schedule to an earlier one, but for ``ramp``, whose slope
+    depends on the stop. ValueError for a closed loop, which has no schedule: its clients start when they are
+    answered and have thought.
     """
     intensity = _intensity(arrivals, stop_ns)
     total = float(intensity.expected[-1])
@@ -37,12 +40,12 @@ def schedule(arrivals: Arrivals, generator: np.random.Generator, stop_ns: int) -
         stream = np.arange(int(np.ceil(total)), dtype=np.float64)
     else:
         stream = _unit_poisson(generator, total)
-    times = np.rint(_invert(intensity, stream)).astype(np.int64)
-    return times[times < stop_ns]
+    times: np.ndarray = np.rint(_invert(intensity, stream)).astype(np.int64)
+    return np.asarray(times[times < stop_ns])
 
 
 def offered_ops_per_s(arrivals: Arrivals, window_ns: tuple[int, int], stop_ns: int) -> float | None:
-    """The mean rate that the process asks for inside the window of a run that ends at ``stop_ns``; None for a closed loop."""
+    """The mean rate that is asked for inside the window until ``stop_ns``; None for a closed loop."""
     if arrivals.kind == "closed":
         return None
     first, last = window_ns
@@ -65,19 +68,20 @@ def _intensity(arrivals: Arrivals, stop_ns: int) -> Intensity:
 
 
 def _steady(arrivals: Arrivals, stop_ns: int) -> list[tuple[int, float, float]]:
-    return [(stop_ns, arrivals.rate, arrivals.rate)]
+    return [(stop_ns, arrivals.rate_per_s, arrivals.rate_per_s)]
 
 
 def _burst(arrivals: Arrivals, stop_ns: int) -> list[tuple[int, float, float]]:
-    """On at ``rate`` for ``on_ns``, silent for ``off_ns``, and so on, beginning on."""
-    cycle = [(arrivals.on_ns, arrivals.rate, arrivals.rate), (arrivals.off_ns, 0.0, 0.0)]
+    """At the rate for ``on_ns``, silent for ``off_ns``, and so on, beginning with a burst."""
+    assert arrivals.on_ns and arrivals.off_ns is not None, "a burst has its durations"
+    cycle = [(arrivals.on_ns, arrivals.rate_per_s, arrivals.rate_per_s), (arrivals.off_ns, 0.0, 0.0)]
     pieces = cycle * (stop_ns // (arrivals.on_ns + arrivals.off_ns) + 1)
     return _cut(pieces, stop_ns)
 
 
 def _ramp(arrivals: Arrivals, stop_ns: int) -> list[tuple[int, float, float]]:
-    """From ``rate`` at the start of the run to ``to`` at its end."""
-    return [(stop_ns, arrivals.rate, arrivals.to)]
+    assert arrivals.to_per_s is not None, "a ramp has its end"
+    return [(stop_ns, arrivals.rate_per_s, arrivals.to_per_s)]
 
 
 def _steps(arrivals: Arrivals, stop_ns: int) -> list[tuple[int, float, float]]:
@@ -94,16 +98,17 @@ def _cut(pieces: list[tuple[int, float, float]], stop_ns: int) -> list[tuple[int
     kept = []
     left = stop_ns
     for length, first, last in pieces:
-        if left == 0:
-            break
-        kept.append((min(length, left), first, last))
-        left -= kept[-1][0]
+        if min(length, left) > 0:
+            kept.append((min(length, left), first, last))
+            left -= kept[-1][0]
     return kept
 
 
 def _expected_before(intensity: Intensity, times: np.ndarray) -> np.ndarray:
     """The integral of the intensity from 0 to each time."""
-    piece = np.clip(np.searchsorted(intensity.bounds_ns, times, side="right") - 1, 0, len(intensity.first_rate) - 1)
+    piece = np.clip(
+        np.searchsorted(intensity.bounds_ns, times, side="right") - 1, 0, len(intensity.first_rate) - 1
+    )
     length = intensity.bounds_ns[piece + 1] - intensity.bounds_ns[piece]
     into = times - intensity.bounds_ns[piece]
     slope = (intensity.last_rate[piece] - intensity.first_rate[piece]) / length
@@ -112,14 +117,18 @@ def _expected_before(intensity: Intensity, times: np.ndarray) -> np.ndarray:
 
 def _invert(intensity: Intensity, stream: np.ndarray) -> np.ndarray:
     """The time at which the integral of the intensity reaches each value of an ascending stream."""
-    piece = np.clip(np.searchsorted(intensity.expected, stream, side="right") - 1, 0, len(intensity.first_rate) - 1)
+    piece = np.clip(
+        np.searchsorted(intensity.expected, stream, side="right") - 1, 0, len(intensity.first_rate) - 1
+    )
     length = intensity.bounds_ns[piece + 1] - intensity.bounds_ns[piece]
     slope = (intensity.last_rate[piece] - intensity.first_rate[piece]) / length
     rate = intensity.first_rate[piece]
     wanted = stream - intensity.expected[piece]
     # The root of slope/2 t^2 + rate t = wanted, in the form that is exact where the slope is 0.
     root = np.sqrt(np.maximum(rate * rate + 2 * slope * wanted, 0.0))
-    return np.asarray(intensity.bounds_ns[piece] + 2 * wanted / np.maximum(rate + root, np.finfo(np.float64).tiny))
+    return np.asarray(
+        intensity.bounds_ns[piece] + 2 * wanted / np.maximum(rate + root, np.finfo(np.float64).tiny)
+    )
 
 
 def _unit_poisson(generator: np.random.Generator, total: float) -> np.ndarray:

@@ -1,4 +1,5 @@
-"""Synthetic trials: what a driver would give for a single server with exponential service times, in closed form."""
+"""Synthetic trials: what a driver would give for a single server with exponential service times."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -12,16 +13,22 @@ SECOND_NS = 1_000_000_000
 
 
 def synthetic_operations(
-    generator: np.random.Generator, rate: float, service_ns: float, seconds: float, silent_ns: tuple[int, int] | None = None
+    generator: np.random.Generator,
+    rate: float,
+    service_ns: float,
+    seconds: float,
+    silent_ns: tuple[int, int] | None = None,
 ) -> np.ndarray:
-    """Poisson arrivals at ``rate`` into a first-come-first-served queue that serves nobody during ``silent_ns``."""
+    """Poisson arrivals at ``rate`` into a fair queue that serves nobody during ``silent_ns``."""
     count = int(rate * seconds)
     operations = np.zeros(count, dtype=OPERATION)
     operations["intended_ns"] = np.sort(generator.integers(0, int(seconds * SECOND_NS), count))
     operations["started_ns"] = operations["intended_ns"]
     free = 0.0
     for place, (arrived, work) in enumerate(
-        zip(operations["intended_ns"].tolist(), generator.exponential(service_ns, count).tolist(), strict=True)
+        zip(
+            operations["intended_ns"].tolist(), generator.exponential(service_ns, count).tolist(), strict=True
+        )
     ):
         start = max(arrived, free)
         if silent_ns is not None and silent_ns[0] <= start < silent_ns[1]:
@@ -40,6 +47,7 @@ def synthetic_operations(
 def synthetic_trial(
     engine: str = "raft",
     rate: float = 2_000,
+    *,
     capacity: float = 10_000,
     seed: int = 1,
     seconds: float = 2.0,
@@ -48,7 +56,9 @@ def synthetic_trial(
     **changed: Any,
 ) -> Trial:
     """A valid trial; the window leaves out its first and last tenth. ``changed`` replaces fields."""
-    operations = synthetic_operations(np.random.default_rng(seed), rate, SECOND_NS / capacity, seconds, silent_ns)
+    operations = synthetic_operations(
+        np.random.default_rng(seed), rate, SECOND_NS / capacity, seconds, silent_ns
+    )
     window = (int(seconds * 0.1 * SECOND_NS), int(seconds * 0.9 * SECOND_NS))
     end = int((seconds + end_after_s) * SECOND_NS)
     late = operations["completed_ns"] >= end
@@ -56,7 +66,8 @@ def synthetic_trial(
     commits = int(np.count_nonzero(operations["status"] == 0))
     fields: dict[str, Any] = {
         "engine": engine, "world": "simulation", "replicas": 3, "seed": seed, "trial": 0,
-        "axes": {"workload.arrivals.rate": rate}, "window_ns": window, "end_ns": end, "offered_ops_per_s": rate,
+        "axes": {"workload.arrivals.rate": rate}, "window_ns": window, "end_ns": end,
+        "offered_ops_per_s": rate,
         "operations": operations,
         "counts": {
             "commits": commits, "messages": commits * (6 if engine == "zab" else 4), "heartbeats": 40,
@@ -65,7 +76,7 @@ def synthetic_trial(
         "messages_by_kind": {"AppendEntries": commits * 2, "Appended": commits * 2},
         "outstanding_ns": 0, "leaders": [(0, 0, 1)], "faults": [], "violations": [],
         "checks": {"agreement": "ok", "linearizability": "not run"},
-        "fairness": {"durability": "fsync", "batching": 64, "pipeline": 32, "reply_point": "applied", "clients": 16},
+        "fairness": {"durability": "fsync", "batching": 64, "reply_point": "applied", "clients": 16},
     }  # fmt: skip
     trial = Trial(**(fields | changed))
     if "outstanding_ns" not in changed:
