@@ -312,6 +312,13 @@ class Cluster:
                         self.deliver(*link)
         raise Violation("the replicas never stop talking")
 
+    def advance(self, duration_ns: int) -> None:
+        """Let virtual time pass, with deadlines; nothing is delivered or synced."""
+        end = self.now + duration_ns
+        while (sleeper := min(self.replicas.values(), key=Replica.wakes_at)).wakes_at() <= end:
+            self.tick(sleeper.id)
+        self.now = end
+
     def run(self, duration_ns: int, until: Callable[[], bool] | None = None) -> bool:
         """Let virtual time pass, with deadlines, delays and disks; true as soon as ``until`` holds."""
         end = self.now + duration_ns
@@ -382,8 +389,8 @@ class Cluster:
         elif isinstance(effect, Persist):
             self._persist(replica, effect)
         elif isinstance(effect, Commit):
-            self.observe("commits", replica.id, effect)
-            self._commit(replica, effect.position, effect.command)
+            result = self._commit(replica, effect.position, effect.command)
+            self.observe("commits", replica.id, (effect, result))
         elif isinstance(effect, Redirect):
             self.observe("redirects", replica.id, effect)
             require(effect.leader == NOBODY or effect.leader in self.ids, f"{effect!r} names a stranger")
@@ -422,7 +429,7 @@ class Cluster:
         elif not replica.syncing:
             self._begin_sync(replica)
 
-    def _commit(self, replica: Replica, position: int, command: bytes) -> None:
+    def _commit(self, replica: Replica, position: int, command: bytes) -> bytes:
         require(position == replica.committed + 1, f"replica {replica.id} commits {position} after {replica.committed}")
         replica.committed = position
         replica.commits.append((position, command))
@@ -438,6 +445,7 @@ class Cluster:
         if command in replica.proposed and replica.engine is not None and replica.engine.leading:
             self.acknowledged.setdefault(command, position)
             replica.results.setdefault(command, result)
+        return result
 
     def _restore(self, replica: Replica, effect: Restore) -> None:
         require(effect.position > replica.committed, f"replica {replica.id} restores {effect!r} after {replica.committed}")
