@@ -1,7 +1,118 @@
+cimport cython
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memcpy
+
+ctypedef unsigned int u32
 ctypedef unsigned long long u64
+ctypedef const unsigned char *bytes_pointer
+
+
+# Byte by byte, so that the format is the same on every machine; the C compiler merges them into one access.
+cdef inline u64 load_u64(const unsigned char *raw, u64 at) noexcept:
+    raw += at
+    return (
+        <u64>raw[0] | <u64>raw[1] << 8 | <u64>raw[2] << 16 | <u64>raw[3] << 24
+        | <u64>raw[4] << 32 | <u64>raw[5] << 40 | <u64>raw[6] << 48 | <u64>raw[7] << 56
+    )
+
+
+cdef inline u64 load_u32(const unsigned char *raw, u64 at) noexcept:
+    raw += at
+    return <u64>raw[0] | <u64>raw[1] << 8 | <u64>raw[2] << 16 | <u64>raw[3] << 24
+
+
+cdef inline void store_u64(unsigned char *raw, u64 value) noexcept:
+    raw[0] = <unsigned char>value
+    raw[1] = <unsigned char>(value >> 8)
+    raw[2] = <unsigned char>(value >> 16)
+    raw[3] = <unsigned char>(value >> 24)
+    raw[4] = <unsigned char>(value >> 32)
+    raw[5] = <unsigned char>(value >> 40)
+    raw[6] = <unsigned char>(value >> 48)
+    raw[7] = <unsigned char>(value >> 56)
+
+
+cdef inline bytes cut(const unsigned char *raw, u64 start, u64 stop):
+    return PyBytes_FromStringAndSize(<const char *>raw + start, <Py_ssize_t>(stop - start))
+
+
+cdef inline unsigned char *grow(bytearray buffer, Py_ssize_t more) except NULL:
+    cdef Py_ssize_t size = PyByteArray_GET_SIZE(buffer)
+    PyByteArray_Resize(buffer, size + more)
+    return <unsigned char *>PyByteArray_AS_STRING(buffer) + size
+
+
+cdef inline int append_u64(bytearray buffer, u64 value) except -1:
+    store_u64(grow(buffer, 8), value)
+    return 0
+
+
+cdef inline int append_entry(bytearray buffer, u64 term, bytes payload) except -1:
+    cdef Py_ssize_t length = PyBytes_GET_SIZE(payload)
+    cdef unsigned char *raw = grow(buffer, 12 + length)
+    store_u64(raw, term)
+    raw[8] = <unsigned char>length
+    raw[9] = <unsigned char>(length >> 8)
+    raw[10] = <unsigned char>(length >> 16)
+    raw[11] = <unsigned char>(length >> 24)
+    memcpy(raw + 12, PyBytes_AS_STRING(payload), length)
+    return 0
+
+
+cdef u64 HEADER_BYTES
+cdef u64 INDEX_BYTES
+cdef u64 POSITION_LIMIT
+cdef u64 PAYLOAD_LIMIT_BYTES
+
 
 cdef class Log:
     cdef readonly u64 base
     cdef readonly u64 base_term
     cdef readonly u64 last
+    cdef readonly u64 last_term
+    cdef u64 dropped
+    cdef bytearray buffer
+    cdef bytearray index
+
+    cpdef object reset(self, u64 base, u64 base_term)
+    @cython.locals(raw=bytes_pointer)
+    cdef u64 start(self, u64 position) except? 0xFFFFFFFFFFFFFFFF
+    cdef int require(self, u64 first, u64 stop) except -1
+    cpdef u64 append(self, u64 term, bytes payload)
+    cpdef u64 extend(self, u64 term, list payloads)
+    @cython.locals(raw=bytes_pointer, size=u64, end=u64, starts=bytearray, offset=u64, newest=u64)
+    cpdef u64 append_packed(self, bytes packed)
+    @cython.locals(raw=bytes_pointer)
+    cpdef bytes slice(self, u64 first, u64 stop)
+    @cython.locals(limit=u64, low=u64, high=u64, middle=u64)
+    cpdef u64 stop_within(self, u64 first, u64 max_bytes)
+    @cython.locals(raw=bytes_pointer, offset=u64)
     cpdef bytes payload(self, u64 position)
+    @cython.locals(raw=bytes_pointer, offset=u64, length=u64, found=list)
+    cpdef list payloads(self, u64 first, u64 stop)
+    @cython.locals(raw=bytes_pointer)
+    cpdef u64 term(self, u64 position)
+    cpdef object truncate(self, u64 position)
+    @cython.locals(drop=u64)
+    cpdef object compact(self, u64 position)
+    @cython.locals(raw=bytes_pointer, stored=bytes_pointer, size=u64, position=u64, offset=u64, following=u64)
+    cpdef u64 conflict(self, u64 first, bytes packed)
+
+
+@cython.locals(following=u64)
+cdef u64 after(const unsigned char *raw, u64 offset, u64 size) except? 0xFFFFFFFFFFFFFFFF
+
+@cython.locals(raw=bytes_pointer, size=u64, offset=u64, entries=u64)
+cpdef u64 count(bytes packed)
+
+@cython.locals(raw=bytes_pointer, size=u64, offset=u64)
+cpdef bytes skip(bytes packed, u64 entries)
+
+@cython.locals(packed=bytearray, term=u64, payload=bytes)
+cpdef bytes pack(list entries)
+
+@cython.locals(raw=bytes_pointer, size=u64, entries=list, offset=u64, following=u64)
+cpdef list unpack(bytes packed)
+
+cpdef bytes retag(bytes packed, u64 term)
