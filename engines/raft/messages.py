@@ -16,7 +16,7 @@ class PreVote(Message, frozen=True):
 
 
 class PreVoteReply(Message, frozen=True):
-    """Voter to would-be candidate: whether it would, in the ``election`` asked about; the ``term`` is its own."""
+    """Voter to would-be candidate: whether it would, in the ``election`` asked about. The term is its own."""
 
     term: int
     election: int
@@ -39,7 +39,7 @@ class RequestVoteReply(Message, frozen=True):
 
 
 class AppendEntries(Message, frozen=True):
-    """Leader to follower: the entries after ``prev_index``, packed as in the log, and how far it committed. (3.5)"""
+    """Leader to follower: the entries after ``prev_index``, packed as in the log; the commit index. (3.5)"""
 
     term: int
     prev_index: int
@@ -61,8 +61,8 @@ class AppendEntriesReply(Message, frozen=True):
 class AppendEntriesConflict(Message, frozen=True):
     """Follower to leader: my entry at ``prev_index`` is not yours.
 
-    It is of ``conflict_term``, which begins at ``conflict_index`` here; or, where ``conflict_term`` is 0, my log
-    ends just before ``conflict_index``. (end of 3.5)
+    It is of ``conflict_term``, which begins at ``conflict_index`` here; or, where ``conflict_term`` is 0, my
+    log ends just before ``conflict_index``. (end of 3.5)
     """
 
     term: int
@@ -72,7 +72,7 @@ class AppendEntriesConflict(Message, frozen=True):
 
 
 class Heartbeat(Message, frozen=True):
-    """Leader to follower, at every interval: before this ``round`` the last index sent to you was ``sent``."""
+    """Leader to follower, at every interval: before this ``round`` the last index sent was ``sent``."""
 
     term: int
     round: int
@@ -81,7 +81,7 @@ class Heartbeat(Message, frozen=True):
 
 
 class HeartbeatReply(Message, frozen=True):
-    """Follower to leader: your ``round`` and ``sent``, and up to ``match`` my log equals yours and is durable."""
+    """Follower to leader: your ``round`` and ``sent``; up to ``match`` my log equals yours and is durable."""
 
     term: int
     round: int

@@ -1,4 +1,4 @@
-"""How far one follower has come, and what is under way to it: the leader's flow control (after etcd's tracker)."""
+"""How far a follower has come, and what is under way to it: flow control (after etcd's tracker)."""
 from __future__ import annotations
 
 from typing import Literal
@@ -9,7 +9,7 @@ Flow = Literal["probe", "replicate", "snapshot"]
 class Progress:
     """What the leader knows of one follower. The flow to it is in one of three states:
 
-    probe        one message is under way, to learn where the logs part (or none, until a heartbeat is answered)
+    probe        one message is under way, to learn where the logs part (none after a lost connection)
     replicate    a window of messages is, sent on trust that those before them arrive
     snapshot     a snapshot is
     """
@@ -20,7 +20,7 @@ class Progress:
         self.next = 1  # the next index to send; in replicate state, on trust
         self.replicating = False
         self.snapshotting = False
-        self.since = 0  # answers to heartbeats of this round or before say nothing about what is under way now
+        self.since = 0  # answers to heartbeats up to this round say nothing about what is under way now
         self.heard_ns = 0
         self.ends = [0] * window  # ring: the last index of each message under way
         self.window = window
@@ -55,7 +55,7 @@ class Progress:
         self.next = last + 1
 
     def acknowledge(self, match: int) -> None:
-        """The follower holds everything up to ``match``. Where that answers the probe, or the snapshot, replicate."""
+        """The follower holds all up to ``match``. Where that answers the probe or snapshot, replicate."""
         self.match = max(self.match, match)
         if self.replicating:
             while self.inflight and self.ends[self.oldest] <= match:

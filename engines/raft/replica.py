@@ -1,4 +1,4 @@
-"""A replica of Raft: the calls of the host, elections, and both sides of replication. The package has the essay."""
+"""A replica of Raft: calls of the host, elections, both sides of replication. The package has the essay."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -50,13 +50,16 @@ class RaftOptions(msgspec.Struct, frozen=True):
     """What may be left out, at a price.
 
     ``pre_vote``: ask whether an election could be won before the term is raised for it (9.6).
-    ``check_quorum``: a leader that has not heard from a quorum for an election timeout steps down (6.2), and whoever
-    heard from a leader more recently than that ignores candidates (4.2.3). They are one option, because loyalty to a
-    leader that hears nobody, and so commits nothing, would last for ever.
+    ``check_quorum``: a leader that has not heard from a quorum for an election timeout steps down (6.2), and
+    whoever heard from a leader more recently than that ignores candidates (4.2.3). One option: loyalty
+    to a leader that hears nobody, and commits nothing, would last for ever.
     """
 
     pre_vote: bool = True
     check_quorum: bool = True
+
+
+DEFAULTS = RaftOptions()
 
 
 class Raft(Engine):
@@ -67,7 +70,7 @@ class Raft(Engine):
     HEARTBEATS = frozenset({Heartbeat, HeartbeatReply})
 
     def __init__(
-        self, id: int, configuration: Configuration, dice: Dice, options: RaftOptions = RaftOptions()  # noqa: B008
+        self, id: int, configuration: Configuration, dice: Dice, options: RaftOptions = DEFAULTS
     ) -> None:
         super().__init__(id, configuration, dice)
         self.options = options
@@ -75,7 +78,7 @@ class Raft(Engine):
         self.timeout_low_ns, self.timeout_high_ns = configuration.election_timeout_ns
         self.heartbeat_ns = configuration.heartbeat_ns
         self.message_bytes = configuration.message_bytes
-        # Durable before anything is said in their name: term, vote, log, and the snapshot that stands before it.
+        # Durable before anything is said in their name: term, vote, log, and the snapshot before the log.
         self.term = 0
         self.vote = NOBODY
         self.snapshot = b""
@@ -153,7 +156,7 @@ class Raft(Engine):
         return self.effects
 
     def disconnect(self, peer: int, now: int) -> list[Effect]:
-        """Trust nothing that is under way to ``peer``; wait for it to answer a heartbeat before sending more."""
+        """Trust nothing that is under way to ``peer``; send it no more until it answers a heartbeat."""
         self.begin(now)
         if self.leading:
             progress = self.progress[peer]
@@ -178,7 +181,7 @@ class Raft(Engine):
         self.timeout_ns = self.dice.randint(self.timeout_low_ns, self.timeout_high_ns)
 
     def become_follower(self) -> None:
-        """A leader's timer begins anew; others' run on, for only a leader or a granted vote holds an election off."""
+        """A leader's timer begins anew; others' run on: only a leader or a vote given delays an election."""
         self.draw_timeout()
         if self.leading:
             self.deadline = self.now + self.timeout_ns
@@ -187,7 +190,7 @@ class Raft(Engine):
         self.leader = NOBODY
 
     def adopt(self, term: int) -> None:
-        """A newer term was seen: enter it as a follower that has not voted, and write that before any reply (3.3)."""
+        """A newer term was seen: enter it, a follower without a vote, and write it before any reply (3.3)."""
         assert term > self.term
         self.become_follower()
         self.term = term
@@ -210,7 +213,7 @@ class Raft(Engine):
         return True
 
     def in_contact(self) -> bool:
-        """Whether there is a leader, as far as can be told: itself, or one heard within the shortest timeout."""
+        """Whether there is a leader, as far as can be told: itself, or one heard within the least timeout."""
         return self.leading or (self.leader != NOBODY and self.now < self.heard_ns + self.timeout_low_ns)
 
     def up_to_date(self, last_index: int, last_term: int) -> bool:
@@ -237,7 +240,7 @@ class Raft(Engine):
         self.deadline = self.now + self.timeout_ns
 
     def stand(self) -> None:
-        """Raise the term and, once that is durable, ask for votes: never twice in one term with different logs."""
+        """Raise the term and, once that is durable, ask for votes: never twice in a term, with two logs."""
         self.begin_election(CANDIDATE)
         self.term += 1
         self.vote = self.id
@@ -392,7 +395,7 @@ class Raft(Engine):
         return self.leading and term == self.term
 
     def acknowledge(self, sender: int, match: int) -> None:
-        """Commit what a quorum now holds, if that reaches into this term (3.6.2); send what the window held back."""
+        """Commit what a quorum now holds, if it reaches into this term (3.6.2); send what the window kept."""
         assert match <= self.log.last, "a follower holds what was never sent"
         if self.acks.acknowledge(sender, match) and self.acks.committed >= self.term_start:
             self.commit_through(self.acks.committed)
@@ -438,7 +441,7 @@ class Raft(Engine):
             self.probe(progress, self.back_up(message))
 
     def back_up(self, message: AppendEntriesConflict) -> int:
-        """Where to probe next: past a whole term, or after the last entry of it that may be shared (end of 3.5)."""
+        """Where to probe next: past the whole term, or after the last entry of it here (end of 3.5)."""
         assert 0 < message.conflict_index <= message.prev_index, "backing up must move back"
         if message.conflict_term == 0 or message.prev_index <= self.log.base:
             return message.conflict_index
@@ -446,7 +449,7 @@ class Raft(Engine):
         return index + 1 if self.log.term(index) == message.conflict_term else message.conflict_index
 
     def first_of_term(self, term: int, low: int, high: int) -> int:
-        """The first index in [low, high) of ``term`` or a later one, else ``high``. Terms never fall along a log."""
+        """The first index in [low, high) of ``term`` or later, or ``high``. Terms never fall along a log."""
         while low < high:
             middle = low + (high - low) // 2
             if self.log.term(middle) < term:
@@ -484,7 +487,7 @@ class Raft(Engine):
         self.persist(record, sender, AppendEntriesReply(self.term, self.verified))
 
     def merge(self, sender: int, first: int, entries: bytes) -> None:
-        """Take what is new. Only an entry that differs drops the log from there on: the message may be an old one."""
+        """Take what is new. Only an entry that differs drops the log from there on: messages may be old."""
         position = self.log.conflict(first, entries)
         end = first + count(entries)
         if position == end:
