@@ -1,11 +1,13 @@
-"""The few raw memory operations of the cores, for the interpreter.
+"""What the cores do to raw memory, done for the interpreter with Python's own objects.
 
-The compiled cores take the C functions of the same names from their ``.pxd`` instead, and never import this module.
+The compiled cores take the C functions of the same names from their ``.pxd`` and never import this module.
 Sources may be bytes or bytearray; offsets are in bytes; integers are unsigned and little-endian.
 """
 from __future__ import annotations
 
+from heapq import heappop, heappush
 from struct import Struct
+from typing import Any
 
 _U64 = Struct("<Q")
 _U32 = Struct("<I")
@@ -32,6 +34,11 @@ def append_u64(buffer: bytearray, value: int) -> None:
     buffer += _U64.pack(value)
 
 
+def append_bytes(buffer: bytearray, more: bytes) -> None:
+    """Put these bytes at the end."""
+    buffer += more
+
+
 def append_entry(buffer: bytearray, term: int, payload: bytes) -> None:
     """Put a packed log entry at the end."""
     buffer += _HEADER.pack(term, len(payload))
@@ -45,3 +52,39 @@ def allocate(count: int) -> list[int]:
 
 def release(room: list[int]) -> None:
     """Give back what ``allocate`` gave."""
+
+
+def clear_events(queue: Any) -> None:
+    """Drop all events."""
+    queue.heap = []
+
+
+def pending_events(queue: Any) -> int:
+    """How many events there are."""
+    return len(queue.heap)
+
+
+def earliest_event(queue: Any) -> int:
+    """The time of the first event; IndexError where there is none."""
+    if not queue.heap:
+        raise IndexError("no event is pending")
+    return int(queue.heap[0][0])
+
+
+def push_event(queue: Any, time: int, payload: object, kind: int, target: int, argument: int) -> None:
+    """Add an event behind all events of its time; OverflowError where a field is wider than its C type."""
+    if not (
+        -(2**63) <= time < 2**63 and 0 <= kind < 2**32 and 0 <= target < 2**32 and -(2**63) <= argument < 2**63
+    ):
+        raise OverflowError("a field of the event does not fit")
+    assert time >= queue.time, "an event lies in the past"
+    heappush(queue.heap, (time, queue.order, payload, kind, target, argument))
+    queue.order += 1
+
+
+def pop_event(queue: Any) -> Any:
+    """Remove the first event and unpack it; IndexError where there is none."""
+    if not queue.heap:
+        raise IndexError("no event is pending")
+    queue.time, _, payload, queue.kind, queue.target, queue.argument = heappop(queue.heap)
+    return payload
