@@ -21,6 +21,7 @@ OPERATION = np.dtype(
         ("returned", "<u8"),  # token of the value read, 0 for none; for a cas 1 where it applied
         ("key", "<u4"),
         ("client", "<u4"),
+        ("size", "<u4"),  # bytes of the value written
         ("attempts", "<u2"),  # how often it was sent
         ("kind", "u1"),  # index into KINDS
         ("status", "u1"),  # OK, FAILED (it certainly did not happen) or UNKNOWN

@@ -1,1 +1,127 @@
-"""One figure a file: draw(results, axes)."""
+"""One figure a file: draw(results, axes). Here are their names, and how they become files."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from bench.plots import cdf, costs, latency_throughput, style, timeline
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from bench.metrics.result import Result
+
+PANEL_WIDTH, PANEL_HEIGHT, LEGEND_WIDTH = 4.6, 3.8, 2.0  # inches
+POINTS_SHOWN = 3  # of a sweep, where each point needs a panel
+FORMATS = ("svg", "png")
+RC = {
+    "font.size": 9,
+    "svg.hashsalt": "replbench",
+    "hatch.linewidth": 1.5,
+    "hatch.color": "white",
+    "legend.fontsize": 8,
+}
+
+
+class Kind(NamedTuple):
+    """A figure: what draws it, and how many rows and columns of panels the results need."""
+
+    draw: Callable[[Sequence[Result], Sequence[Axes]], None]
+    panels: Callable[[Sequence[Result]], tuple[int, int]]
+
+
+def _panels_of_points(rows: int) -> Callable[[Sequence[Result]], tuple[int, int]]:
+    return lambda results: (rows, min(len(style.settings(results)), POINTS_SHOWN))
+
+
+KINDS = {
+    "latency-throughput": Kind(latency_throughput.draw, lambda _: (1, 2)),
+    "cdf": Kind(cdf.draw, _panels_of_points(1)),
+    "timeline": Kind(timeline.draw, _panels_of_points(2)),
+    "costs": Kind(costs.draw, lambda results: (1, 3) if len(style.settings(results)) <= POINTS_SHOWN else (3, 1)),
+}
+
+
+def render(results: Sequence[Result], kind: str, out: Path) -> list[Path]:
+    """Draw results into ``out``, and return the files made, the same bytes for the same results.
+
+    A result of several scenarios gives one figure for each; scenarios of the same name in several results share one. ``out`` is
+    a folder, which gets an SVG and a PNG named after the kind (and the scenario), or a file whose suffix is the format.
+    ValueError for an unknown kind or format.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"unknown kind of plot {kind!r}: choose from {', '.join(KINDS)}")
+    formats = FORMATS if not out.suffix or out.is_dir() else (out.suffix[1:],)
+    if formats[0] not in (*FORMATS, "pdf"):
+        raise ValueError(f"cannot draw {out}: choose a name that ends in .svg, .png or .pdf, or a folder")
+    parts = _parts(results)
+    made = []
+    with matplotlib.rc_context(RC):
+        for name, part in parts.items():
+            figure = _figure(part, kind, name)
+            for form in formats:
+                path = _path(out, kind, name if len(parts) > 1 else "", form)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                figure.savefig(path, format=form, dpi=130, metadata=_METADATA[form])
+                made.append(path)
+    return made
+
+
+_METADATA: dict[str, dict[str, None]] = {
+    "svg": {"Date": None},
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None},
+}
+
+
+def _parts(results: Sequence[Result]) -> dict[str, list[Result]]:
+    """Scenario -> results that hold it; results of one scenario each belong together whatever their names."""
+    parts = [part for result in results for part in result.parts()]
+    if len(parts) == len(results):
+        return {" and ".join(dict.fromkeys(next(iter(part.scenarios)) for part in parts)): parts}
+    together: dict[str, list[Result]] = {}
+    for part in parts:
+        together.setdefault(next(iter(part.scenarios)), []).append(part)
+    return together
+
+
+def _figure(results: Sequence[Result], kind: str, name: str) -> Figure:
+    rows, columns = KINDS[kind].panels(results)
+    height = PANEL_HEIGHT if rows == 1 else 2.5
+    wide = max(columns * PANEL_WIDTH, 1.6 * PANEL_WIDTH) + LEGEND_WIDTH
+    figure = Figure(figsize=(wide, rows * height + 0.9), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(rows, columns, squeeze=False, sharey="row" if columns > 1 and kind != "costs" else False)
+    KINDS[kind].draw(results, list(panels.flat))
+    points = results[0].points
+    caption = f"{name}: {points['replicas'].iloc[0]} replicas, {points['world'].iloc[0]}, seed {points['seed'].iloc[0]}"
+    figure.suptitle(caption, x=0.01, ha="left", fontsize=10, fontweight="bold")
+    notes = _notes(results)
+    if notes:
+        figure.supxlabel("\n".join(notes), x=0.01, ha="left", fontsize=7, color=style.INK)
+    return figure
+
+
+def _notes(results: Sequence[Result]) -> list[str]:
+    """What must be known of the comparison and cannot be seen in it."""
+    said = [f"Not equal: {line}." for line in style.unequal_fairness(results)]
+    if any(result.incomplete for result in results):
+        said.append("The run was interrupted: points are missing.")
+    if not all(result.environment.get("compiled", True) for result in results):
+        said.append("The cores ran as pure Python.")
+    lines = [line for sentence in said for line in textwrap.wrap(sentence, 150)]
+    return lines if len(lines) <= 6 else [*lines[:5], f"... and {len(lines) - 5} lines more, in result.json."]
+
+
+def _path(out: Path, kind: str, part: str, form: str) -> Path:
+    suffix = f"-{part}" if part else ""
+    if out.suffix and not out.is_dir():
+        return out.with_name(f"{out.stem}{suffix}{out.suffix}")
+    return out / f"{kind}{suffix}.{form}"

@@ -1,0 +1,105 @@
+"""Whether a run may be believed: ``valid``, ``suspect`` or ``invalid``, and why.
+
+A run is invalid where its bookkeeping does not add up, an invariant failed, or a fault is not proven. It is
+suspect where the bookkeeping is right but a number says less than it seems to.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bench.metrics.summary import PERCENTILES, latency_ns, outstanding_ns, within
+from bench.metrics.trial import OK, PENDING, FaultRecord, Trial
+
+VALID, SUSPECT, INVALID = "valid", "suspect", "invalid"
+LITTLE_TOLERANCE = 0.01
+COMPLETIONS_NEEDED = 100
+PASSED = ("ok", "unknown", "not run")  # what a check may say without spoiling the run
+
+
+def verdict(trial: Trial, row: dict[str, Any]) -> tuple[str, list[str]]:
+    """The verdict and its reasons, one sentence each; ``row`` is what summarise made of the trial."""
+    broken = [*_accounting(trial, row), *_little(trial), *_violations(trial)]
+    for fault in trial.faults:
+        broken += _unproven(fault)
+    doubtful = _thin(trial, row)
+    if broken:
+        return INVALID, broken + doubtful
+    return (SUSPECT if doubtful else VALID), doubtful
+
+
+def _accounting(trial: Trial, row: dict[str, Any]) -> list[str]:
+    reasons = []
+    counted = row["ok"] + row["failed"] + row["unknown"]
+    if row["sent"] != counted:
+        reasons.append(f"{row['sent']} operations were sent, but ok, failed and unknown sum to {counted}.")
+    done = trial.operations[trial.operations["status"] == OK]
+    impossible = np.count_nonzero(
+        (done["completed_ns"] == PENDING)
+        | (done["started_ns"] < done["intended_ns"])
+        | (done["completed_ns"] < done["started_ns"])
+    )
+    if impossible:
+        reasons.append(
+            f"{impossible} operations completed before they started, or are ok without a completion."
+        )
+    if trial.offered_ops_per_s is not None:
+        first, last = trial.window_ns
+        expected = trial.offered_ops_per_s * (last - first) / 1e9
+        # Six standard deviations of a Poisson count; chained writes may add to it, nothing may take away.
+        if row["sent"] < expected - 6 * expected**0.5 - 1:
+            reasons.append(
+                f"Only {row['sent']} operations were sent of about {expected:.0f} that were scheduled."
+            )
+    return reasons
+
+
+def _little(trial: Trial) -> list[str]:
+    recorded = outstanding_ns(trial)
+    if abs(recorded - trial.outstanding_ns) <= LITTLE_TOLERANCE * max(recorded, trial.outstanding_ns):
+        return []
+    return [
+        f"Little's law does not hold: the records say {recorded / 1e9:.6g} s of outstanding operations, "
+        f"the driver counted {trial.outstanding_ns / 1e9:.6g} s."
+    ]
+
+
+def _violations(trial: Trial) -> list[str]:
+    reasons = [f"An invariant failed: {violation}." for violation in trial.violations]
+    for check, answer in sorted(trial.checks.items()):
+        if answer not in PASSED:
+            reasons.append(f"The check {check} says: {answer}.")
+    return reasons
+
+
+def _unproven(fault: FaultRecord) -> list[str]:
+    reasons = []
+    if not fault.witness:
+        reasons.append(f"Nothing witnessed the fault {fault.kind} of {fault.target}.")
+    if fault.healed_ns is not None and not fault.heal_witness:
+        reasons.append(f"Nothing witnessed that the fault {fault.kind} of {fault.target} healed.")
+    return reasons
+
+
+def _thin(trial: Trial, row: dict[str, Any]) -> list[str]:
+    """What the numbers cannot carry."""
+    if row["ok"] < COMPLETIONS_NEEDED:
+        return [f"Only {row['ok']} operations completed; a measurement needs at least {COMPLETIONS_NEEDED}."]
+    reasons = []
+    if row["latency_p99_ns"] is None:
+        reasons.append(
+            f"{row['sent']} operations are too few for a 99th percentile with ten samples beyond it."
+        )
+    operations = within(trial.operations, trial.window_ns)
+    open_ended = latency_ns(operations[operations["status"] != OK], trial.end_ns)
+    for name in PERCENTILES:
+        value = row[f"latency_{name}_ns"]
+        if value is not None and len(open_ended) and value >= open_ended.min():
+            reasons.append(
+                f"{len(open_ended)} of {row['sent']} operations never succeeded: the latency percentiles "
+                f"from {name} on are lower bounds."
+            )
+            break
+    return reasons

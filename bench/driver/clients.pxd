@@ -1,0 +1,89 @@
+cimport cython
+
+from bench.driver.network cimport Durations, Link
+from bench.metrics.recorder cimport Recorder
+from engines.machine cimport encode_command
+from ext.events cimport EventQueue
+
+ctypedef unsigned long long u64
+ctypedef long long i64
+
+cdef int ISSUE, REQUEST, RETRY, REQUEST_BYTES, CAS, FAILED, OK, READ, WRITE
+cdef int TOKEN_BYTES, APPLIED, STALE, LEADER, ROUND_ROBIN, DRAWN, SWEEP
+cdef u64 NOBODY
+
+
+cdef class Session:
+    cdef readonly unsigned int id
+    cdef public u64 target
+    cdef list links_to
+    cdef list links_from
+    cdef object waiting
+    cdef i64 moved_ns
+
+
+cdef class Clients:
+    cdef EventQueue queue
+    cdef list sessions
+    cdef object operations
+    cdef readonly Recorder recorder
+    cdef bint closed
+    cdef i64[::1] schedule
+    cdef Py_ssize_t arrival
+    cdef Durations think
+    cdef int routing
+    cdef u64 replicas
+    cdef i64 request_ns
+    cdef i64 operation_ns
+    cdef i64 backoff_ns
+    cdef i64 stop_ns
+    cdef bytes filler
+    cdef dict seen
+    cdef bint uses_cas
+    cdef bint uses_chains
+    cdef set chained
+    cdef dict refusals
+    cdef set given_up
+    cdef bint sweeping
+    cdef Py_ssize_t cursor
+    cdef object retries
+    cdef Py_ssize_t used
+    cdef unsigned char[::1] kinds
+    cdef unsigned int[::1] keys
+    cdef unsigned int[::1] sizes
+    cdef unsigned char[::1] chains
+
+    @cython.locals(session=Session)
+    cpdef void start(self) except *
+    cdef void refill(self) except *
+    @cython.locals(session=Session)
+    cdef void issue(self, Py_ssize_t client) except *
+    @cython.locals(at=Py_ssize_t, row=Py_ssize_t)
+    cdef void next_operation(self, Session session) except *
+    @cython.locals(now=i64, row=Py_ssize_t)
+    cdef Py_ssize_t begin(self, Session session, int kind, u64 key, i64 size) except -1
+    @cython.locals(command=bytes, link=Link, arrival=i64)
+    cdef void send(self, Session session, Py_ssize_t row) except *
+    @cython.locals(recorder=Recorder, kind=int, lowest=Py_ssize_t, key=bytes, value=bytes, expected=bytes, token=u64)
+    cdef bytes command(self, Session session, Py_ssize_t row)
+    cdef bint settled(self, Py_ssize_t row) except -1
+    @cython.locals(size=i64, filler=bytes)
+    cdef bytes value(self, u64 token)
+    @cython.locals(session=Session, link=Link)
+    cdef i64 answer_arrives(self, Py_ssize_t client, Py_ssize_t replica, i64 depart_ns, i64 size) except -1
+    @cython.locals(row=Py_ssize_t, session=Session, kind=int, returned=u64)
+    cdef void answered(self, Py_ssize_t client, i64 sequence, bytes result) except *
+    @cython.locals(key=u64)
+    cdef void learn(self, Py_ssize_t row, int kind, u64 returned) except *
+    @cython.locals(think_ns=i64)
+    cdef void think_then_issue(self, Session session) except *
+    @cython.locals(row=Py_ssize_t, session=Session, refusals=int)
+    cdef void redirected(self, Py_ssize_t client, i64 sequence, u64 leader) except *
+    @cython.locals(session=Session)
+    cdef void resend(self, Py_ssize_t row) except *
+    cdef void give_up(self, Session session, Py_ssize_t row) except *
+    @cython.locals(now=i64, next_ns=i64, first_ns=i64)
+    cdef void retry(self, i64 sequence) except *
+    @cython.locals(session=Session)
+    cdef void timed_out(self, Py_ssize_t row, i64 now) except *
+    cpdef void finish(self) except *

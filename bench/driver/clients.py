@@ -1,0 +1,301 @@
+"""The simulated clients: sessions that follow a workload, time out, follow redirects and retry.
+
+A session's sequence number is the row of the operation in the recorder plus one, so an answer finds its row without a table.
+A retried command carries the same number, and the state machine applies it once.
+"""
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from bench.driver.occasions import ISSUE, REQUEST, RETRY
+from bench.driver.wire import REQUEST_BYTES
+from bench.metrics.trial import CAS, FAILED, OK, READ, WRITE
+from engines.core import NOBODY
+from engines.machine import encode_command
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from bench.driver.network import Durations, Link
+    from bench.metrics.recorder import Recorder
+    from bench.scenario import Mix
+    from bench.workloads.key_value import Operations
+    from ext.events import EventQueue
+
+TOKEN_BYTES = 8
+APPLIED, STALE = 1, 2
+LEADER, ROUND_ROBIN, NEAREST = 0, 1, 2
+ROUTING = {"leader": LEADER, "round-robin": ROUND_ROBIN, "nearest": NEAREST}
+DRAWN = 1024
+SWEEP = 0
+
+
+class Session:
+    """A client: where it is, whom it asks, and what it waits for (kept where it may have more than one under way)."""
+
+    def __init__(self, id: int, target: int, links_to: list[Link], links_from: list[Link]) -> None:
+        self.id = id
+        self.target = target
+        self.links_to = links_to
+        self.links_from = links_from
+        self.waiting: deque[int] = deque()
+        self.moved_ns = 0
+
+
+class Clients:
+    """All clients of a run. An open loop has a ``schedule`` of intended starts; a closed one (None) has think times."""
+
+    def __init__(
+        self,
+        queue: EventQueue,
+        sessions: list[Session],
+        operations: Operations,
+        mix: Mix,
+        recorder: Recorder,
+        schedule: np.ndarray | None,
+        think: Durations,
+        routing: int,
+        request_ns: int,
+        operation_ns: int,
+        stop_ns: int,
+    ) -> None:
+        self.queue = queue
+        self.sessions = sessions
+        self.operations = operations
+        self.recorder = recorder
+        self.closed = schedule is None
+        self.schedule: Any = memoryview(array("q", b"" if schedule is None else schedule.astype("<i8").tobytes()))
+        self.arrival = 0
+        self.think = think
+        self.routing = routing
+        self.replicas = len(sessions[0].links_to)
+        self.request_ns = request_ns
+        self.operation_ns = operation_ns
+        self.backoff_ns = max(request_ns // 64, 1_000)
+        self.stop_ns = stop_ns
+        self.filler = bytes(4096)
+        self.seen: dict[int, int] = {}
+        self.uses_cas = mix.cas > 0.0
+        self.uses_chains = mix.read_modify_write > 0.0
+        self.chained: set[int] = set()
+        self.refusals: dict[int, int] = {}
+        self.given_up: set[int] = set()
+        self.sweeping = False
+        self.cursor = 0
+        self.retries: deque[tuple[int, int]] = deque()
+        self.used = DRAWN
+        self.refill()
+
+    def start(self) -> None:
+        """Put the first arrival of an open loop, or the first operation of every closed client, on the queue."""
+        if self.closed:
+            for session in self.sessions:
+                self.queue.push(self.queue.time + self.think.next(), None, ISSUE, session.id, 0)
+        elif len(self.schedule):
+            self.queue.push(self.schedule[0], None, ISSUE, 0, 0)
+
+    def refill(self) -> None:
+        """Draw the next operations."""
+        drawn = self.operations.draw(DRAWN)
+        self.kinds: Any = memoryview(array("B", drawn["kind"].tobytes()))
+        self.keys: Any = memoryview(array("I", drawn["key"].tobytes()))
+        self.sizes: Any = memoryview(array("I", drawn["size_bytes"].tobytes()))
+        self.chains: Any = memoryview(array("B", drawn["chained"].tobytes()))
+        self.used = 0
+
+    def issue(self, client: int) -> None:
+        """The time has come for a closed client's next operation, or for the next arrival of an open loop."""
+        if self.closed:
+            if self.queue.time < self.stop_ns:
+                self.next_operation(self.sessions[client])
+            return
+        session = self.sessions[self.arrival % len(self.sessions)]
+        self.arrival += 1
+        if self.arrival < len(self.schedule):
+            self.queue.push(self.schedule[self.arrival], None, ISSUE, 0, 0)
+        self.next_operation(session)
+
+    def next_operation(self, session: Session) -> None:
+        """Begin the next drawn operation."""
+        if self.used == DRAWN:
+            self.refill()
+        at = self.used
+        self.used += 1
+        row = self.begin(session, self.kinds[at], self.keys[at], self.sizes[at])
+        if self.uses_chains and self.chains[at]:
+            self.chained.add(row)
+
+    def begin(self, session: Session, kind: int, key: int, size: int) -> int:
+        """Record and send one operation; its intended start is now. Returns its row."""
+        now = self.queue.time
+        if kind != READ and size < TOKEN_BYTES:
+            size = TOKEN_BYTES
+        row = self.recorder.begin(now, now, session.id, kind, key, size)
+        if kind == WRITE:
+            self.recorder.set_values(row, row + 1, 0)
+        elif kind == CAS:
+            self.recorder.set_values(row, row + 1, self.seen.get(key, 0))
+        if self.routing == ROUND_ROBIN:
+            session.target = (session.target + 1) % self.replicas
+        if not self.closed:
+            session.waiting.append(row)
+        self.send(session, row)
+        if not self.sweeping:
+            self.sweeping = True
+            self.queue.push(now + self.request_ns, None, RETRY, 0, SWEEP)
+        return row
+
+    def send(self, session: Session, row: int) -> None:
+        """Send an operation to the session's replica."""
+        command = self.command(session, row)
+        link = session.links_to[session.target]
+        arrival = link.carry(self.queue.time, REQUEST_BYTES + len(command))
+        self.queue.push(arrival, command, REQUEST, session.target, session.id)
+
+    def command(self, session: Session, row: int) -> bytes:
+        """The bytes of an operation; the same at every try, but for the lowest number still waited for."""
+        recorder = self.recorder
+        kind = recorder.kind_of(row)
+        lowest = row
+        if not self.closed:
+            while session.waiting and self.settled(session.waiting[0]):
+                session.waiting.popleft()
+            lowest = session.waiting[0]
+        key = recorder.key_of(row).to_bytes(8, "little")
+        value = b"" if kind == READ else self.value(row + 1)
+        expected = b""
+        if kind == CAS:
+            token = recorder.expected_of(row)
+            expected = self.value(token) if token else b""
+        return encode_command(session.id, row + 1, lowest + 1, kind, key, value, expected)
+
+    def settled(self, row: int) -> bool:
+        """Whether nobody waits for this operation any more."""
+        return not self.recorder.pending(row) or row in self.given_up
+
+    def value(self, token: int) -> bytes:
+        """The value that the operation of this token writes: the token, and zeros up to its size."""
+        size = self.recorder.size_of(token - 1) - TOKEN_BYTES
+        filler = self.filler[:size] if size <= len(self.filler) else bytes(size)
+        return token.to_bytes(TOKEN_BYTES, "little") + filler
+
+    def answer_arrives(self, client: int, replica: int, depart_ns: int, size: int) -> int:
+        """When an answer that leaves a replica now reaches its client."""
+        session = self.sessions[client]
+        link = session.links_from[replica]
+        return link.carry(depart_ns, size)
+
+    def answered(self, client: int, sequence: int, result: bytes) -> None:
+        """The result of an operation arrived."""
+        row = sequence - 1
+        session = self.sessions[client]
+        session.moved_ns = self.queue.time
+        if not self.recorder.pending(row) or row in self.given_up or result[0] == STALE:
+            return
+        kind = self.recorder.kind_of(row)
+        returned = 0
+        if kind == READ:
+            if result[0] == APPLIED:
+                returned = int.from_bytes(result[1 : 1 + TOKEN_BYTES], "little")
+        elif kind == CAS:
+            returned = result[0]
+        self.recorder.complete(row, self.queue.time, OK, returned)
+        if self.uses_cas:
+            self.learn(row, kind, returned)
+        if self.uses_chains and row in self.chained:
+            self.chained.discard(row)
+            self.begin(session, WRITE, self.recorder.key_of(row), self.recorder.size_of(row))
+        elif self.closed:
+            self.think_then_issue(session)
+
+    def learn(self, row: int, kind: int, returned: int) -> None:
+        """Remember the newest value seen of a key: what the next cas will expect."""
+        key = self.recorder.key_of(row)
+        if kind == READ:
+            self.seen[key] = returned
+        elif kind == WRITE or returned:
+            self.seen[key] = row + 1
+
+    def think_then_issue(self, session: Session) -> None:
+        """A closed client thinks, then asks again."""
+        think_ns = self.think.next()
+        if think_ns > 0:
+            self.queue.push(self.queue.time + think_ns, None, ISSUE, session.id, 0)
+        elif self.queue.time < self.stop_ns:
+            self.next_operation(session)
+
+    def redirected(self, client: int, sequence: int, leader: int) -> None:
+        """A replica does not lead: ask the one it names, or, where it knows none, the next one after a while."""
+        row = sequence - 1
+        session = self.sessions[client]
+        if not self.recorder.pending(row) or row in self.given_up:
+            return
+        refusals = self.refusals.get(row, 0) + 1
+        self.refusals[row] = refusals
+        if self.routing == LEADER:
+            if leader != NOBODY:
+                session.target = leader
+            else:
+                session.target = (session.target + 1) % self.replicas
+        if leader != NOBODY and refusals <= 2 and self.routing == LEADER:
+            self.resend(row)
+        else:
+            self.queue.push(self.queue.time + (self.backoff_ns << min(refusals, 2)), None, RETRY, 0, sequence)
+
+    def resend(self, row: int) -> None:
+        """Send an operation once more, or give it up when its time is over."""
+        if self.settled(row):
+            return
+        session = self.sessions[self.recorder.client_of(row)]
+        if self.queue.time - self.recorder.started_ns(row) >= self.operation_ns:
+            self.give_up(session, row)
+        else:
+            self.recorder.retried(row)
+            self.send(session, row)
+
+    def give_up(self, session: Session, row: int) -> None:
+        """The client stops waiting: failed where every try was refused, else the outcome stays unknown."""
+        if self.refusals.pop(row, 0) == self.recorder.attempts_of(row):
+            self.recorder.complete(row, self.queue.time, FAILED, 0)
+        self.given_up.add(row)
+        self.chained.discard(row)
+        if self.closed:
+            self.think_then_issue(session)
+
+    def retry(self, sequence: int) -> None:
+        """A pause after a refusal is over, or it is time to look for operations without an answer."""
+        if sequence != SWEEP:
+            self.resend(sequence - 1)
+            return
+        now = self.queue.time
+        while self.cursor < self.recorder.count and self.recorder.started_ns(self.cursor) + self.request_ns <= now:
+            self.timed_out(self.cursor, now)
+            self.cursor += 1
+        while self.retries and self.retries[0][0] <= now:
+            self.timed_out(self.retries.popleft()[1], now)
+        next_ns = self.retries[0][0] if self.retries else -1
+        if self.cursor < self.recorder.count:
+            first_ns = self.recorder.started_ns(self.cursor) + self.request_ns
+            next_ns = first_ns if next_ns < 0 else min(next_ns, first_ns)
+        self.sweeping = next_ns >= 0
+        if self.sweeping:
+            self.queue.push(next_ns, None, RETRY, 0, SWEEP)
+
+    def timed_out(self, row: int, now: int) -> None:
+        """No answer in time: if the replica has been silent to this session, turn to the next one; ask again."""
+        if self.settled(row):
+            return
+        session = self.sessions[self.recorder.client_of(row)]
+        if now - session.moved_ns >= self.request_ns:
+            session.target = (session.target + 1) % self.replicas
+            session.moved_ns = now
+        self.retries.append((now + self.request_ns, row))
+        self.resend(row)
+
+    def finish(self) -> None:
+        """The end: what was refused at every try certainly did not happen."""
+        for row, refusals in self.refusals.items():
+            if not self.settled(row) and refusals == self.recorder.attempts_of(row):
+                self.recorder.complete(row, self.queue.time, FAILED, 0)

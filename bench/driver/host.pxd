@@ -1,0 +1,87 @@
+cimport cython
+
+from engines.core cimport Commit, Engine, Persist, Redirect, Restore, Send
+from engines.machine cimport KeyValue, client_of, sequence_of
+
+ctypedef unsigned long long u64
+ctypedef long long i64
+
+cdef i64 NEVER
+cdef u64 NOBODY
+cdef int REDIRECTED
+
+
+cdef class World:
+    cpdef void transmit(self, Host host, u64 to, object message) except *
+    cpdef void answer(
+        self, Host host, i64 client, u64 sequence, int outcome, u64 leader, bytes result
+    ) except *
+    cpdef void write(self, Host host, list persists) except *
+    cpdef void applied(self, Host host, u64 position, bytes command, bint answered) except *
+    cpdef void led(self, Host host) except *
+
+
+@cython.freelist(64)
+cdef class Batch:
+    cdef u64 start
+    cdef u64 stop
+    cdef list origins
+
+
+cdef class Host:
+    cdef World world
+    cdef readonly u64 id
+    cdef readonly Engine engine
+    cdef readonly KeyValue machine
+    cdef int durability
+    cdef i64 interval_ns
+    cdef Py_ssize_t group
+    cdef Py_ssize_t max_commands
+    cdef i64 max_delay_ns
+    cdef Py_ssize_t pipeline
+    cdef bint forward
+    cdef u64 compact_after_bytes
+    cdef u64 compact_at_bytes
+    cdef readonly i64 now
+    cdef readonly i64 deadline
+    cdef readonly bint leading
+    cdef object commands
+    cdef object origins
+    cdef i64 queued_since_ns
+    cdef object batches
+    cdef Batch front
+    cdef list unsynced
+    cdef readonly list writing
+    cdef bint sync_in_flight
+    cdef i64 next_sync_ns
+    cdef readonly object compaction_first
+    cdef readonly object compaction_last
+
+    cpdef void start(self, list records, i64 now) except *
+    cpdef void receive(self, u64 sender, object message, i64 now, bint more) except *
+    cpdef void request(self, i64 client, bytes command, i64 now, bint more) except *
+    cpdef void wake(self, i64 now) except *
+    @cython.locals(persist=Persist, promise=Send)
+    cpdef void synced(self, i64 now) except *
+    cpdef void disconnected(self, u64 peer, i64 now) except *
+
+    cdef void enqueue(self, i64 origin, bytes command, bint more) except *
+    cdef bint has_room(self) except -1
+    @cython.locals(leader=u64)
+    cdef void refuse(self, i64 origin, bytes command) except *
+    @cython.locals(client=i64, sequence=u64, leader=u64)
+    cdef void reply(self, i64 origin, bytes command, int outcome, bytes result) except *
+    @cython.locals(count=Py_ssize_t)
+    cdef void pump(self, bint more) except *
+    @cython.locals(start=u64, stop=u64, batch=Batch)
+    cdef void propose(self, list commands, list origins) except *
+    cdef void perform(self, list effects) except *
+    cdef void dispatch(self, Send send) except *
+    @cython.locals(promise=Send)
+    cdef void persist(self, Persist persist) except *
+    @cython.locals(batch=Batch, position=u64, command=bytes, answered=bint)
+    cdef void apply(self, Commit commit) except *
+    cdef void deposed(self) except *
+    cdef void settle(self, bint more) except *
+    cdef void flush(self) except *
+    cdef void compact(self) except *

@@ -1,0 +1,334 @@
+"""The host of one engine: it performs the engine's effects, and is the same in both worlds.
+
+The host batches and pipelines clients' commands (one layer for all engines, so that no protocol is favoured), commits groups
+of records to disk, applies what is committed, answers clients, forwards what is not the leader's to serve, and compacts the log.
+Clock, transport and storage belong to the World that it is given.
+
+    client --request--> host --propose--> engine --Send--> world.transmit
+                                                 --Persist--> group --world.write ... synced--> the sends that rode on it
+                                                 --Commit--> state machine --answer--> world.answer
+"""
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from engines.core import NEVER, NOBODY, Commit, Engine, Message, Persist, Record, Redirect, Restore, Send
+from engines.machine import KeyValue, client_of, sequence_of
+
+if TYPE_CHECKING:
+    from engines.core import Effect
+
+ANSWERED, REDIRECTED = 0, 1
+FSYNC, BATCH_INTERVAL, NONE = 0, 1, 2
+DURABILITY = {"fsync": FSYNC, "batch-interval": BATCH_INTERVAL, "none": NONE}
+
+
+class Forward(Message):
+    """A replica that does not lead -> the leader: commands that its clients sent to it."""
+
+    commands: tuple[bytes, ...]
+
+
+class ForwardAnswer(Message):
+    """The leader -> the replica that forwarded: the answer for that replica's client."""
+
+    client: int
+    sequence: int
+    outcome: int
+    leader: int
+    result: bytes
+
+
+class HostOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The host's share of a scenario; ``group`` bounds the records that one sync covers (0: no bound)."""
+
+    durability: int = FSYNC
+    interval_ns: int = 0
+    group: int = 0
+    max_commands: int = 1
+    max_delay_ns: int = 0
+    pipeline: int = 1
+    forward: bool = False
+    compact_after_bytes: int = 64 << 20
+
+
+class World:
+    """What a host needs of the world that it lives in."""
+
+    def transmit(self, host: Host, to: int, message: Message) -> None:
+        """Carry ``message`` to replica ``to``."""
+        raise NotImplementedError
+
+    def answer(self, host: Host, client: int, sequence: int, outcome: int, leader: int, result: bytes) -> None:
+        """Carry an answer to a client."""
+        raise NotImplementedError
+
+    def write(self, host: Host, persists: list[Persist]) -> None:
+        """Make these records durable, then call ``host.synced``."""
+        raise NotImplementedError
+
+    def applied(self, host: Host, position: int, command: bytes, answered: bool) -> None:
+        """Told after each command that the host applied, and whether somebody was answered."""
+        raise NotImplementedError
+
+    def led(self, host: Host) -> None:
+        """Told when the host's engine begins to lead."""
+        raise NotImplementedError
+
+
+class Batch:
+    """Commands proposed together: positions [start, stop), and where each one's answer goes."""
+
+    def __init__(self, start: int, stop: int, origins: list[int]) -> None:
+        self.start = start
+        self.stop = stop
+        self.origins = origins
+
+
+class Host:
+    """One replica: an engine, its state machine, and what is on its way to disk and clients.
+
+    An origin is a client's id, or -1 - r for replica r that forwarded the command.
+    """
+
+    def __init__(self, world: World, engine: Engine, machine: KeyValue, options: HostOptions) -> None:
+        self.world = world
+        self.id = engine.id
+        self.engine = engine
+        self.machine = machine
+        self.durability = options.durability
+        self.interval_ns = options.interval_ns
+        self.group = options.group
+        self.max_commands = options.max_commands
+        self.max_delay_ns = options.max_delay_ns
+        self.pipeline = options.pipeline
+        self.forward = options.forward
+        self.compact_after_bytes = options.compact_after_bytes
+        self.compact_at_bytes = options.compact_after_bytes
+        self.now = 0
+        self.deadline = NEVER
+        self.leading = False
+        self.commands: deque[bytes] = deque()
+        self.origins: deque[int] = deque()
+        self.queued_since_ns = 0
+        self.batches: deque[Batch] = deque()
+        self.front: Batch | None = None
+        self.unsynced: list[Persist] = []
+        self.writing: list[Persist] = []
+        self.sync_in_flight = False
+        self.next_sync_ns = 0
+        self.compaction_first: Record | None = None
+        self.compaction_last: Record | None = None
+
+    def start(self, records: list[Record], now: int) -> None:
+        """Begin an incarnation with what the last one made durable."""
+        self.now = now
+        self.next_sync_ns = now + self.interval_ns
+        self.perform(self.engine.recover(records, now))
+        self.settle(False)
+
+    def receive(self, sender: int, message: Message, now: int, more: bool) -> None:
+        """A message of another replica; ``more`` says that further work of this turn is waiting behind it."""
+        self.now = now
+        if type(message) is Forward:
+            for command in message.commands:
+                self.enqueue(-1 - sender, command, more)
+        elif type(message) is ForwardAnswer:
+            self.world.answer(
+                self, message.client, message.sequence, message.outcome, message.leader, message.result
+            )
+        else:
+            self.perform(self.engine.step(sender, message, now))
+        self.settle(more)
+
+    def request(self, client: int, command: bytes, now: int, more: bool) -> None:
+        """A client's command arrived here."""
+        self.now = now
+        self.enqueue(client, command, more)
+        self.settle(more)
+
+    def wake(self, now: int) -> None:
+        """The deadline has come."""
+        self.now = now
+        if now >= self.engine.deadline:
+            self.perform(self.engine.tick(now))
+        self.settle(False)
+
+    def synced(self, now: int) -> None:
+        """What the world was given to write is durable: the promises that rode on it leave."""
+        self.now = now
+        covered = self.writing
+        self.writing = []
+        self.sync_in_flight = False
+        for persist in covered:
+            for promise in persist.then:
+                self.dispatch(promise)
+        self.settle(False)
+
+    def disconnected(self, peer: int, now: int) -> None:
+        """The channel to ``peer`` broke."""
+        self.now = now
+        self.perform(self.engine.disconnect(peer, now))
+        self.settle(False)
+
+    def enqueue(self, origin: int, command: bytes, more: bool) -> None:
+        """Propose at once where nothing speaks for waiting; else queue, forward or redirect."""
+        if not self.engine.leading:
+            self.refuse(origin, command)
+        elif not self.commands and (self.max_commands == 1 or not (more or self.max_delay_ns)) and self.has_room():
+            self.propose([command], [origin])
+        else:
+            if not self.commands:
+                self.queued_since_ns = self.now
+            self.commands.append(command)
+            self.origins.append(origin)
+
+    def has_room(self) -> bool:
+        """Whether the pipeline admits another batch."""
+        return len(self.batches) < self.pipeline
+
+    def refuse(self, origin: int, command: bytes) -> None:
+        """This replica does not lead: forward a client's command, where that is the routing, or name the leader."""
+        leader = self.engine.leader
+        if self.forward and origin >= 0 and leader not in (NOBODY, self.id):
+            self.world.transmit(self, leader, Forward((command,)))
+        else:
+            self.reply(origin, command, REDIRECTED, b"")
+
+    def reply(self, origin: int, command: bytes, outcome: int, result: bytes) -> None:
+        """Send the outcome back to where the command came from."""
+        client, sequence, leader = client_of(command), sequence_of(command), self.engine.leader
+        if origin >= 0:
+            self.world.answer(self, client, sequence, outcome, leader, result)
+        else:
+            self.world.transmit(self, -1 - origin, ForwardAnswer(client, sequence, outcome, leader, result))
+
+    def pump(self, more: bool) -> None:
+        """Propose queued commands: full batches at once, a smaller one at the end of its turn and delay."""
+        while self.commands and self.engine.leading and self.has_room():
+            count = len(self.commands)
+            if count < self.max_commands and (more or self.now < self.queued_since_ns + self.max_delay_ns):
+                return
+            count = min(count, self.max_commands)
+            commands = [self.commands.popleft() for _ in range(count)]
+            origins = [self.origins.popleft() for _ in range(count)]
+            self.queued_since_ns = self.now
+            self.propose(commands, origins)
+
+    def propose(self, commands: list[bytes], origins: list[int]) -> None:
+        """Hand a batch to the engine and remember who waits for it."""
+        start = self.engine.log.last + 1
+        effects = self.engine.propose(commands, self.now)
+        stop = self.engine.log.last + 1
+        assert stop - start == len(commands), "an engine that leads accepts a batch whole"
+        batch = Batch(start, stop, origins)
+        self.batches.append(batch)
+        if self.front is None:
+            self.front = batch
+        self.perform(effects)
+
+    def perform(self, effects: list[Effect]) -> None:
+        """Perform the effects of one call, in order."""
+        if self.leading and not self.engine.leading:
+            self.deposed()
+        for effect in effects:
+            if type(effect) is Send:
+                self.dispatch(effect)
+            elif type(effect) is Persist:
+                self.persist(effect)
+            elif type(effect) is Commit:
+                self.apply(effect)
+            elif type(effect) is Restore:
+                self.machine.restore(effect.position, effect.state)
+            elif type(effect) is Redirect:
+                raise AssertionError("only a leading engine is given commands, and it accepts them")
+
+    def dispatch(self, send: Send) -> None:
+        """To oneself at once, to others by the transport."""
+        if send.to == self.id:
+            self.perform(self.engine.step(self.id, send.message, self.now))
+        else:
+            self.world.transmit(self, send.to, send.message)
+
+    def persist(self, persist: Persist) -> None:
+        """Put a record on its way to disk; without fsync its promises do not wait for it."""
+        if self.durability == FSYNC:
+            if persist.record is not None or self.unsynced:
+                self.unsynced.append(persist)
+                return
+            if self.sync_in_flight:
+                self.writing.append(persist)
+                return
+        elif self.durability == BATCH_INTERVAL and persist.record is not None:
+            self.unsynced.append(Persist(persist.record, []))
+        for promise in persist.then:
+            self.dispatch(promise)
+
+    def apply(self, commit: Commit) -> None:
+        """Apply a decided command, and answer it where it was proposed here under the present leadership."""
+        position, command = commit.position, commit.command
+        result = self.machine.apply(position, command)
+        batch = self.front
+        answered = batch is not None and position >= batch.start
+        self.world.applied(self, position, command, answered)
+        if answered:
+            assert position < batch.stop, "batches are decided in order"
+            self.reply(batch.origins[position - batch.start], command, ANSWERED, result)
+            if position + 1 == batch.stop:
+                self.batches.popleft()
+                self.front = self.batches[0] if self.batches else None
+
+    def deposed(self) -> None:
+        """Leadership is gone: what was proposed may or may not be decided, what was only queued is refused."""
+        self.leading = False
+        self.batches.clear()
+        self.front = None
+        while self.commands:
+            self.refuse(self.origins.popleft(), self.commands.popleft())
+
+    def settle(self, more: bool) -> None:
+        """The end of a turn: notice leadership, propose, start the next group's sync, compact, set the deadline."""
+        if self.engine.leading != self.leading:
+            if self.leading:
+                self.deposed()
+            else:
+                self.leading = True
+                self.world.led(self)
+        if self.commands:
+            self.pump(more)
+        if self.engine.log.nbytes >= self.compact_at_bytes:
+            self.compact()
+        if self.unsynced and not self.sync_in_flight:
+            self.flush()
+        self.deadline = self.engine.deadline
+        if self.commands and self.max_delay_ns and self.has_room():
+            self.deadline = min(self.deadline, self.queued_since_ns + self.max_delay_ns)
+        if self.unsynced and self.durability == BATCH_INTERVAL and not self.sync_in_flight:
+            self.deadline = min(self.deadline, self.next_sync_ns)
+
+    def flush(self) -> None:
+        """Begin to write what has gathered, unless the interval of an unsynced policy has not passed."""
+        if self.durability == BATCH_INTERVAL:
+            if self.now < self.next_sync_ns:
+                return
+            self.next_sync_ns = self.now + self.interval_ns
+        if self.group and len(self.unsynced) > self.group:
+            self.writing = self.unsynced[: self.group]
+            self.unsynced = self.unsynced[self.group :]
+        else:
+            self.writing = self.unsynced
+            self.unsynced = []
+        self.sync_in_flight = True
+        self.world.write(self, self.writing)
+
+    def compact(self) -> None:
+        """Hand the engine a snapshot, and mark which records make the older ones unnecessary."""
+        effects = self.engine.compact(self.machine.applied, self.machine.snapshot(), self.now)
+        records = [effect.record for effect in effects if type(effect) is Persist and effect.record is not None]
+        if records:
+            self.compaction_first, self.compaction_last = records[0], records[-1]
+        self.perform(effects)
+        self.compact_at_bytes = self.engine.log.nbytes + self.compact_after_bytes

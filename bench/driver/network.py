@@ -1,0 +1,199 @@
+"""The simulated network: one Link per directed pair, with latency, loss, order and the life of its connection.
+
+Over ``tcp`` a link is reliable and in order: a lost packet becomes retransmission delay (RFC 6298: the timeout doubles at
+each loss of the same data), and what follows is held up behind it. While a link is blocked its data is kept; it flows when
+the block ends, unless the connection broke first. Over ``datagram`` messages are lost, duplicated and reordered.
+"""
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from bench.distributions import Distribution
+    from bench.scenario import Loss
+
+SEGMENT_BYTES = 1448
+LOST = -1
+BLOCK = 1024
+MAX_RETRANSMIT_NS = 60_000_000_000
+NO_LOSS, INDEPENDENT, GILBERT_ELLIOTT = 0, 1, 2
+MODELS = {"none": NO_LOSS, "independent": INDEPENDENT, "gilbert-elliott": GILBERT_ELLIOTT}
+
+
+def generator(seed: int, *path: int) -> np.random.Generator:
+    """The branch of the seeded generator tree that belongs to ``path``."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *path])))
+
+
+class Durations:
+    """An endless stream of draws of a distribution, in ns, drawn in growing blocks; a constant draws nothing."""
+
+    def __init__(self, distribution: Distribution, random: np.random.Generator) -> None:
+        self.distribution = distribution
+        self.random = random
+        self.constant = distribution.distribution == "constant"
+        self.value = int(distribution.mean_ns()) if self.constant else 0
+        self.block = array("q")
+        self.view: Any = memoryview(self.block)
+        self.size = 0
+        self.used = 0
+
+    def next(self) -> int:
+        """The next draw."""
+        if self.constant:
+            return self.value
+        if self.used == self.size:
+            self.refill()
+        self.used += 1
+        draw: int = self.view[self.used - 1]
+        return draw
+
+    def refill(self) -> None:
+        """Draw the next block."""
+        self.size = min(BLOCK, max(16, 2 * self.size))
+        self.block = array("q", self.distribution.sample(self.random, self.size).astype("<i8").tobytes())
+        self.view = memoryview(self.block)
+        self.used = 0
+
+
+class Chances:
+    """An endless stream of uniform draws in [0, 1)."""
+
+    def __init__(self, random: np.random.Generator) -> None:
+        self.random = random
+        self.block = array("d")
+        self.view: Any = memoryview(self.block)
+        self.size = 0
+        self.used = 0
+
+    def next(self) -> float:
+        """The next draw."""
+        if self.used == self.size:
+            self.size = min(BLOCK, max(16, 2 * self.size))
+            self.block = array("d", self.random.random(self.size).tobytes())
+            self.view = memoryview(self.block)
+            self.used = 0
+        self.used += 1
+        draw: float = self.view[self.used - 1]
+        return draw
+
+
+class LossModel:
+    """Whether the next packet of a link is lost: independently, or in Gilbert-Elliott bursts (Gilbert 1960, Elliott 1963).
+
+    In the good state a packet is delivered with probability k, in the bad state with h; after each packet good turns bad with
+    probability p, bad turns good with r. Stationary loss (p (1-h) + r (1-k)) / (p + r), mean sojourn in the bad state 1/r.
+    """
+
+    def __init__(self, loss: Loss, chances: Chances) -> None:
+        self.model = MODELS[loss.model]
+        self.probability = loss.probability
+        self.p, self.r, self.h, self.k = loss.p, loss.r, loss.h, loss.k
+        self.bad = False
+        self.chances = chances
+
+    def lost(self) -> bool:
+        """Draw the fate of one packet."""
+        if self.model == NO_LOSS:
+            return False
+        if self.model == INDEPENDENT:
+            return self.chances.next() < self.probability
+        lost = self.chances.next() >= (self.h if self.bad else self.k)
+        if self.chances.next() < (self.r if self.bad else self.p):
+            self.bad = not self.bad
+        return lost
+
+    def message_lost(self, size: int) -> bool:
+        """A message is lost where any of its segments is."""
+        if self.model == NO_LOSS:
+            return False
+        packets = 1 + (size - 1) // SEGMENT_BYTES
+        lost = False
+        while packets > 0:
+            packets -= 1
+            lost = self.lost() or lost
+        return lost
+
+
+class Link:
+    """One direction between two ends: when does what departs now arrive?"""
+
+    def __init__(
+        self,
+        base_ns: int,
+        latency: Durations,
+        jitter: Durations,
+        loss: LossModel,
+        chances: Chances,
+        tcp: bool,
+        retransmit_ns: int,
+        duplicate: float = 0.0,
+        reorder: float = 0.0,
+    ) -> None:
+        self.base_ns = base_ns
+        self.latency = latency
+        self.jitter = jitter
+        self.loss = loss
+        self.chances = chances
+        self.tcp = tcp
+        self.retransmit_ns = retransmit_ns
+        self.duplicate = duplicate
+        self.reorder = reorder
+        self.extra_ns = 0
+        self.blocked = False
+        self.broken = False
+        self.held_since_ns = 0
+        self.epoch = 0
+        self.last_arrival_ns = 0
+        self.held: list[tuple[Any, int]] = []
+        self.carried = 0
+        self.lost_messages = 0
+        self.blocked_messages = 0
+
+    def carry(self, depart_ns: int, size: int) -> int:
+        """The arrival time of a message that leaves at ``depart_ns``, or LOST. The link must not be blocked."""
+        self.carried += 1
+        arrival_ns = depart_ns + self.base_ns + self.extra_ns + self.latency.next() + self.jitter.next()
+        if self.tcp:
+            if self.loss.model:
+                arrival_ns += self.retransmission_ns(size)
+            arrival_ns = max(arrival_ns, self.last_arrival_ns)
+            self.last_arrival_ns = arrival_ns
+            return arrival_ns
+        if self.loss.model and self.loss.message_lost(size):
+            self.lost_messages += 1
+            return LOST
+        if self.reorder > 0.0 and self.chances.next() < self.reorder:
+            arrival_ns += 1 + int(3.0 * self.chances.next() * (arrival_ns - depart_ns))
+        return arrival_ns
+
+    def retransmission_ns(self, size: int) -> int:
+        """How long the sender takes to get a message through: every loss doubles the timeout (RFC 6298, 5.5)."""
+        delay_ns = 0
+        timeout_ns = self.retransmit_ns
+        while self.loss.message_lost(size):
+            self.lost_messages += 1
+            delay_ns += timeout_ns
+            timeout_ns = min(2 * timeout_ns, MAX_RETRANSMIT_NS)
+        return delay_ns
+
+    def resume_ns(self, now_ns: int) -> int:
+        """When the sender next retransmits what was held: the timer that doubles does not know of the healing."""
+        resume_ns, timeout_ns = self.held_since_ns, self.retransmit_ns
+        while resume_ns < now_ns:
+            resume_ns += timeout_ns
+            timeout_ns = min(2 * timeout_ns, MAX_RETRANSMIT_NS)
+        return resume_ns
+
+    def duplicated(self) -> bool:
+        """Whether the message just carried arrives twice (datagram only)."""
+        return self.duplicate > 0.0 and self.chances.next() < self.duplicate
+
+    def reset(self, now_ns: int) -> None:
+        """The connection is gone with all that was under way; what is sent next takes a new one."""
+        self.epoch = (self.epoch + 1) & 0xFFFF
+        self.held = []
+        self.last_arrival_ns = now_ns

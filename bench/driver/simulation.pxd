@@ -1,0 +1,118 @@
+cimport cython
+
+from bench.checkers.invariants cimport Agreement
+from bench.driver.clients cimport Clients
+from bench.driver.host cimport Host, World
+from bench.driver.network cimport Durations, Link
+from bench.driver.wire cimport Kind
+from engines.core cimport Persist
+from ext.events cimport EventQueue
+
+ctypedef unsigned long long u64
+ctypedef long long i64
+
+cdef int ACTION, ANSWER, ARRIVE, BREAK, ISSUE, PROCESS, PROCESS_REQUEST, REDIRECTED, REQUEST, RETRY, STOP, SYNCED, WAKE
+cdef int PEER_MESSAGE, CLIENT_REQUEST, ANSWERED, ANSWER_BYTES, REQUEST_BYTES
+cdef i64 LOST, NEVER
+
+
+cdef class Node:
+    cdef readonly u64 id
+    cdef readonly Host host
+    cdef readonly bint up
+    cdef readonly i64 incarnation
+    cdef public list links
+    cdef Durations per_message
+    cdef bint busy
+    cdef i64 cpu_free_ns
+    cdef i64 nic_free_ns
+    cdef object waiting
+    cdef Durations fsync
+    cdef public double fsync_factor
+    cdef readonly i64 fsyncs
+    cdef readonly i64 fsync_bytes
+    cdef readonly list stable
+    cdef Py_ssize_t compaction_from
+    cdef i64 wake_at_ns
+    cdef readonly double clock_rate
+    cdef i64 clock_base_ns
+    cdef i64 clock_set_ns
+
+    cpdef i64 local(self, i64 now) except? -1
+    cdef i64 virtual(self, i64 local) except? -1
+    cpdef void set_clock_rate(self, double rate, i64 now) except *
+
+
+cdef class Simulation(World):
+    cdef readonly EventQueue queue
+    cdef readonly i64 now
+    cdef readonly list nodes
+    cdef object new_host
+    cdef readonly dict kinds
+    cdef double per_byte_ns
+    cdef double nic_byte_ns
+    cdef double disk_byte_ns
+    cdef bint free_cpu
+    cdef dict record_kinds
+    cdef readonly Agreement agreement
+    cdef public Clients clients
+    cdef readonly list leaders
+    cdef public i64 user_timeout_ns
+    cdef readonly i64 requests
+    cdef readonly i64 events
+    cdef public object trace
+
+    @cython.locals(node=Node)
+    cpdef void set_clock_rate(self, u64 id, double rate) except *
+    @cython.locals(node=Node)
+    cpdef void boot(self, u64 id) except *
+    @cython.locals(node=Node, peer=Node, persist=Persist)
+    cpdef void crash(self, u64 id, Py_ssize_t survivors) except *
+    @cython.locals(queue=EventQueue, nodes=list, clients=Clients, kind=int, argument=i64)
+    cpdef void run(self, i64 until) except *
+    cpdef void at(self, i64 time, object action, i64 argument=*) except *
+
+    @cython.locals(kind=Kind, size=i64, depart=i64, link=Link, arrival=i64, argument=i64, node=Node)
+    cpdef void transmit(self, Host host, u64 to, object message) except *
+    @cython.locals(depart=i64)
+    cdef i64 depart(self, Node node, i64 size) except -1
+    cdef i64 cpu_cost(self, Node node, i64 size) except -1
+    @cython.locals(sender=i64, link=Link, source=Node)
+    cdef void arrive(self, Node node, i64 argument, object message) except *
+    @cython.locals(start=i64, finish=i64)
+    cdef void take(self, Node node, int work, object payload, i64 argument) except *
+    cdef void take_next(self, Node node) except *
+    cdef void process(self, Node node, i64 argument, object message) except *
+    cdef void handle(self, Node node, u64 sender, object message) except *
+
+    cdef void hold(self, u64 sender, u64 to, Link link, object message, i64 size) except *
+    cdef void schedule_break(self, u64 one, u64 other) except *
+    cdef void break_if_dead(self, u64 one, i64 argument) except *
+    cpdef void break_connection(self, u64 one, u64 other, i64 only=*) except *
+    cpdef void renew(self, u64 id) except *
+    cpdef void block(self, u64 one, u64 other) except *
+    cpdef void unblock(self, u64 one, u64 other) except *
+
+    @cython.locals(node=Node, persist=Persist, size=i64, duration=i64)
+    cpdef void write(self, Host host, list persists) except *
+    @cython.locals(kind=Kind)
+    cdef i64 record_size(self, object record) except -1
+    @cython.locals(persist=Persist)
+    cdef void synced(self, Node node, i64 incarnation) except *
+    cdef void keep(self, Node node, object record) except *
+
+    @cython.locals(deadline=i64, wake_at=i64)
+    cdef void arm(self, Node node) except *
+    @cython.locals(local=i64)
+    cdef void wake(self, Node node, i64 incarnation) except *
+
+    cdef void requested(self, Node node, i64 client, bytes command) except *
+    cdef void process_request(self, Node node, i64 argument, bytes command) except *
+    cdef void serve(self, Node node, i64 client, bytes command) except *
+    @cython.locals(node=Node, size=i64, depart=i64, arrival=i64)
+    cpdef void answer(
+        self, Host host, i64 client, u64 sequence, int outcome, u64 leader, bytes result
+    ) except *
+
+    cpdef void applied(self, Host host, u64 position, bytes command, bint answered) except *
+    cpdef void led(self, Host host) except *

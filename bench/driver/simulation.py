@@ -1,0 +1,483 @@
+"""The deterministic world: replicas and clients in virtual time.
+
+Every replica has a CPU, a NIC and a disk, each of which may cost nothing:
+
+    CPU   one server, first come first served: a message costs per_message + per_byte * size to receive and again to send;
+          the sends of a step are paid before the next message is taken
+    NIC   what a replica sends leaves in order at the bandwidth
+    disk  one sync at a time (bench.driver.host gathers the next group meanwhile), each lasting a draw of fsync + per_byte * size
+
+A message is thus: sender's CPU, sender's NIC, the link (bench.driver.network), receiver's CPU, step. Clients cost nothing.
+Same seed, same code, same bytes out.
+"""
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from bench.checkers.invariants import Agreement
+from bench.driver.host import ANSWERED, Host, World
+from bench.driver.network import LOST
+from bench.driver.occasions import (
+    ACTION,
+    ANSWER,
+    ARRIVE,
+    BREAK,
+    ISSUE,
+    PROCESS,
+    PROCESS_REQUEST,
+    REDIRECTED,
+    REQUEST,
+    RETRY,
+    STOP,
+    SYNCED,
+    WAKE,
+)
+from bench.driver.wire import ANSWER_BYTES, REQUEST_BYTES, Kind
+from engines.core import NEVER
+from ext.events import EventQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.driver.clients import Clients
+    from bench.driver.network import Durations, Link
+    from engines.core import Message, Persist, Record
+
+PEER_MESSAGE, CLIENT_REQUEST = 0, 1
+
+
+class Node:
+    """One replica's machine: the incarnation that runs on it, its CPU, NIC, disk and clock."""
+
+    def __init__(self, id: int, fsync: Durations, per_message: Durations) -> None:
+        self.id = id
+        self.host: Host | None = None
+        self.up = False
+        self.incarnation = 0
+        self.links: list[Link | None] = []
+        self.per_message = per_message
+        self.busy = False
+        self.cpu_free_ns = 0
+        self.nic_free_ns = 0
+        self.waiting: deque[tuple[int, Any, int]] = deque()
+        self.fsync = fsync
+        self.fsync_factor = 1.0
+        self.fsyncs = 0
+        self.fsync_bytes = 0
+        self.stable: list[Record] = []
+        self.compaction_from = 0
+        self.wake_at_ns = NEVER
+        self.clock_rate = 1.0
+        self.clock_base_ns = 0
+        self.clock_set_ns = 0
+
+    def local(self, now: int) -> int:
+        """This replica's clock at a moment of virtual time."""
+        if self.clock_rate == 1.0:
+            return now - self.clock_set_ns + self.clock_base_ns
+        return self.clock_base_ns + int((now - self.clock_set_ns) * self.clock_rate)
+
+    def virtual(self, local: int) -> int:
+        """The earliest virtual time at which this replica's clock shows ``local``."""
+        if self.clock_rate == 1.0:
+            return local - self.clock_base_ns + self.clock_set_ns
+        return self.clock_set_ns + 1 + int((local - self.clock_base_ns) / self.clock_rate)
+
+    def set_clock_rate(self, rate: float, now: int) -> None:
+        """From now on this clock runs at ``rate`` seconds a second."""
+        self.clock_base_ns = self.local(now)
+        self.clock_set_ns = now
+        self.clock_rate = rate
+
+
+class Simulation(World):
+    """Runs events in order of time. Built by bench.driver.trials from a scenario."""
+
+    def __init__(
+        self,
+        nodes: list[Node],
+        new_host: Callable[[Simulation, int, int], Host],
+        kinds: dict[type, Kind],
+        per_byte_ns: float,
+        nic_byte_ns: float,
+        disk_byte_ns: float,
+    ) -> None:
+        self.queue = EventQueue()
+        self.now = 0
+        self.nodes = nodes
+        self.new_host = new_host
+        self.kinds = kinds
+        self.per_byte_ns = per_byte_ns
+        self.nic_byte_ns = nic_byte_ns
+        self.disk_byte_ns = disk_byte_ns
+        self.free_cpu = per_byte_ns == 0.0 and all(n.per_message.constant and not n.per_message.value for n in nodes)
+        self.record_kinds: dict[type, Kind] = {}
+        self.agreement = Agreement()
+        self.clients: Clients | None = None
+        self.leaders: list[tuple[int, int, int]] = []
+        self.user_timeout_ns = NEVER
+        self.requests = 0
+        self.events = 0
+        self.trace: Callable[[str, Node, Any], None] | None = None
+
+    def set_clock_rate(self, id: int, rate: float) -> None:
+        """Let a replica's clock run at ``rate`` seconds a second from now on."""
+        node = self.nodes[id]
+        node.set_clock_rate(rate, self.now)
+        if node.up:
+            node.wake_at_ns = NEVER
+            self.arm(node)
+
+    def boot(self, id: int) -> None:
+        """Start an incarnation of a replica with what its disk kept."""
+        node = self.nodes[id]
+        assert not node.up
+        node.up = True
+        node.incarnation += 1
+        node.busy = False
+        node.cpu_free_ns = node.nic_free_ns = self.now
+        node.waiting.clear()
+        node.wake_at_ns = NEVER
+        node.host = self.new_host(self, id, node.incarnation)
+        if self.trace is not None:
+            self.trace("boot", node, f"{len(node.stable)} records")
+        node.host.start(list(node.stable), node.local(self.now))
+        self.arm(node)
+
+    def crash(self, id: int, survivors: int) -> None:
+        """Power is lost: the first ``survivors`` records of the sync under way reached the disk, the rest is gone."""
+        node = self.nodes[id]
+        assert node.up and node.host is not None
+        for persist in node.host.writing[:survivors]:
+            self.keep(node, persist.record)
+        node.up = False
+        node.host = None
+        node.waiting.clear()
+        if self.trace is not None:
+            self.trace("crash", node, f"{len(node.stable)} records kept")
+        for peer in self.nodes:
+            if peer is not node:
+                self.schedule_break(node.id, peer.id)
+
+    def run(self, until: int) -> None:
+        """Perform every event up to ``until``, and those at that moment that are already on the queue."""
+        queue = self.queue
+        nodes = self.nodes
+        clients = self.clients
+        queue.push(until, None, STOP, 0, 0)
+        while True:
+            payload = queue.pop()
+            self.now = queue.time
+            kind = queue.kind
+            argument = queue.argument
+            self.events += 1
+            if kind == ARRIVE:
+                self.arrive(nodes[queue.target], argument, payload)
+            elif kind == PROCESS:
+                self.process(nodes[queue.target], argument, payload)
+            elif kind == SYNCED:
+                self.synced(nodes[queue.target], argument)
+            elif kind == WAKE:
+                self.wake(nodes[queue.target], argument)
+            elif kind == REQUEST:
+                self.requested(nodes[queue.target], argument, payload)
+            elif kind == PROCESS_REQUEST:
+                self.process_request(nodes[queue.target], argument, payload)
+            elif kind == ANSWER:
+                clients.answered(queue.target, argument, payload)
+            elif kind == REDIRECTED:
+                clients.redirected(queue.target, argument, payload)
+            elif kind == ISSUE:
+                clients.issue(queue.target)
+            elif kind == RETRY:
+                clients.retry(argument)
+            elif kind == BREAK:
+                self.break_if_dead(queue.target, argument)
+            elif kind == ACTION:
+                payload(argument)
+            else:
+                return
+
+    def at(self, time: int, action: Callable[[int], None], argument: int = 0) -> None:
+        """Call ``action(argument)`` at a virtual time."""
+        self.queue.push(time, action, ACTION, 0, argument)
+
+    # Messages between replicas
+
+    def transmit(self, host: Host, to: int, message: Message) -> None:
+        """CPU, NIC and link of the sender; the event is the arrival at the other end."""
+        node = self.nodes[host.id]
+        kind = self.kinds[type(message)]
+        size = kind.size(message)
+        kind.count += 1
+        kind.bytes += size
+        depart = self.depart(node, size)
+        link = node.links[to]
+        if self.trace is not None:
+            self.trace("send", node, (to, message))
+        if link.broken:
+            return
+        if link.blocked:
+            link.blocked_messages += 1
+            if link.tcp:
+                self.hold(node.id, to, link, message, size)
+            return
+        arrival = link.carry(depart, size)
+        if arrival == LOST:
+            return
+        argument = (size << 32) | (link.epoch << 16) | node.id
+        self.queue.push(arrival, message, ARRIVE, to, argument)
+        if link.duplicated():
+            arrival = link.carry(depart, size)
+            if arrival != LOST:
+                self.queue.push(arrival, message, ARRIVE, to, argument)
+
+    def depart(self, node: Node, size: int) -> int:
+        """Pay the sender's CPU and NIC; returns when the last byte has left."""
+        depart = self.now
+        if not self.free_cpu:
+            if node.cpu_free_ns > depart:
+                depart = node.cpu_free_ns
+            depart += self.cpu_cost(node, size)
+            node.cpu_free_ns = depart
+        if self.nic_byte_ns > 0.0:
+            if node.nic_free_ns > depart:
+                depart = node.nic_free_ns
+            depart += int(self.nic_byte_ns * size + 0.5)
+            node.nic_free_ns = depart
+        return depart
+
+    def cpu_cost(self, node: Node, size: int) -> int:
+        """To receive or to send a message of ``size`` bytes."""
+        return node.per_message.next() + int(self.per_byte_ns * size + 0.5)
+
+    def arrive(self, node: Node, argument: int, message: Message) -> None:
+        """A message reached a replica: its CPU takes it now or later."""
+        sender = argument & 0xFFFF
+        if not node.up:
+            return
+        if (argument >> 16) & 0xFFFF != self.nodes[sender].links[node.id].epoch:
+            return
+        if self.free_cpu and not node.busy:
+            self.handle(node, sender, message)
+        elif node.busy:
+            node.waiting.append((PEER_MESSAGE, message, argument))
+        else:
+            self.take(node, PEER_MESSAGE, message, argument)
+
+    def take(self, node: Node, work: int, payload: Any, argument: int) -> None:
+        """The CPU begins with a piece of work, as soon as it is free."""
+        node.busy = True
+        start = node.cpu_free_ns if node.cpu_free_ns > self.now else self.now
+        if work == PEER_MESSAGE:
+            finish = start + self.cpu_cost(node, argument >> 32)
+            argument = (node.incarnation << 16) | (argument & 0xFFFF)
+            self.queue.push(finish, payload, PROCESS, node.id, argument)
+        else:
+            finish = start + self.cpu_cost(node, REQUEST_BYTES + len(payload))
+            argument = (node.incarnation << 32) | argument
+            self.queue.push(finish, payload, PROCESS_REQUEST, node.id, argument)
+        node.cpu_free_ns = finish
+
+    def take_next(self, node: Node) -> None:
+        """The CPU is done with one piece of work."""
+        if node.waiting:
+            work, payload, argument = node.waiting.popleft()
+            self.take(node, work, payload, argument)
+        else:
+            node.busy = False
+
+    def process(self, node: Node, argument: int, message: Message) -> None:
+        """The CPU has received a message: the engine steps."""
+        if node.up and argument >> 16 == node.incarnation:
+            self.handle(node, argument & 0xFFFF, message)
+            self.take_next(node)
+
+    def handle(self, node: Node, sender: int, message: Message) -> None:
+        """Step, and re-arm the timer."""
+        if self.trace is not None:
+            self.trace("step", node, (sender, message))
+        node.host.receive(sender, message, node.local(self.now), len(node.waiting) > 0)
+        self.arm(node)
+
+    # Connections
+
+    def hold(self, sender: int, to: int, link: Link, message: Message, size: int) -> None:
+        """Keep what a blocked tcp link cannot deliver; the connection breaks after the user timeout (RFC 9293, 3.8.3)."""
+        if not link.held:
+            link.held_since_ns = self.now
+            self.schedule_break(sender, to)
+        link.held.append((message, size))
+
+    def schedule_break(self, one: int, other: int) -> None:
+        """The connection of a pair breaks if it is still cut off when the user timeout has passed."""
+        if self.user_timeout_ns < NEVER and self.nodes[one].links[other].tcp:
+            epoch = self.nodes[one].links[other].epoch
+            self.queue.push(self.now + self.user_timeout_ns, None, BREAK, one, (epoch << 16) | other)
+
+    def break_if_dead(self, one: int, argument: int) -> None:
+        """The user timeout of a connection has passed."""
+        other = argument & 0xFFFF
+        forth, back = self.nodes[one].links[other], self.nodes[other].links[one]
+        if forth.epoch != argument >> 16 or forth.broken:
+            return
+        cut_off = forth.held or back.held or not (self.nodes[one].up and self.nodes[other].up)
+        if cut_off:
+            self.break_connection(one, other)
+            forth.broken = back.broken = forth.blocked or back.blocked
+
+    def break_connection(self, one: int, other: int, only: int = -1) -> None:
+        """Both ends (or ``only`` one) see that their channel is gone; what was under way is lost."""
+        self.nodes[one].links[other].reset(self.now)
+        self.nodes[other].links[one].reset(self.now)
+        for here, there in ((self.nodes[one], other), (self.nodes[other], one)):
+            if here.up and only in (-1, here.id):
+                if self.trace is not None:
+                    self.trace("disconnect", here, there)
+                here.host.disconnected(there, here.local(self.now))
+                self.arm(here)
+
+    def renew(self, id: int) -> None:
+        """A restarted replica knows nothing of its old connections: its peers' next segments are answered with a reset."""
+        for peer in self.nodes:
+            if peer.id != id and peer.up and self.nodes[id].links[peer.id].tcp:
+                self.break_connection(id, peer.id, peer.id)
+
+    def block(self, one: int, other: int) -> None:
+        """Nothing from ``one`` reaches ``other`` any more."""
+        link = self.nodes[one].links[other]
+        link.blocked = True
+
+    def unblock(self, one: int, other: int) -> None:
+        """The way is free: held data flows in order, or a new connection is made."""
+        link = self.nodes[one].links[other]
+        link.blocked = False
+        back = self.nodes[other].links[one]
+        if not back.blocked:
+            link.broken = back.broken = False
+        held, link.held = link.held, []
+        resume_ns = link.resume_ns(self.now) if held else self.now
+        for message, size in held:
+            argument = (size << 32) | (link.epoch << 16) | one
+            self.queue.push(link.carry(resume_ns, size), message, ARRIVE, other, argument)
+
+    # Disk
+
+    def write(self, host: Host, persists: list[Persist]) -> None:
+        """One sync covers these records."""
+        node = self.nodes[host.id]
+        size = 0
+        for persist in persists:
+            if persist.record is not None:
+                size += self.record_size(persist.record)
+        duration = node.fsync.next() + int(self.disk_byte_ns * size + 0.5)
+        if node.fsync_factor != 1.0:
+            duration = int(duration * node.fsync_factor)
+        node.fsyncs += 1
+        node.fsync_bytes += size
+        self.queue.push(self.now + duration, None, SYNCED, node.id, node.incarnation)
+
+    def record_size(self, record: Record) -> int:
+        """Bytes of a record on disk."""
+        kind = self.record_kinds.get(type(record))
+        if kind is None:
+            kind = self.record_kinds[type(record)] = Kind(type(record), False)
+        return kind.size(record)
+
+    def synced(self, node: Node, incarnation: int) -> None:
+        """The sync is done: its records survive crashes, its promises leave."""
+        if not node.up or incarnation != node.incarnation:
+            return
+        for persist in node.host.writing:
+            self.keep(node, persist.record)
+        node.host.synced(node.local(self.now))
+        self.arm(node)
+
+    def keep(self, node: Node, record: Record | None) -> None:
+        """Add a durable record; the last record of a compaction makes all before its first unnecessary."""
+        if record is None:
+            return
+        if record is node.host.compaction_first:
+            node.compaction_from = len(node.stable)
+        node.stable.append(record)
+        if record is node.host.compaction_last:
+            del node.stable[: node.compaction_from]
+
+    # Timers
+
+    def arm(self, node: Node) -> None:
+        """See to it that the host is woken at its deadline; an earlier wake-up than needed re-arms itself."""
+        deadline = node.host.deadline
+        if deadline == NEVER:
+            return
+        wake_at = node.virtual(deadline)
+        if wake_at < self.now:
+            wake_at = self.now
+        if wake_at < node.wake_at_ns:
+            node.wake_at_ns = wake_at
+            self.queue.push(wake_at, None, WAKE, node.id, node.incarnation)
+
+    def wake(self, node: Node, incarnation: int) -> None:
+        """A wake-up, which may be early because the deadline has moved since."""
+        if not node.up or incarnation != node.incarnation or self.now != node.wake_at_ns:
+            return
+        node.wake_at_ns = NEVER
+        local = node.local(self.now)
+        if local >= node.host.deadline:
+            if self.trace is not None:
+                self.trace("tick", node, None)
+            node.host.wake(local)
+        self.arm(node)
+
+    # Clients
+
+    def requested(self, node: Node, client: int, command: bytes) -> None:
+        """A client's command reached a replica."""
+        if not node.up:
+            return
+        self.requests += 1
+        if self.free_cpu and not node.busy:
+            self.serve(node, client, command)
+        elif node.busy:
+            node.waiting.append((CLIENT_REQUEST, command, client))
+        else:
+            self.take(node, CLIENT_REQUEST, command, client)
+
+    def process_request(self, node: Node, argument: int, command: bytes) -> None:
+        """The CPU has received a client's command."""
+        if node.up and argument >> 32 == node.incarnation:
+            self.serve(node, argument & 0xFFFFFFFF, command)
+            self.take_next(node)
+
+    def serve(self, node: Node, client: int, command: bytes) -> None:
+        """Hand a client's command to the host."""
+        node.host.request(client, command, node.local(self.now), len(node.waiting) > 0)
+        self.arm(node)
+
+    def answer(self, host: Host, client: int, sequence: int, outcome: int, leader: int, result: bytes) -> None:
+        """An answer leaves for its client."""
+        node = self.nodes[host.id]
+        size = ANSWER_BYTES + len(result)
+        depart = self.depart(node, size)
+        arrival = self.clients.answer_arrives(client, host.id, depart, size)
+        if outcome == ANSWERED:
+            self.queue.push(arrival, result, ANSWER, client, sequence)
+        else:
+            self.queue.push(arrival, leader, REDIRECTED, client, sequence)
+
+    # Watchers
+
+    def applied(self, host: Host, position: int, command: bytes, answered: bool) -> None:
+        """Every application is compared with the other replicas'."""
+        self.agreement.applied(host.id, position, host.machine.digest, len(command) == 0)
+        if answered:
+            self.agreement.acknowledged(position)
+
+    def led(self, host: Host) -> None:
+        """A replica began to lead."""
+        term = host.engine.status().term
+        self.leaders.append((self.now, host.id, term))
+        self.agreement.led(host.id, term)
+        if self.trace is not None:
+            self.trace("lead", self.nodes[host.id], term)

@@ -1,0 +1,62 @@
+cimport cython
+
+ctypedef unsigned long long u64
+ctypedef long long i64
+
+cdef Py_ssize_t SHIFT, MASK
+cdef i64 PENDING
+cdef int OK, FAILED, UNKNOWN
+
+
+cdef class Chunk:
+    cdef readonly i64[::1] intended_ns
+    cdef readonly i64[::1] started_ns
+    cdef readonly i64[::1] completed_ns
+    cdef readonly u64[::1] value
+    cdef readonly u64[::1] expected
+    cdef readonly u64[::1] returned
+    cdef readonly unsigned int[::1] key
+    cdef readonly unsigned int[::1] client
+    cdef readonly unsigned int[::1] size
+    cdef readonly unsigned short[::1] attempts
+    cdef readonly unsigned char[::1] kind
+    cdef readonly unsigned char[::1] status
+
+
+cdef class Recorder:
+    cdef i64 window_start_ns
+    cdef i64 window_stop_ns
+    cdef list chunks
+    cdef readonly Py_ssize_t count
+    cdef readonly i64 outstanding
+    cdef readonly i64 outstanding_ns
+    cdef i64 changed_ns
+
+    @cython.locals(row=Py_ssize_t, at=Py_ssize_t, chunk=Chunk)
+    cpdef Py_ssize_t begin(
+        self, i64 now, i64 intended_ns, unsigned int client, int kind, unsigned int key, unsigned int size
+    ) except -1
+    @cython.locals(chunk=Chunk)
+    cpdef void set_values(self, Py_ssize_t row, u64 value, u64 expected) except *
+    @cython.locals(chunk=Chunk, at=Py_ssize_t)
+    cpdef void complete(self, Py_ssize_t row, i64 now, int status, u64 returned) except *
+    @cython.locals(chunk=Chunk)
+    cpdef void retried(self, Py_ssize_t row) except *
+    @cython.locals(chunk=Chunk, pending=bint)
+    cpdef bint pending(self, Py_ssize_t row) except -1
+    @cython.locals(chunk=Chunk, attempts=int)
+    cpdef int attempts_of(self, Py_ssize_t row) except -1
+    @cython.locals(chunk=Chunk, client=i64)
+    cpdef i64 client_of(self, Py_ssize_t row) except -1
+    @cython.locals(chunk=Chunk, kind=int)
+    cpdef int kind_of(self, Py_ssize_t row) except -1
+    @cython.locals(chunk=Chunk, key=u64)
+    cpdef u64 key_of(self, Py_ssize_t row) except? 0
+    @cython.locals(chunk=Chunk, size=i64)
+    cpdef i64 size_of(self, Py_ssize_t row) except -1
+    @cython.locals(chunk=Chunk, expected=u64)
+    cpdef u64 expected_of(self, Py_ssize_t row) except? 0
+    @cython.locals(chunk=Chunk, started=i64)
+    cpdef i64 started_ns(self, Py_ssize_t row) except? -1
+    @cython.locals(start=i64, stop=i64)
+    cdef void advance(self, i64 now) except *

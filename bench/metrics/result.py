@@ -1,0 +1,364 @@
+"""A result is a folder: written under a temporary name, renamed when whole, never changed afterwards, loaded
+as pandas objects.
+
+A worker that ran a trial writes its files with ``write_point``, and hands the small ``PointSummary`` to the
+one ``ResultWriter``, which writes the rest. The same trials give the same bytes in every file, in whatever
+order they came.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+import tempfile
+import zipfile
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from bench.checkers.verdict import verdict
+from bench.metrics import environment, history, summary
+from bench.metrics.trial import KINDS, OK, PENDING, FaultRecord, Trial
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    import pandas as pd
+
+VERSION = 1
+STATUSES = ("ok", "failed", "unknown")
+NOT_AVAILABLE = "n/a"
+
+
+class ResultError(ValueError):
+    """A result that cannot be written where it was asked for, or that is missing or damaged; one line."""
+
+
+class Point(msgspec.Struct, kw_only=True):
+    """What result.json says of one run: one engine at one point of a sweep of one scenario, in one trial."""
+
+    point: int
+    scenario: str
+    engine: str
+    axes: dict[str, Any]
+    trial: int
+    seed: int
+    window_ns: tuple[int, int]
+    end_ns: int
+    verdict: str
+    reasons: list[str]
+    checks: dict[str, str]
+    violations: list[str]
+    faults: list[FaultRecord]
+    leaders: list[tuple[int, int, int]]
+    counts: dict[str, int]
+    messages_by_kind: dict[str, int]
+    fairness: dict[str, Any]
+    history: str
+
+
+class PointSummary(msgspec.Struct, frozen=True):
+    """What a worker tells of a point whose files it has written; small enough to be pickled."""
+
+    point: Point
+    row: dict[str, Any]
+
+
+class _Document(msgspec.Struct, kw_only=True):
+    """result.json."""
+
+    version: int
+    name: str
+    incomplete: bool
+    scenarios: dict[str, dict[str, Any]]
+    environment: dict[str, Any]
+    points: list[Point]
+
+
+def write_point(folder: Path, index: int, trial: Trial, scenario: str) -> PointSummary:
+    """Write the history and the samples of a trial into a writer's ``folder``, as its point ``index``."""
+    row = summary.summarise(trial)
+    row["verdict"], reasons = verdict(trial, row)
+    point = Point(
+        point=index, scenario=scenario, engine=trial.engine, axes=trial.axes, trial=trial.trial,
+        seed=trial.seed, window_ns=trial.window_ns, end_ns=trial.end_ns, verdict=row["verdict"], reasons=reasons,
+        checks=trial.checks, violations=trial.violations, faults=trial.faults, leaders=trial.leaders,
+        counts=trial.counts, messages_by_kind=trial.messages_by_kind, fairness=trial.fairness,
+        history=f"history-{index}.jsonl.gz",
+    )  # fmt: skip
+    history.write(folder / point.history, trial.operations)
+    np.savez(_samples_path(folder, index), allow_pickle=False, **_samples(trial))
+    return PointSummary(point, row)
+
+
+def _samples(trial: Trial) -> dict[str, np.ndarray]:
+    operations = trial.operations
+    return {
+        "intended_ns": operations["intended_ns"],
+        "latency_ns": summary.latency_ns(operations, trial.end_ns),
+        "service_ns": summary.service_ns(operations, trial.end_ns),
+        "client": operations["client"],
+        "attempts": operations["attempts"],
+        "kind": operations["kind"],
+        "status": operations["status"],
+    }
+
+
+def _samples_path(folder: Path, index: int) -> Path:
+    return folder / f"samples-{index}.npz"
+
+
+class ResultWriter:
+    """Gathers points, in any order, and makes the folder of them.
+
+        with ResultWriter(target, "quick", {"quick-lan": resolved}) as writer:
+            writer.add(write_point(writer.folder, 0, trial, "quick-lan"))     # write_point may run in another
+            process writer.finish()
+
+    ``scenarios`` maps the name of each scenario to its resolved fields. Leaving the block without ``finish``
+    removes everything. ResultError where the target exists or cannot be made.
+    """
+
+    def __init__(self, target: Path, name: str, scenarios: dict[str, dict[str, Any]]) -> None:
+        self.target = Path(target)
+        if self.target.exists():
+            raise ResultError(
+                f"{self.target} exists already, and results are never overwritten: choose another folder"
+            )
+        try:
+            self.target.parent.mkdir(parents=True, exist_ok=True)
+            self.folder = Path(tempfile.mkdtemp(prefix=f".{self.target.name}.", dir=self.target.parent))
+        except OSError as error:
+            raise ResultError(f"{self.target} cannot be made: {error.strerror}") from error
+        self.folder.chmod(0o755)
+        self.name = name
+        self.scenarios = scenarios
+        self.summaries: dict[int, PointSummary] = {}
+        self._stored = 0
+        self._samples = zipfile.ZipFile(
+            self.folder / "latencies.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1
+        )
+
+    def __enter__(self) -> ResultWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.discard()
+
+    def add(self, summary: PointSummary) -> None:
+        """Take a point whose files ``write_point`` has written."""
+        assert summary.point.point not in self.summaries, "a point was added twice"
+        self.summaries[summary.point.point] = summary
+        while self._stored in self.summaries:
+            self._store_samples(self._stored)
+
+    def finish(self, incomplete: bool = False) -> Path | None:
+        """Write the rest, give the folder its name and return it; None, and no folder, without points."""
+        if not self.summaries:
+            self.discard()
+            return None
+        for index in sorted(index for index in self.summaries if index >= self._stored):
+            self._store_samples(index)
+        self._samples.close()
+        for stray in (*self.folder.glob("samples-*"), *self._unfinished_histories()):
+            stray.unlink()
+        self._write_points()
+        self._write_document(incomplete)
+        (self.folder / "plots").mkdir()
+        if self.target.exists():
+            raise ResultError(f"{self.target} was made by someone else meanwhile: choose another folder")
+        self.folder.rename(self.target)
+        return self.target
+
+    def discard(self) -> None:
+        """Remove what was written so far; nothing once finished."""
+        self._samples.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _store_samples(self, index: int) -> None:
+        """Move one point's samples into latencies.npz; always called in the order of the points."""
+        path = _samples_path(self.folder, index)
+        with zipfile.ZipFile(path) as samples:
+            for name in samples.namelist():
+                member = zipfile.ZipInfo(f"{index}/{name}")
+                member.compress_type = zipfile.ZIP_DEFLATED
+                self._samples.writestr(member, samples.read(name), compresslevel=1)
+        path.unlink()
+        self._stored = index + 1
+
+    def _unfinished_histories(self) -> list[Path]:
+        kept = {summary.point.history for summary in self.summaries.values()}
+        return [path for path in self.folder.glob("history-*") if path.name not in kept]
+
+    def _write_points(self) -> None:
+        rows = [self.summaries[index] for index in sorted(self.summaries)]
+        axes = list(dict.fromkeys(axis for row in rows for axis in row.point.axes))
+        text = io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow([*summary.COLUMNS, "scenario", "point", *axes])
+        for row in rows:
+            values = {**row.row, "scenario": row.point.scenario, "point": row.point.point}
+            table.writerow(
+                [_cell(values.get(name)) for name in (*summary.COLUMNS, "scenario", "point", *axes)]
+            )
+        (self.folder / "points.csv").write_text(text.getvalue())
+
+    def _write_document(self, incomplete: bool) -> None:
+        document = _Document(
+            version=VERSION,
+            name=self.name,
+            incomplete=incomplete,
+            scenarios=self.scenarios,
+            environment=environment.describe(),
+            points=[self.summaries[index].point for index in sorted(self.summaries)],
+        )
+        encoded = msgspec.json.encode(document, order="sorted")
+        (self.folder / "result.json").write_bytes(msgspec.json.format(encoded, indent=1) + b"\n")
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return NOT_AVAILABLE
+    return msgspec.json.encode(value).decode() if isinstance(value, (list, tuple, dict)) else value
+
+
+class Result:
+    """A loaded result, or the part of it that belongs to one scenario.
+
+    ``points`` is points.csv with the number of the point as index; ``environment`` and ``scenarios`` are
+    plain dicts.
+    """
+
+    def __init__(self, path: Path, document: _Document, points: pd.DataFrame) -> None:
+        self.path = path
+        self.name = document.name
+        self.incomplete = document.incomplete
+        self.environment = document.environment
+        self.scenarios = document.scenarios
+        self.points = points
+        self.records = {point.point: point for point in document.points}
+        self._document = document
+
+    @property
+    def scenario(self) -> dict[str, Any]:
+        """The resolved scenario; ResultError where the result holds several."""
+        if len(self.scenarios) != 1:
+            raise ResultError(
+                f"{self.path} holds several scenarios, {', '.join(self.scenarios)}: take one of its parts"
+            )
+        return next(iter(self.scenarios.values()))
+
+    @property
+    def axes(self) -> list[str]:
+        """The sweep axes, which are also columns of ``points``."""
+        return list(dict.fromkeys(axis for record in self.records.values() for axis in record.axes))
+
+    @property
+    def checks(self) -> dict[int, dict[str, str]]:
+        """What each check said, by point."""
+        return {index: record.checks for index, record in self.records.items()}
+
+    def parts(self) -> list[Result]:
+        """One result for each scenario that has points."""
+        names = [name for name in self.scenarios if name in set(self.points["scenario"])]
+        return [self] if len(self.scenarios) == 1 else [self._part(name) for name in names]
+
+    def _part(self, name: str) -> Result:
+        document = msgspec.structs.replace(
+            self._document,
+            scenarios={name: self.scenarios[name]},
+            points=[point for point in self._document.points if point.scenario == name],
+        )
+        part = Result(self.path, document, self.points[self.points["scenario"] == name])
+        part._samples = self._samples
+        return part
+
+    def operations(self, point: int) -> pd.DataFrame:
+        """Every recorded operation of a point, warm-up included, by intended start.
+
+        Columns intended_ns, completed_ns (-1 without success), latency_ns, service_ns, client, attempts,
+        kind, status, in_window.
+        """
+        import pandas as pd  # noqa: PLC0415  (late: it is slow to import)
+
+        record = self._record(point)
+        samples = {name: self._column(point, name) for name in _SAMPLES}
+        completed = np.where(samples["status"] == OK, samples["intended_ns"] + samples["latency_ns"], PENDING)
+        first, last = record.window_ns
+        table = pd.DataFrame(
+            {
+                "intended_ns": samples["intended_ns"],
+                "completed_ns": completed,
+                "latency_ns": samples["latency_ns"],
+                "service_ns": samples["service_ns"],
+                "client": samples["client"],
+                "attempts": samples["attempts"],
+                "kind": pd.Categorical.from_codes(samples["kind"].astype(np.int8), pd.Index(KINDS)),
+                "status": pd.Categorical.from_codes(samples["status"].astype(np.int8), pd.Index(STATUSES)),
+                "in_window": (samples["intended_ns"] >= first) & (samples["intended_ns"] < last),
+            }
+        )
+        return table.sort_values("intended_ns", kind="stable", ignore_index=True)
+
+    def latencies(self, point: int) -> pd.Series[int]:
+        """The latencies in ns of the operations that count, ascending."""
+        import pandas as pd  # noqa: PLC0415
+
+        first, last = self._record(point).window_ns
+        intended = self._column(point, "intended_ns")
+        counted = self._column(point, "latency_ns")[(intended >= first) & (intended < last)]
+        return pd.Series(np.sort(counted), name="latency_ns")
+
+    def _record(self, point: int) -> Point:
+        if point not in self.records:
+            raise ResultError(f"{self.path} has no point {point}")
+        return self.records[point]
+
+    def _column(self, point: int, name: str) -> np.ndarray:
+        try:
+            return np.asarray(self._samples[f"{point}/{name}"])
+        except (KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
+            raise ResultError(
+                f"{self.path / 'latencies.npz'} is damaged: {name} of point {point} cannot be read"
+            ) from error
+
+    @cached_property
+    def _samples(self) -> Any:
+        try:
+            return np.load(self.path / "latencies.npz", allow_pickle=False)
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise ResultError(f"{self.path / 'latencies.npz'} is missing or damaged") from error
+
+
+_SAMPLES = ("intended_ns", "latency_ns", "service_ns", "client", "attempts", "kind", "status")
+
+
+def load(path: Path | str) -> Result:
+    """The result in a folder; ResultError, in one line, where there is none or it is damaged."""
+    import pandas as pd  # noqa: PLC0415
+
+    folder = Path(path)
+    document_path, points_path = folder / "result.json", folder / "points.csv"
+    if not document_path.is_file():
+        raise ResultError(f"{folder} is not a result: it has no result.json")
+    try:
+        version = msgspec.json.decode(document_path.read_bytes(), type=dict[str, Any]).get("version")
+        if version != VERSION:
+            raise ResultError(f"{document_path} has version {version}; this program reads version {VERSION}")
+        document = msgspec.json.decode(document_path.read_bytes(), type=_Document)
+    except (OSError, msgspec.DecodeError) as error:
+        raise ResultError(f"{document_path} is damaged: {error}") from error
+    try:
+        points = pd.read_csv(points_path, na_values=[NOT_AVAILABLE]).set_index("point", drop=False)
+        missing = [name for name in (*summary.COLUMNS, "scenario") if name not in points.columns]
+    except (OSError, ValueError, KeyError) as error:
+        raise ResultError(f"{points_path} is missing or damaged: {error}") from error
+    if missing or list(points.index) != [point.point for point in document.points]:
+        raise ResultError(f"{points_path} is damaged: its columns or points are not those of result.json")
+    return Result(folder, document, points)

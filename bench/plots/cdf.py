@@ -1,0 +1,69 @@
+"""How latency is distributed, with as much room for the last nine as for the first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from bench.metrics.summary import SAMPLES_BEYOND
+from bench.plots import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from bench.metrics.result import Result
+
+MARKS = 600  # points of a line
+DECADES = 6
+
+
+def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
+    """One panel for each of some points of the sweep. The last ten samples, which prove no percentile, are dotted."""
+    wanted = style.chosen(results, len(axes))
+    for panel, setting in zip(axes, wanted, strict=False):
+        verdicts, extremes, deepest = [], [], 1.0
+        labelled: set[str] = set()
+        for label, look, result, point in style.at(results, setting):
+            latency_ms = result.latencies(point).to_numpy() / style.NS_PER_MS
+            if not len(latency_ms):
+                continue
+            verdict = str(result.points.loc[point, "verdict"])
+            verdicts.append(verdict)
+            extremes += [latency_ms[0], latency_ms[-1]]
+            deepest = max(deepest, len(latency_ms))
+            _draw_line(panel, latency_ms, look, "" if label in labelled else label + style.remark(verdict))
+            labelled.add(label)
+        style.dress(panel)
+        style.milliseconds(panel.xaxis, extremes)
+        _nines(panel, deepest)
+        panel.set_xlabel("latency (ms)")
+        panel.set_ylabel("share of operations not slower")
+        panel.set_title(style.describe(setting), fontsize=9, loc="left")
+        style.watermark(panel, verdicts)
+    style.legend(axes[len(wanted) - 1])
+
+
+def _draw_line(panel: Axes, ascending_ms: np.ndarray, look: style.Look, label: str) -> None:
+    count = len(ascending_ms)
+    beyond = np.unique(np.geomspace(1, count, MARKS).astype(np.int64))[::-1]  # samples at or above this one
+    latency, depth = ascending_ms[count - beyond], count / beyond
+    proven = beyond > SAMPLES_BEYOND
+    panel.plot(
+        latency[proven], depth[proven], color=look.color, linestyle=look.linestyle, linewidth=1.6, label=label or None
+    )
+    tail = ~proven
+    tail[max(np.count_nonzero(proven) - 1, 0)] = True
+    panel.plot(latency[tail], depth[tail], color=look.color, linestyle=":", linewidth=0.9)
+
+
+def _nines(panel: Axes, deepest: float) -> None:
+    """1 / (1 - p) on a logarithmic axis, labelled with p."""
+    ticks = [1, 2, 4] + [10**decade for decade in range(1, DECADES + 1)]
+    panel.set_yscale("log")
+    panel.set_ylim(1, deepest * 1.2)
+    panel.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if tick <= deepest * 1.2]))
+    panel.yaxis.set_minor_locator(NullLocator())
+    panel.yaxis.set_major_formatter(FuncFormatter(lambda depth, _: f"{100 * (1 - 1 / depth):.6g} %"))

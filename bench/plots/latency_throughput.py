@@ -1,0 +1,60 @@
+"""Latency against the throughput that was achieved: flat while there is capacity, a wall where it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.plots import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from bench.metrics.result import Result
+
+PANELS = (("latency_p50_ns", "median latency (ms)"), ("latency_p99_ns", "99th percentile latency (ms)"))
+
+
+def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
+    """The median in the first panel, the 99th percentile in the second; trials of a point are drawn one by one."""
+    found = style.curves(results)
+    shown = [curve.points[column].to_numpy() / style.NS_PER_MS for column, _ in PANELS for curve in found]
+    for panel, (column, title) in zip(axes, PANELS, strict=False):
+        for curve in found:
+            _draw_curve(panel, curve, column)
+        style.dress(panel)
+        style.rates(panel.xaxis)
+        style.milliseconds(panel.yaxis, np.concatenate(shown))
+        panel.set_xlim(left=0)
+        panel.set_xlabel("achieved throughput (ops/s)")
+        panel.set_ylabel(title)
+        style.watermark(panel, [verdict for curve in found for verdict in curve.points["verdict"]])
+        if all(curve.points[column].isna().all() for curve in found):
+            panel.text(0.5, 0.5, "n/a: too few operations", transform=panel.transAxes, ha="center", color=style.GREY)
+    style.legend(axes[-1])
+
+
+def _draw_curve(panel: Axes, curve: style.Curve, column: str) -> None:
+    """A line through the middle trial of every load, a marker for every trial."""
+    load = style.load_axis(curve.result.axes)
+    latency_ms = curve.points[column] / style.NS_PER_MS
+    throughput = curve.points["throughput_ops_per_s"]
+    middle = [
+        group.index[len(group) // 2]
+        for _, group in latency_ms.sort_values().groupby(curve.points[load] if load else np.zeros(len(latency_ms)), sort=False)
+    ]
+    ordered = [point for point in curve.points.index if point in middle]
+    marks = {"marker": curve.look.marker, "markersize": 6, "color": curve.look.color}
+    panel.plot(
+        throughput[ordered], latency_ms[ordered], linestyle=curve.look.linestyle, linewidth=1.6, color=curve.look.color
+    )
+    for point in curve.points.index:
+        filling = style.filling(str(curve.points.loc[point, "verdict"]), curve.look.color)
+        panel.plot([throughput[point]], [latency_ms[point]], linestyle="none", **(marks | filling))
+    panel.plot([], [], linestyle=curve.look.linestyle, label=curve.label, **marks)
+    for verdict in ("suspect", "invalid"):
+        labels = panel.get_legend_handles_labels()[1]
+        if verdict in set(curve.points["verdict"]) and verdict not in labels:
+            panel.plot([], [], "o", linestyle="none", label=verdict, **style.filling(verdict, style.GREY))

@@ -1,0 +1,212 @@
+"""How engines, verdicts, axes and units look in every figure, and how points are put into groups."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from bench.checkers.verdict import INVALID, SUSPECT
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+
+    from bench.metrics.result import Result
+
+NS_PER_MS = 1e6
+LOAD_AXES = ("workload.arrivals.rate", "workload.arrivals.clients")
+INK, GREY, FAULT = "#222222", "#8a8a8a", "#d55e00"
+
+
+class Look(NamedTuple):
+    """How an engine is drawn. Colours are Okabe and Ito's, which the colour-blind can tell apart."""
+
+    color: str
+    marker: str
+    linestyle: Any
+
+
+ENGINES = {
+    "paxos": Look("#0072b2", "o", "-"),
+    "raft": Look("#e69f00", "s", "--"),
+    "zab": Look("#009e73", "^", "-."),
+    "unreplicated": Look("#555555", "D", ":"),
+}
+OTHERS = (Look("#cc79a7", "v", (0, (5, 1))), Look("#56b4e9", "P", (0, (3, 1, 1, 1))), Look("#f0e442", "X", "-"))
+VARIANTS = ("-", "--", ":", "-.", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1, 1, 1)))
+
+Setting = tuple[tuple[str, Any], ...]  # a point of a sweep: (axis, value) pairs
+
+
+class Curve(NamedTuple):
+    """The points of one engine that differ only in load, in the order of the load."""
+
+    label: str
+    look: Look
+    result: Result
+    points: pd.DataFrame
+
+
+def look(engine: str) -> Look:
+    """The same for an engine in every figure, wherever it is compared with whatever."""
+    return ENGINES.get(engine) or OTHERS[sum(engine.encode()) % len(OTHERS)]
+
+
+def settings(results: Sequence[Result]) -> list[Setting]:
+    """The points of the sweep, each once, in the order in which they were asked for."""
+    return list(dict.fromkeys(setting(result, point) for result in results for point in result.points.index))
+
+
+def setting(result: Result, point: int) -> Setting:
+    """The point of the sweep to which a point of the result belongs."""
+    return tuple((axis, _hashable(value)) for axis, value in result.records[point].axes.items())
+
+
+def chosen(results: Sequence[Result], count: int) -> list[Setting]:
+    """``count`` points of the sweep, evenly from the first to the last; the middle one where only one is wanted."""
+    every = settings(results)
+    if count >= len(every):
+        return every
+    if count == 1:
+        return [every[len(every) // 2]]
+    return [every[round(step * (len(every) - 1) / (count - 1))] for step in range(count)]
+
+
+def at(results: Sequence[Result], wanted: Setting) -> list[tuple[str, Look, Result, int]]:
+    """(label, look, result, point) of every point at a point of the sweep; a label names only what differs."""
+    found = []
+    for place, result in enumerate(results):
+        for point in result.points.index:
+            if setting(result, point) == wanted:
+                engine = str(result.points.loc[point, "engine"])
+                style = look(engine)._replace(linestyle=VARIANTS[place]) if len(results) > 1 else look(engine)
+                found.append((engine + _of(result, results), style, result, int(point)))
+    return found
+
+
+def curves(results: Sequence[Result]) -> list[Curve]:
+    """One for each engine, result and combination of the axes that are not the load."""
+    found: list[Curve] = []
+    variants: dict[Any, int] = {}
+    for place, result in enumerate(results):
+        load = load_axis(result.axes)
+        groups: dict[tuple[str, Setting], list[int]] = {}
+        for point in result.points.index:
+            rest = tuple(pair for pair in setting(result, point) if pair[0] != load)
+            groups.setdefault((str(result.points.loc[point, "engine"]), rest), []).append(point)
+        many = len({rest for _, rest in groups}) > 1 or len(results) > 1
+        for (engine, rest), members in groups.items():
+            variant = variants.setdefault((place, rest), len(variants)) % len(VARIANTS)
+            style = look(engine)._replace(linestyle=VARIANTS[variant]) if many else look(engine)
+            points = result.points.loc[members]
+            if load is not None:
+                points = points.sort_values(load, kind="stable")
+            found.append(Curve(f"{engine}{_of(result, results)}{_said(rest)}", style, result, points))
+    return found
+
+
+def load_axis(axes: Sequence[str]) -> str | None:
+    """The axis along which points are connected: the load where it is swept, else the first one."""
+    return next((axis for axis in LOAD_AXES if axis in axes), axes[0] if axes else None)
+
+
+def describe(wanted: Setting) -> str:
+    """A point of a sweep in words: rate = 1,000."""
+    return ", ".join(f"{axis.rpartition('.')[2]} = {_value(value)}" for axis, value in wanted)
+
+
+def filling(verdict: str, color: str) -> dict[str, Any]:
+    """A marker is filled where the point is valid, half filled where suspect, hollow where invalid."""
+    if verdict == INVALID:
+        return {"markerfacecolor": "none", "markeredgecolor": color, "fillstyle": "full"}
+    if verdict == SUSPECT:
+        return {"markerfacecolor": color, "markeredgecolor": color, "fillstyle": "left"}
+    return {"markerfacecolor": color, "markeredgecolor": color, "fillstyle": "full"}
+
+
+def remark(verdict: str) -> str:
+    """What is added to the label of a point that is not valid."""
+    return f" ({verdict})" if verdict in (INVALID, SUSPECT) else ""
+
+
+def watermark(axes: Axes, verdicts: Iterable[str]) -> None:
+    """Write INVALID across a panel that shows a point which must not be believed."""
+    if INVALID in set(verdicts):
+        axes.text(
+            0.5, 0.5, "INVALID", transform=axes.transAxes, ha="center", va="center", rotation=25,
+            fontsize=40, fontweight="bold", color="#aa0000", alpha=0.18, zorder=10,
+        )  # fmt: skip
+
+
+def dress(axes: Axes) -> None:
+    """What every panel has: a light grid behind, no box."""
+    axes.grid(True, which="major", color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def milliseconds(axis: Axis, values: Iterable[float]) -> None:
+    """Scale an axis of latencies in ms: logarithmic, unless all are within a factor of three."""
+    known = np.array([value for value in values if value > 0 and math.isfinite(value)])
+    if not len(known) or known.max() < 3 * known.min():
+        axis.axes.margins(**{str(axis.axis_name): 0.15})
+        axis.set_major_locator(MaxNLocator(6))
+    else:
+        (axis.axes.set_yscale if axis.axis_name == "y" else axis.axes.set_xscale)("log")
+        axis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0), numticks=20))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def rates(axis: Axis) -> None:
+    """An axis of operations a second: from 0, thousands separated."""
+    axis.set_major_locator(MaxNLocator(5))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+
+
+def legend(axes: Axes) -> None:
+    """Right of the panel, where it hides nothing."""
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, borderaxespad=0.0, handlelength=3)
+
+
+def unequal_fairness(results: Sequence[Result]) -> list[str]:
+    """The fields of the fairness record in which points that are compared with one another differ, a line each."""
+    found: dict[str, None] = {}
+    for wanted in settings(results):
+        records = {label: result.records[point].fairness for label, _, result, point in at(results, wanted)}
+        for field in sorted({field for record in records.values() for field in record}):
+            values = {label: _value(record.get(field, "not recorded")) for label, record in records.items()}
+            if len(set(values.values())) > 1:
+                said = ", ".join(f"{label} {value}" for label, value in values.items())
+                found[f"{field}: {said}"] = None
+    return list(found)
+
+
+def _of(result: Result, results: Sequence[Result]) -> str:
+    if len(results) == 1:
+        return ""
+    names = [other.path.name for other in results]
+    return f", {result.path.name if len(set(names)) == len(names) else result.path}"
+
+
+def _said(rest: Setting) -> str:
+    return f", {describe(rest)}" if rest else ""
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    return f"{value:,.6g}"
+
+
+def _hashable(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return tuple(_hashable(each) for each in value)
+    if isinstance(value, dict):
+        return tuple(sorted((key, _hashable(each)) for key, each in value.items()))
+    return value

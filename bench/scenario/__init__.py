@@ -1,0 +1,51 @@
+"""What is to be run: reads and checks scenarios. ``load`` and ``load_suite`` are the way in."""
+from bench.scenario.fields import Place, ScenarioError, nearest
+from bench.scenario.files import Suite, load, load_suite, scenario_names
+from bench.scenario.load import Arrivals, Fault, Keys, Mix, ValueSize, Workload
+from bench.scenario.network import Loss, Matrix, Network, network_names
+from bench.scenario.scenario import (
+    ENGINES,
+    Batching,
+    Cpu,
+    Paxos,
+    Quorum,
+    Raft,
+    Scenario,
+    Storage,
+    Timeouts,
+    Zab,
+    read_scenario,
+)
+from bench.scenario.toml import as_toml
+
+__all__ = [
+    "ENGINES",
+    "Arrivals",
+    "Batching",
+    "Cpu",
+    "Fault",
+    "Keys",
+    "Loss",
+    "Matrix",
+    "Mix",
+    "Network",
+    "Paxos",
+    "Place",
+    "Quorum",
+    "Raft",
+    "Scenario",
+    "ScenarioError",
+    "Storage",
+    "Suite",
+    "Timeouts",
+    "ValueSize",
+    "Workload",
+    "Zab",
+    "as_toml",
+    "load",
+    "load_suite",
+    "nearest",
+    "network_names",
+    "read_scenario",
+    "scenario_names",
+]
