@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from bench.driver.occasions import ACCEPTED, REFUSED
 from engines.core import NEVER, NOBODY, Commit, Engine, Message, Persist, Record, Redirect, Restore, Send
 from engines.machine import KeyValue, client_of, sequence_of
 
 if TYPE_CHECKING:
     from engines.core import Effect
 
-ANSWERED, REDIRECTED = 0, 1
 FSYNC, BATCH_INTERVAL, NONE = 0, 1, 2
+WEIGH_EVERY = 64
 DURABILITY = {"fsync": FSYNC, "batch-interval": BATCH_INTERVAL, "none": NONE}
 
 
@@ -108,13 +109,15 @@ class Host:
         self.forward = options.forward
         self.compact_after_bytes = options.compact_after_bytes
         self.compact_at_bytes = options.compact_after_bytes
+        self.weighed_at = 0
         self.now = 0
         self.deadline = NEVER
         self.leading = False
         self.commands: deque[bytes] = deque()
         self.origins: deque[int] = deque()
+        self.queued = 0
         self.queued_since_ns = 0
-        self.batches: deque[Batch] = deque()
+        self.batches: list[Batch] = []
         self.front: Batch | None = None
         self.unsynced: list[Persist] = []
         self.writing: list[Persist] = []
@@ -178,11 +181,12 @@ class Host:
         """Propose at once where nothing speaks for waiting; else queue, forward or redirect."""
         if not self.engine.leading:
             self.refuse(origin, command)
-        elif not self.commands and (self.max_commands == 1 or not (more or self.max_delay_ns)) and self.has_room():
+        elif self.queued == 0 and (self.max_commands == 1 or not (more or self.max_delay_ns)) and self.has_room():
             self.propose([command], [origin])
         else:
-            if not self.commands:
+            if self.queued == 0:
                 self.queued_since_ns = self.now
+            self.queued += 1
             self.commands.append(command)
             self.origins.append(origin)
 
@@ -196,7 +200,7 @@ class Host:
         if self.forward and origin >= 0 and leader not in (NOBODY, self.id):
             self.world.transmit(self, leader, Forward((command,)))
         else:
-            self.reply(origin, command, REDIRECTED, b"")
+            self.reply(origin, command, REFUSED, b"")
 
     def reply(self, origin: int, command: bytes, outcome: int, result: bytes) -> None:
         """Send the outcome back to where the command came from."""
@@ -208,13 +212,14 @@ class Host:
 
     def pump(self, more: bool) -> None:
         """Propose queued commands: full batches at once, a smaller one at the end of its turn and delay."""
-        while self.commands and self.engine.leading and self.has_room():
-            count = len(self.commands)
+        while self.queued > 0 and self.engine.leading and self.has_room():
+            count = self.queued
             if count < self.max_commands and (more or self.now < self.queued_since_ns + self.max_delay_ns):
                 return
             count = min(count, self.max_commands)
             commands = [self.commands.popleft() for _ in range(count)]
             origins = [self.origins.popleft() for _ in range(count)]
+            self.queued -= count
             self.queued_since_ns = self.now
             self.propose(commands, origins)
 
@@ -243,6 +248,7 @@ class Host:
                 self.apply(effect)
             elif type(effect) is Restore:
                 self.machine.restore(effect.position, effect.state)
+                self.weighed_at = effect.position
             elif type(effect) is Redirect:
                 raise AssertionError("only a leading engine is given commands, and it accepts them")
 
@@ -276,9 +282,9 @@ class Host:
         self.world.applied(self, position, command, answered)
         if answered:
             assert position < batch.stop, "batches are decided in order"
-            self.reply(batch.origins[position - batch.start], command, ANSWERED, result)
+            self.reply(batch.origins[position - batch.start], command, ACCEPTED, result)
             if position + 1 == batch.stop:
-                self.batches.popleft()
+                self.batches.pop(0)
                 self.front = self.batches[0] if self.batches else None
 
     def deposed(self) -> None:
@@ -286,6 +292,7 @@ class Host:
         self.leading = False
         self.batches.clear()
         self.front = None
+        self.queued = 0
         while self.commands:
             self.refuse(self.origins.popleft(), self.commands.popleft())
 
@@ -297,14 +304,14 @@ class Host:
             else:
                 self.leading = True
                 self.world.led(self)
-        if self.commands:
+        if self.queued > 0:
             self.pump(more)
-        if self.engine.log.nbytes >= self.compact_at_bytes:
-            self.compact()
+        if self.machine.applied - self.weighed_at >= WEIGH_EVERY:
+            self.weigh()
         if self.unsynced and not self.sync_in_flight:
             self.flush()
         self.deadline = self.engine.deadline
-        if self.commands and self.max_delay_ns and self.has_room():
+        if self.queued > 0 and self.max_delay_ns and self.has_room():
             self.deadline = min(self.deadline, self.queued_since_ns + self.max_delay_ns)
         if self.unsynced and self.durability == BATCH_INTERVAL and not self.sync_in_flight:
             self.deadline = min(self.deadline, self.next_sync_ns)
@@ -323,6 +330,12 @@ class Host:
             self.unsynced = []
         self.sync_in_flight = True
         self.world.write(self, self.writing)
+
+    def weigh(self) -> None:
+        """Look at the log's size now and then, and compact when it has grown enough."""
+        self.weighed_at = self.machine.applied
+        if self.engine.log.nbytes >= self.compact_at_bytes:
+            self.compact()
 
     def compact(self) -> None:
         """Hand the engine a snapshot, and mark which records make the older ones unnecessary."""
