@@ -2,8 +2,9 @@
 
     replbench micro [GROUP...] [--smoke] [pyperf options]
 
-GROUP is one of GROUPS; without one, all of them are measured. ``--smoke`` measures every benchmark once, to see that it
-runs. pyperf's own options go through: ``-o cores.json`` writes a file for ``pyperf compare_to``, ``--rigorous`` takes longer.
+GROUP is one of GROUPS; without one, all of them are measured. ``--smoke`` measures every benchmark once, to
+see that it runs. pyperf's own options go through: ``-o cores.json`` writes a file for ``pyperf compare_to``,
+``--rigorous`` takes longer.
 """
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ GROUPS = {
 
 
 def main(arguments: list[str]) -> int:
-    """Measure and print the table. 0; 1 where a wanted ratio was missed, which a smoke run never says; 2 bad input."""
+    """Measure and print the table. Exit code 1 where a full run missed a wanted ratio, 2 for bad input."""
     groups, options = _split(arguments)
     unknown = [group for group in groups if group not in GROUPS]
     if unknown:
@@ -30,7 +31,8 @@ def main(arguments: list[str]) -> int:
     chosen = groups or list(GROUPS)
     modules = [importlib.import_module(GROUPS[group]) for group in chosen]
     smoke = "--smoke" in options
-    measured = _measure(_runner(chosen, smoke), options, [case for module in modules for case in module.cases()])
+    cases = [case for module in modules for case in module.cases()]
+    measured = _measure(_runner(chosen, smoke), options, cases)
     if not measured:
         return 0
     if not build.compiled():
@@ -49,7 +51,7 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _runner(groups: list[str], smoke: bool) -> Any:
-    """A pyperf Runner whose workers are started as ``python -m bench.micro GROUP...``, however this one was."""
+    """A pyperf Runner whose workers start as ``python -m bench.micro GROUP...``, however this process did."""
     import pyperf  # takes 50 ms, which no other command should pay
 
     paths = [str(build.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -63,7 +65,7 @@ def _runner(groups: list[str], smoke: bool) -> Any:
             command.append("--smoke")
 
     runner = pyperf.Runner(program_args=("-m", "bench.micro", *groups), add_cmdline_args=pass_on, **sizes)
-    runner.argparser.add_argument("--smoke", action="store_true", help="measure once, to see that all of it runs")
+    runner.argparser.add_argument("--smoke", action="store_true", help="measure once, to see that it runs")
     runner.metadata["cores"] = "compiled" if build.compiled() else "interpreted"
     return runner
 
@@ -76,13 +78,14 @@ def _measure(runner: Any, options: list[str], cases: list[Case]) -> list[Measure
     for case in cases:
         found = runner.bench_time_func(case.title, case.seconds, inner_loops=case.operations)
         if found is not None and not settings.worker:
-            measured.append(Measured(case, found.mean() * 1e9, found.stdev() * 1e9 if found.get_nvalue() > 1 else 0.0))
+            stdev = found.stdev() if found.get_nvalue() > 1 else 0.0
+            measured.append(Measured(case, found.mean() * 1e9, stdev * 1e9))
     return measured
 
 
 def _report(measured: list[Measured], bars: list[Bar]) -> int:
     """Print the table; the number of wanted ratios that were missed."""
-    first = {}
+    first: dict[str, float] = {}
     for result in measured:
         first.setdefault(result.case.operation, result.mean_ns)
     wanted = {(bar.operation, bar.rival): bar.at_least for bar in bars}

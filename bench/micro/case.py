@@ -8,7 +8,7 @@ import msgspec
 
 
 class Case(msgspec.Struct, frozen=True):
-    """One way of doing an operation. ``prepare`` gives what is timed: a call that does it ``operations`` times.
+    """One way of doing an operation; ``prepare`` gives what is timed: a call that does it so many times.
 
     The first case of an operation is the one that its rivals are compared with.
     """
