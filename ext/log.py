@@ -113,12 +113,12 @@ class Log:
     def stop_within(self, first: int, max_bytes: int) -> int:
         """The largest stop for which ``slice(first, stop)`` fits; at least one entry where there is one."""
         self.require(first, first)
-        limit = self.start(first) + max_bytes
+        start = self.start(first)
         low = min(first + 1, self.last + 1)
         high = self.last + 1
         while low < high:
             middle = low + (high - low + 1) // 2
-            if self.start(middle) <= limit:
+            if self.start(middle) - start <= max_bytes:
                 low = middle
             else:
                 high = middle - 1
@@ -175,7 +175,7 @@ class Log:
         self.base = position
 
     def conflict(self, first: int, packed: bytes) -> int:
-        """Where a batch that starts at ``first`` differs: its first position that is absent or of another term.
+        """Where a batch that starts at ``first`` differs: its first position absent here or of another term.
 
         It is first + count where all are present and equal. Positions at or below the base count as equal:
         what is compacted was committed. ValueError where the batch is malformed before that position.
