@@ -66,7 +66,7 @@ def compiled() -> bool:
 
 
 def interpreted(module: str) -> ModuleType:
-    """The source of a compiled module, interpreted under another name: what tests and benchmarks set beside it."""
+    """The source of a compiled module, interpreted under another name, for tests and benchmarks."""
     name = f"interpreted.{module}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, ROOT / sources()[module])
