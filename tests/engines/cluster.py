@@ -35,6 +35,7 @@ from engines.core import NEVER, NOBODY, Commit, Configuration, Effect, Engine, P
 
 MS = 1_000_000
 SECOND = 1_000_000_000
+STORM = 5000
 EFFECTS = (Send, Persist, Commit, Redirect, Restore)
 
 
@@ -374,6 +375,7 @@ class Cluster:
 
     def _post(self, sender: int, receiver: int, message: bytes) -> None:
         link = self.links[sender, receiver]
+        require(len(link) < STORM, f"a storm: {STORM} messages are under way from {sender} to {receiver}")
         due = self.now + self.delay_ns(sender, receiver)
         parcel = Parcel(message, max(due, link[-1].due) if self.fifo and link else due)
         link.append(parcel)
