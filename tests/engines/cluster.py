@@ -157,7 +157,7 @@ class Cluster:
             for id in self.ids:
                 self.restart(id)
 
-    # -- what happens to a replica ------------------------------------------------------------------------------------
+    # -- what happens to a replica ---------------------------------------------------------------------------
 
     def engine(self, id: int) -> Any:
         """The engine of a replica that is up."""
@@ -255,7 +255,7 @@ class Cluster:
                     self.break_connection(peer, id, tell=(peer,))
         self._perform(replica, self.engine(id).recover(records, replica.clock(self.now)))
 
-    # -- what happens between replicas --------------------------------------------------------------------------------
+    # -- what happens between replicas -----------------------------------------------------------------------
 
     def under_way(self, sender: int, receiver: int) -> list[Any]:
         """The messages under way on one link, oldest first."""
@@ -316,7 +316,7 @@ class Cluster:
                 self.observe("loses", end, peer)
                 self._perform(replica, replica.engine.disconnect(peer, replica.clock(self.now)))
 
-    # -- time ---------------------------------------------------------------------------------------------------------
+    # -- time ------------------------------------------------------------------------------------------------
 
     def settle(self, limit: int = 100_000) -> None:
         """Deliver and sync until nothing is under way; no time passes, links in order of their ends."""
@@ -394,7 +394,7 @@ class Cluster:
 
         self.at(self.now + self.disk_ns(replica.id), done)
 
-    # -- effects and what must always hold ----------------------------------------------------------------------------
+    # -- effects and what must always hold -------------------------------------------------------------------
 
     def _perform(self, replica: Replica, effects: list[Effect]) -> None:
         """Perform effects in order, then step what the replica sent itself, until it has no more to say to itself."""

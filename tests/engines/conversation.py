@@ -58,7 +58,7 @@ def duration_ns(text: str) -> int:
     return int(number) * UNITS_NS[unit]
 
 
-# -- how things are written -------------------------------------------------------------------------------------------
+# -- how things are written ----------------------------------------------------------------------------------
 
 
 def describe_command(command: bytes) -> str:
@@ -135,7 +135,7 @@ def describe_event(cluster: Cluster, what: str, replica: int, detail: Any) -> st
     return f"{replica} {what}{texts[what]()}"
 
 
-# -- what can be said -------------------------------------------------------------------------------------------------
+# -- what can be said ----------------------------------------------------------------------------------------
 
 
 class Conversation:
@@ -288,7 +288,7 @@ class Conversation:
                 self.lines.append(f"{sender} -> {receiver} {describe(message)}")
 
 
-# -- files ------------------------------------------------------------------------------------------------------------
+# -- files ---------------------------------------------------------------------------------------------------
 
 
 def blocks(text: str) -> Iterator[tuple[list[str], list[str] | None]]:

@@ -118,7 +118,7 @@ class Story:
 
         self.cluster.observe = observe
 
-    # -- faults -------------------------------------------------------------------------------------------------------
+    # -- faults ----------------------------------------------------------------------------------------------
 
     def _delay_ns(self, sender: int, receiver: int) -> int:
         slow = 50 * MS if (sender, receiver) == self.slow_link else 0
@@ -210,7 +210,7 @@ class Story:
             batch = [self.cluster.put(b"burst", bytes(8)) for _ in range(self.dice.randint(2, 40))]
             self.cluster.propose(self.dice.choice(self.cluster.leaders() or up), *batch)
 
-    # -- clients ------------------------------------------------------------------------------------------------------
+    # -- clients ---------------------------------------------------------------------------------------------
 
     def _serve_clients(self) -> None:
         for client in self.clients:
@@ -238,7 +238,7 @@ class Story:
             hint = replica.redirects[-1].leader
             client.target = self._anyone() if hint == NOBODY else hint
 
-    # -- peace --------------------------------------------------------------------------------------------------------
+    # -- peace -----------------------------------------------------------------------------------------------
 
     def _make_peace(self) -> None:
         cluster = self.cluster

@@ -111,7 +111,7 @@ def test_a_schedule_is_determined_by_its_arguments() -> None:
     assert ends[0].decided != schedule(Unreplicated, 6, "datagram", copies=1).decided
 
 
-# -- links, by an engine that only echoes -----------------------------------------------------------------------------
+# -- links, by an engine that only echoes --------------------------------------------------------------------
 
 
 class Chatty(Unreplicated):
@@ -203,7 +203,7 @@ def test_datagrams_are_lost_doubled_and_overtaken_and_nobody_is_told(chat: Calla
         cluster.break_connection(0, 1)
 
 
-# -- disks ------------------------------------------------------------------------------------------------------------
+# -- disks ---------------------------------------------------------------------------------------------------
 
 
 def test_a_sync_covers_what_was_written_before_it_began() -> None:

@@ -159,7 +159,7 @@ def test_commands_are_applied_in_order_each_once() -> None:
             machine.apply(position, b"")
 
 
-# -- sessions ---------------------------------------------------------------------------------------------------------
+# -- sessions ------------------------------------------------------------------------------------------------
 
 
 def put(client: int, sequence: int, lowest: int, value: bytes = b"v") -> bytes:
@@ -261,7 +261,7 @@ def test_sessions_do_what_the_model_does(story: list[tuple[int, int, int, bool]]
             machine = other
 
 
-# -- malformed commands -----------------------------------------------------------------------------------------------
+# -- malformed commands --------------------------------------------------------------------------------------
 
 
 @given(st.binary(min_size=1, max_size=60))
@@ -289,7 +289,7 @@ def test_a_malformed_command_changes_nothing_but_the_digest(command: bytes) -> N
         decode_command(command)
 
 
-# -- digest and snapshot ----------------------------------------------------------------------------------------------
+# -- digest and snapshot -------------------------------------------------------------------------------------
 
 
 def model_mix(digest: int, position: int, command: bytes) -> int:
