@@ -1,4 +1,5 @@
 """The watchers of the test cluster see what they are there to see: each engine below breaks one rule."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -23,7 +24,7 @@ class Hasty(Unreplicated):
 class Forgetful(Unreplicated):
     """Does not read its disk."""
 
-    def recover(self, records: list[Any], now: int) -> list[Any]:
+    def recover(self, _records: list[Any], now: int) -> list[Any]:
         return super().recover([], now)
 
 
@@ -81,18 +82,21 @@ class Lazy(Unreplicated):
         return []
 
 
-@pytest.mark.parametrize("engine, complaint", [
-    (Hasty, "decided on only 0 disks"),
-    (Forgetful, "commits .* decided was"),
-    (Crowned, "both lead term 1"),
-    (Stuttering, "commits 1 after 1"),
-    (Inventive, "decided on only 0 disks"),
-    (Modest, "redirects to itself"),
-    (Restless, "did not move its deadline"),
-    (Lost, "goes to a stranger"),
-    (Strange, "'please' is no effect"),
-    (Lazy, "commands are not committed after the faults ended"),
-])
+@pytest.mark.parametrize(
+    "engine, complaint",
+    [
+        (Hasty, "decided on only 0 disks"),
+        (Forgetful, "commits .* decided was"),
+        (Crowned, "both lead term 1"),
+        (Stuttering, "commits 1 after 1"),
+        (Inventive, "decided on only 0 disks"),
+        (Modest, "redirects to itself"),
+        (Restless, "did not move its deadline"),
+        (Lost, "goes to a stranger"),
+        (Strange, "'please' is no effect"),
+        (Lazy, "commands are not committed after the faults ended"),
+    ],
+)
 def test_a_schedule_finds_the_engine_that(engine: type[Unreplicated], complaint: str) -> None:
     with pytest.raises(Violation, match=complaint):
         for seed in range(10):
@@ -100,7 +104,9 @@ def test_a_schedule_finds_the_engine_that(engine: type[Unreplicated], complaint:
 
 
 def test_a_failure_says_how_to_replay_itself() -> None:
-    with pytest.raises(Violation, match=r"replay: python -m tests\.engines\.schedule unreplicated 3 datagram --trace"):
+    with pytest.raises(
+        Violation, match=r"replay: python -m tests\.engines\.schedule unreplicated 3 datagram --trace"
+    ):
         schedule(Strange, 3, "datagram")
 
 

@@ -1,4 +1,5 @@
 """What every engine owes its host, whatever its protocol: the contract of DESIGN section 2."""
+
 from __future__ import annotations
 
 import random
@@ -54,6 +55,7 @@ def learners(cluster: Cluster) -> list[Replica]:
 
 def catch_up(cluster: Cluster) -> None:
     """Wait until every replica that is up holds what was decided."""
+
     def done() -> bool:
         return all(replica.committed == len(cluster.decided) for replica in learners(cluster))
 
@@ -78,7 +80,9 @@ def test_an_engine_handles_and_persists_exactly_the_classes_it_defines(engine_cl
     assert set(engine_class.HANDLERS) == defined(Message)
     assert set(engine_class.RECORDS) == defined(Record)
     assert set(engine_class.HEARTBEATS) <= set(engine_class.HANDLERS)
-    assert len({one.__name__ for one in defined(Message) | defined(Record)}) == len(defined(Message) | defined(Record))
+    assert len({one.__name__ for one in defined(Message) | defined(Record)}) == len(
+        defined(Message) | defined(Record)
+    )
 
 
 def test_messages_and_records_cannot_be_changed_and_say_what_they_are(engine_class: type[Engine]) -> None:
@@ -211,7 +215,9 @@ def test_a_restart_of_all_loses_nothing_that_was_acknowledged(engine_class: type
 
 @pytest.mark.parametrize("torn", [0, 1, 2, 3])
 def test_a_compaction_stands_for_everything_written_before_it(engine_class: type[Engine], torn: int) -> None:
-    """Whatever part of it reached the disk before a crash of all: complete, the older records may go; torn, they count."""
+    """Whatever part of it reached the disk before a crash of all: complete, the older records may go; torn,
+    they count.
+    """
     cluster = cluster_of(engine_class, 3)
     for number in range(10):
         commit(cluster, cluster.put(b"x", b"%d" % number))
@@ -282,7 +288,9 @@ def test_without_load_only_heartbeats_flow(engine_class: type[Engine]) -> None:
 @pytest.mark.parametrize("name, per_follower", [("paxos", 2), ("raft", 2), ("zab", 3), ("unreplicated", 0)])
 @pytest.mark.parametrize("size", [1, 3, 5])
 def test_a_command_costs_so_many_messages(name: str, per_follower: int, size: int) -> None:
-    """2(n-1) for Paxos (1 accept, 1 accepted) and Raft (AppendEntries, reply), 3(n-1) for Zab, heartbeats apart."""
+    """2(n-1) for Paxos (1 accept, 1 accepted) and Raft (AppendEntries, reply), 3(n-1) for Zab, heartbeats
+    apart.
+    """
     cluster = cluster_of(engine_named(name), size)
     leader = elect(cluster)
     cluster.run(SECOND)
@@ -299,7 +307,9 @@ def test_the_same_seeds_give_the_same_history(replicated: type[Engine]) -> None:
     def history() -> list[str]:
         cluster = cluster_of(replicated, 3, seed=4)
         lines: list[str] = []
-        cluster.observe = lambda what, replica, detail: lines.append(f"{cluster.now} {replica} {what} {detail}")
+        cluster.observe = lambda what, replica, detail: lines.append(
+            f"{cluster.now} {replica} {what} {detail}"
+        )
         for number in range(5):
             commit(cluster, cluster.put(b"x", b"%d" % number))
         cluster.crash(cluster.leaders()[0])

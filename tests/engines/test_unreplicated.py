@@ -1,4 +1,5 @@
 """The baseline: its own disk, and nobody else. Its conversations are under conversations/unreplicated."""
+
 from __future__ import annotations
 
 import pytest
@@ -82,7 +83,7 @@ def test_it_recovers_from_a_snapshot_and_the_entries_after_it() -> None:
 
 @pytest.mark.parametrize("survivors", [0, 1, 2])
 def test_a_compaction_may_be_torn_anywhere(survivors: int) -> None:
-    """Entries after the snapshot are written again behind it; until that is durable, the old records count."""
+    """Entries after the snapshot are written again behind it; until they are durable, the old ones count."""
     cluster = alone()
     for value in (b"1", b"2", b"3"):
         cluster.propose(0, cluster.put(b"x", value))
