@@ -11,8 +11,8 @@ code, commit it. A block is its comments (#), its commands and what is expected,
 line a command:
 
     start SIZE [key=value]...  transport=datagram, seed=4, initial_leader=0, election=1s..2s,
-                               heartbeat=200ms, copies=1, inflight_messages=2, message_bytes=512, disk=instant; and for the
-                               engine's own options: options.NAME=VALUE
+                               heartbeat=200ms, copies=1, inflight_messages=2, message_bytes=512,
+                               disk=instant; options.NAME=VALUE for the engine's own
     tick 0 [150ms]             time moves on (to 0's deadline where no time is given), and only 0 is ticked
     advance 150ms              time moves on, and each deadline in it is ticked; nothing is delivered
     run 500ms                  time passes with deadlines, messages (1 ms each) and disks (1 ms a sync)
@@ -20,8 +20,8 @@ line a command:
     deliver all                every message that is under way now, link by link; answers stay under way
     drop 0->1 [#2]             lose one (datagram only)
     duplicate 0->1 [#2]        double one (datagram only)
-    propose 0 put x 1; get x   one batch of commands: get K, put K V, cas K OLD NEW, append K V; and for a retry
-                               the session's number at its end: put x 1 @7.3 (client 7, sequence 3)
+    propose 0 put x 1; get x   one batch of commands: get K, put K V, cas K OLD NEW, append K V; a retry has
+                               its session's number at its end: put x 1 @7.3 (client 7, sequence 3)
     sync 0 [1]                 the disk of 0 has written its oldest record (all of them); sync all: every disk
     settle                     deliver and sync until nothing is under way
     crash 1 [torn]             what was not synced is gone
