@@ -67,6 +67,7 @@ cdef class Raft(Engine):
     cdef void persist_own(self, u64 first, bytes entries) except *
     @cython.locals(first=u64, stop=u64)
     cdef void replicate(self, Progress progress) except *
+    @cython.locals(stop=u64)
     cdef void probe(self, Progress progress, u64 next_index) except *
     @cython.locals(prev_term=u64, entries=bytes)
     cdef void send_entries(self, Progress progress, u64 first, u64 stop) except *
@@ -88,7 +89,7 @@ cdef class Raft(Engine):
     @cython.locals(middle=u64)
     cdef u64 first_of_term(self, u64 term, u64 low, u64 high) except 0
 
-    @cython.locals(prev=u64, conflict_term=u64, first=u64, commit=u64)
+    @cython.locals(prev=u64, prev_term=u64, conflict_term=u64, first=u64, commit=u64)
     cpdef object on_append_entries(self, u64 sender, object message)
     @cython.locals(record=object)
     cdef void accept(self, u64 sender, u64 first, bytes entries) except *

@@ -160,7 +160,7 @@ class Raft(Engine):
         self.begin(now)
         if self.leading:
             progress = self.progress[peer]
-            progress.probe(progress.match + 1, self.round)
+            progress.probe(progress.match + 1, progress.match, self.round)
         return self.effects
 
     def compact(self, position: int, state: bytes, now: int) -> list[Effect]:
@@ -368,8 +368,9 @@ class Raft(Engine):
         if next_index <= self.log.base:
             self.send_snapshot(progress)
             return
-        progress.probe(next_index, self.round)
-        self.send_entries(progress, next_index, self.log.stop_within(next_index, self.message_bytes))
+        stop = self.log.stop_within(next_index, self.message_bytes)
+        progress.probe(next_index, stop - 1, self.round)
+        self.send_entries(progress, next_index, stop)
 
     def send_entries(self, progress: Progress, first: int, stop: int) -> None:
         prev_term = self.log.term(first - 1)
@@ -465,12 +466,13 @@ class Raft(Engine):
             self.persist(None, sender, AppendEntriesReply(self.term, 0))
             return
         prev = message.prev_index
-        if prev == self.log.last and message.prev_term == self.log.last_term:
+        prev_term = message.prev_term
+        if prev == self.log.last and prev_term == self.log.last_term:
             self.accept(sender, prev + 1, message.entries)
         elif prev > self.log.last:
             self.persist(None, sender, AppendEntriesConflict(self.term, prev, 0, self.log.last + 1))
             return
-        elif prev >= self.log.base and self.log.term(prev) != message.prev_term:
+        elif prev >= self.log.base and self.log.term(prev) != prev_term:
             conflict_term = self.log.term(prev)
             first = self.first_of_term(conflict_term, self.verified + 1, prev)
             self.persist(None, sender, AppendEntriesConflict(self.term, prev, conflict_term, first))
