@@ -36,13 +36,14 @@ cdef class Raft(Engine):
 
     @cython.locals(prev=u64, prev_term=u64, last=u64)
     cpdef list propose(self, list commands, i64 now)
-    @cython.locals(progress=Progress)
+    @cython.locals(progress=Progress, next_index=u64)
     cpdef list disconnect(self, u64 peer, i64 now)
     @cython.locals(term=u64)
     cpdef list compact(self, u64 position, bytes state, i64 now)
 
     cdef void draw_timeout(self) except *
     cdef void become_follower(self) except *
+    cdef void enter(self, u64 term) except *
     cdef void adopt(self, u64 term) except *
     cdef bint follow(self, u64 leader, u64 term) except -1
     cdef bint in_contact(self) except -1
@@ -54,6 +55,7 @@ cdef class Raft(Engine):
     cdef void stand(self) except *
     cpdef object on_pre_vote(self, u64 sender, object message)
     cpdef object on_pre_vote_reply(self, u64 sender, object message)
+    @cython.locals(newer=bint, free=bint, granted=bint)
     cpdef object on_request_vote(self, u64 sender, object message)
     cpdef object on_request_vote_reply(self, u64 sender, object message)
     cdef void count_vote(self, u64 voter, bint granted) except *

@@ -140,7 +140,7 @@ def test_a_conflicting_tail_is_removed_also_from_the_disk() -> None:
     said = follower.hear(0, AppendEntries(3, 1, 1, packed(1, 2, first=2), 0))
     assert said == [(0, AppendEntriesReply(3, 3))]
     assert follower.terms == [1, 1, 2]
-    assert follower.written == [Voted(3, NOBODY), Entries(3, packed(2, first=3))], "and nothing that is shared"
+    assert follower.written == [Voted(3, NOBODY), Entries(3, packed(2, first=3))], "nothing shared"
     again = Alone(1, records=[Entries(1, packed(1, 1, 1, 1)), *follower.written])
     assert (again.log_bytes, again.engine.term) == (follower.log_bytes, 3)
 
@@ -408,6 +408,15 @@ def test_a_broken_connection_is_probed_once_a_heartbeat_is_answered() -> None:
     assert [to for to, _ in one.propose(b"b")] == [2]
     heartbeat(one)
     assert spans(appends(one.hear(1, HeartbeatReply(1, 1, 1, 1)), 1)) == [(2, 3)]
+
+
+def test_a_connection_that_breaks_during_a_probe_does_not_send_the_log_from_its_beginning() -> None:
+    """A new leader knows nothing of its followers; that is no reason to start from nothing."""
+    one = Alone(0, terms=(1,) * 9, term=1)
+    one.elect()
+    one.perform(one.engine.disconnect(1, one.now))
+    assert heartbeat(one) == [Heartbeat(2, 1, 9, 0)]
+    assert spans(appends(one.hear(1, HeartbeatReply(2, 1, 9, 0)), 1)) == [(10, 10)]
 
 
 # ---- Snapshots

@@ -1,4 +1,4 @@
-"""Raft under random faults, on both transports: safety always, progress once they end (tests/engines/schedule.py)."""
+"""Raft under random faults on both transports: safety always, progress once they end (see schedule.py)."""
 from __future__ import annotations
 
 import pytest
