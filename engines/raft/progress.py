@@ -34,7 +34,7 @@ class Progress:
         return "replicate" if self.replicating else "snapshot" if self.snapshotting else "probe"
 
     def probe(self, next_index: int, last: int, round: int) -> None:
-        """One message, ``next_index`` to ``last`` (if that is before: nothing yet), goes out after this round."""
+        """One message, ``next_index`` to ``last`` (if that is before: none yet), leaves after this round."""
         self.replicating = self.snapshotting = False
         self.next = next_index
         self.awaited = last

@@ -191,7 +191,7 @@ class Raft(Engine):
         self.leader = NOBODY
 
     def enter(self, term: int) -> None:
-        """A newer term was seen: be a follower in it. It is still to be written, before any reply (3.3, 3.8)."""
+        """A newer term was seen: be a follower in it. It is to be written before any reply (3.3, 3.8)."""
         assert term > self.term
         self.become_follower()
         self.term = term
