@@ -117,9 +117,13 @@ class Snapshot(Message):
 
 
 class Promised(Record):
-    """No ballot below this one is accepted any more. A candidate's own ballot is on record before its first Prepare."""
+    """No ballot below this one is accepted any more; all up to ``committed`` is decided.
+
+    A candidate's own ballot is on record before its first Prepare.
+    """
 
     ballot: int
+    committed: int
 
 
 class AcceptedSlots(Record):

@@ -230,7 +230,7 @@ class Paxos(Engine):
         self.elect_at = self.now + self.patience_ns
         self.ask_at = self.now + self.heartbeat_ns
         self.deadline = min(self.elect_at, self.ask_at)
-        self.persist(Promised(ballot), self.id, Prepare(ballot, self.committed + 1))
+        self.persist(Promised(ballot, self.committed), self.id, Prepare(ballot, self.committed + 1))
 
     def ask_again(self) -> None:
         """Ask for promises that have not come, or not whole."""
@@ -256,12 +256,21 @@ class Paxos(Engine):
         if message.ballot > self.promised:
             self.retire()
             self.promise(message.ballot)
+        if self.leader == NOBODY:
             self.heard_at = self.now
-        if message.ballot > self.recorded:
-            self.recorded = message.ballot
-            self.persist(Promised(message.ballot), sender, self.report(message))
+            self.deadline = self.now + self.patience_ns
+        self.answer(sender, self.report(message))
+
+    def answer(self, sender: int, message: Message) -> None:
+        """Say what the promised ballot and the slots accepted so far stand behind, once they are durable.
+
+        What is decided goes on record with the promise: ``matched`` starts there, and must not fall back at a restart.
+        """
+        if self.recorded < self.promised:
+            self.recorded = self.promised
+            self.persist(Promised(self.promised, self.committed), sender, message)
         else:
-            self.persist(None, sender, self.report(message))
+            self.persist(None, sender, message)
 
     def report(self, asked: Prepare) -> Message:
         """The next run of slots that were accepted from the asked one on; a snapshot where they are compacted."""
@@ -283,12 +292,18 @@ class Paxos(Engine):
             if slot > self.committed and (slot not in self.adopted or entry[0] > self.adopted[slot][0]):
                 self.adopted[slot] = entry
             slot += 1
-        self.reported[sender] = max(self.reported[sender], slot - 1)
         self.known_decided[sender] = message.committed
-        if self.reported[sender] < message.last:
-            self.send(sender, Prepare(self.ballot, self.reported[sender] + 1))
+        if slot - 1 < message.last:
+            self.ask_on(sender, slot - 1)
         elif self.votes.record(sender, True) == "won":
             self.lead()
+
+    def ask_on(self, acceptor: int, through: int) -> None:
+        """Ask for the slots after those told so far; a doubled answer is no reason to ask twice."""
+        if through > self.reported[acceptor]:
+            self.reported[acceptor] = through
+            self.elect_at = self.now + self.patience_ns
+            self.send(acceptor, Prepare(self.ballot, through + 1))
 
     def lead(self) -> None:
         """Phase 1 is over: propose for every open slot what must be proposed, else a no-op, and serve."""
@@ -396,7 +411,7 @@ class Paxos(Engine):
             self.recorded = ballot
             self.persist(AcceptedSlots(ballot, first, entries, max(decided, self.committed)), sender, accepted)
         else:
-            self.persist(None, sender, accepted)
+            self.answer(sender, accepted)
         if decided > self.committed:
             self.commit_through(decided)
 
@@ -494,7 +509,7 @@ class Paxos(Engine):
             self.send(sender, Rejected(message.ballot, self.promised))
             return
         self.follow(message.ballot, sender)
-        self.persist(None, sender, HeartbeatReply(message.ballot, self.matched, message.sent_ns))
+        self.answer(sender, HeartbeatReply(message.ballot, self.matched, message.sent_ns))
         self.commit_through(min(message.committed, self.matched))
 
     def on_heartbeat_reply(self, sender: int, message: HeartbeatReply) -> None:
@@ -523,14 +538,15 @@ class Paxos(Engine):
         if message.ballot < self.promised:
             self.send(sender, Rejected(message.ballot, self.promised))
         elif self.voters[rank_of(message.ballot)] == self.id:
-            if self.role == CANDIDATE:
+            if self.role == CANDIDATE and message.position > self.committed:
                 self.install(message)
-                self.reported[sender] = max(self.reported[sender], self.committed)
+                for acceptor in self.voters:
+                    self.reported[acceptor] = max(self.reported[acceptor], self.committed)
                 self.send(sender, Prepare(self.ballot, self.reported[sender] + 1))
         else:
             self.follow(message.ballot, sender)
             self.install(message)
-            self.persist(None, sender, Accepted(message.ballot, self.matched, 0))
+            self.answer(sender, Accepted(message.ballot, self.matched, 0))
 
     def install(self, message: Snapshot) -> None:
         """Restore the state where it is news. What was accepted beyond it stays."""
@@ -554,7 +570,7 @@ class Paxos(Engine):
         self.log.compact(position)
         self.persist_only(self.snapshot)
         self.recorded = self.promised
-        self.persist_only(Promised(self.promised))
+        self.persist_only(Promised(self.promised, self.committed))
         asked = position + 1
         while asked <= self.slots.last():
             first, entries = self.slots.run(asked, self.message_bytes)
@@ -574,11 +590,10 @@ class Paxos(Engine):
                 break
         decided = 0
         for record in records:
-            if isinstance(record, Promised):
-                self.promised = max(self.promised, record.ballot)
-            elif isinstance(record, AcceptedSlots):
+            if isinstance(record, (Promised, AcceptedSlots)):
                 self.promised = max(self.promised, record.ballot)
                 decided = max(decided, record.committed)
+            if isinstance(record, AcceptedSlots):
                 self.replay(record)
         self.recorded = self.highest = self.promised
         self.commit_through(decided)
