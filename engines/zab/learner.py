@@ -4,14 +4,11 @@ from __future__ import annotations
 from ext.log import Log
 from ext.quorum import AckTracker, QuorumSystem, VoteTracker
 
-JOINED, INFORMED, DISCOVERED, SYNCING, SYNCED, ACTIVE = 0, 1, 2, 3, 4, 5
-
 
 class Learner:
     """A replica in one session, the leader itself included; one that joins anew gets a new one.
 
-    stage           JOINED (its FollowerInfo came), INFORMED (LeaderInfo sent), DISCOVERED (AckEpoch came),
-                    SYNCING (history under way), SYNCED (NewLeader sent), ACTIVE (AckNewLeader came)
+    stage           how far it has come, from JOINED to ACTIVE (see ``engines.zab.replica``)
     last_epoch, last_position   the zxid at the end of its history when it joined
     next            the first position that was not sent to it
     told            the last position that it was told to be committed
@@ -22,7 +19,7 @@ class Learner:
     def __init__(self, id: int, session: int, heard: int) -> None:
         self.id = id
         self.session = session
-        self.stage = JOINED
+        self.stage = 0
         self.last_epoch = 0
         self.last_position = 0
         self.next = 1

@@ -8,6 +8,7 @@ ctypedef unsigned long long u64
 ctypedef long long i64
 
 cdef int DISCOVERY, SYNCHRONISATION, BROADCAST
+cdef int JOINED, INFORMED, DISCOVERED, SYNCING, SYNCED, ACTIVE
 
 
 cdef class Zab(Engine):
@@ -53,6 +54,9 @@ cdef class Zab(Engine):
     @cython.locals(first=u64, stop=u64)
     cdef void send_slice(self, Learner learner) except *
     cdef void send_up_to_date(self, Learner learner) except *
+    cdef void accept(self, u64 epoch, u64 first, bytes entries) except *
+    cdef void count(self, Learner learner, u64 epoch, u64 position) except *
+    cdef void deliver(self, u64 epoch, u64 position) except *
     @cython.locals(last=u64)
     cdef void append(self, bytes entries) except *
     @cython.locals(position=u64, learner=Learner)

@@ -6,17 +6,7 @@ from typing import Any, ClassVar
 
 from engines.core import NEVER, NOBODY, Configuration, Dice, Effect, Engine, Message, Record, Status
 from engines.zab.election import Election, Vote
-from engines.zab.learner import (
-    ACTIVE,
-    DISCOVERED,
-    INFORMED,
-    JOINED,
-    SYNCED,
-    SYNCING,
-    Learner,
-    Learners,
-    common_position,
-)
+from engines.zab.learner import Learner, Learners, common_position
 from engines.zab.messages import (
     FOLLOWING,
     LEADING,
@@ -48,6 +38,9 @@ from ext.quorum import WON, MajorityQuorum
 
 # The phases of a replica that leads or follows.
 DISCOVERY, SYNCHRONISATION, BROADCAST = 1, 2, 3
+# The stages of a learner: its FollowerInfo came, LeaderInfo was sent, AckEpoch came, history is under way,
+# NewLeader was sent, AckNewLeader came.
+JOINED, INFORMED, DISCOVERED, SYNCING, SYNCED, ACTIVE = 0, 1, 2, 3, 4, 5
 
 
 class Zab(Engine):
@@ -119,8 +112,11 @@ class Zab(Engine):
         if not self.leading:
             self.redirect(commands)
             return self.effects
-        first = self.log.last + 1
-        last = self.log.extend(self.epoch, commands)
+        first = last = self.log.last + 1
+        if len(commands) == 1:
+            self.log.append(self.epoch, commands[0])
+        else:
+            last = self.log.extend(self.epoch, commands)
         entries = self.log.slice(first, last + 1)
         message = Proposal(self.epoch, first, entries)
         for learner in self.learners.followers:
@@ -480,10 +476,13 @@ class Zab(Engine):
 
     def on_proposal(self, sender: int, message: Proposal) -> None:
         """Accept in zxid order, and acknowledge once it is on disk (step f.3.1); a gap ends the session."""
-        if not self.heard_leader(sender):
-            return
-        if message.first == self.log.last + 1 and message.epoch == self.current_epoch:
-            self.append(message.entries)
+        if self.heard_leader(sender):
+            self.accept(message.epoch, message.first, message.entries)
+
+    def accept(self, epoch: int, first: int, entries: bytes) -> None:
+        """See ``on_proposal``."""
+        if first == self.log.last + 1 and epoch == self.current_epoch:
+            self.append(entries)
         else:
             self.look()
 
@@ -495,11 +494,16 @@ class Zab(Engine):
     def on_ack(self, sender: int, message: Ack) -> None:
         """What a quorum has is committed (step l.3.2); before AckNewLeader this only opens the window."""
         learner = self.learners.find(sender, message.session, self.now)
-        if learner is None or message.epoch != self.epoch:
+        if learner is not None:
+            self.count(learner, message.epoch, message.position)
+
+    def count(self, learner: Learner, epoch: int, position: int) -> None:
+        """See ``on_ack``."""
+        if epoch != self.epoch:
             return
         if learner.inflight > 0:
             learner.inflight -= 1
-        if learner.stage == ACTIVE and self.learners.acks.acknowledge(sender, message.position):
+        if learner.stage == ACTIVE and self.learners.acks.acknowledge(learner.id, position):
             self.advance()
         if learner.next <= self.log.last:
             self.pump(learner)
@@ -527,10 +531,13 @@ class Zab(Engine):
 
     def on_commit(self, sender: int, message: CommitProposal) -> None:
         """Deliver up to there (step f.3.2)."""
-        if not self.heard_leader(sender):
-            return
-        if self.phase == BROADCAST and message.epoch == self.epoch and message.position <= self.log.last:
-            self.commit_through(message.position)
+        if self.heard_leader(sender):
+            self.deliver(message.epoch, message.position)
+
+    def deliver(self, epoch: int, position: int) -> None:
+        """See ``on_commit``."""
+        if self.phase == BROADCAST and epoch == self.epoch and position <= self.log.last:
+            self.commit_through(position)
         else:
             self.look()
 
