@@ -143,7 +143,9 @@ def mix(digest: int, position: int, command: bytes) -> int:
     """
     size = len(command)
     raw = command
-    state = ((digest ^ position) * GOLDEN + size) & MASK
+    state = ((digest ^ position) * GOLDEN) & MASK
+    state ^= state >> 32
+    state = ((state ^ size) * GOLDEN) & MASK
     state ^= state >> 32
     at = 0
     while at + 8 <= size:

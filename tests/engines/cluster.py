@@ -35,6 +35,7 @@ from engines.core import NEVER, NOBODY, Commit, Configuration, Effect, Engine, P
 
 MS = 1_000_000
 SECOND = 1_000_000_000
+STORM = 5000
 EFFECTS = (Send, Persist, Commit, Redirect, Restore)
 
 
@@ -49,13 +50,14 @@ def require(condition: object, complaint: str) -> None:
 
 
 class Parcel:
-    """A message under way; ``due`` is when ``run`` delivers it."""
+    """A message under way; ``due`` is when ``run`` delivers it, unless it was arranged anew since."""
 
-    __slots__ = ("due", "message")
+    __slots__ = ("arranged", "due", "message")
 
     def __init__(self, message: bytes, due: int) -> None:
         self.message = message
         self.due = due
+        self.arranged = 0
 
 
 class Write:
@@ -301,7 +303,7 @@ class Cluster:
             due = 0
             for parcel in self.links[sender, receiver]:
                 parcel.due = due = max(due, self.now + self.delay_ns(sender, receiver))
-                self._arrange(due, sender, receiver, parcel)
+                self._arrange(sender, receiver, parcel)
 
     def break_connection(self, a: int, b: int, tell: tuple[int, ...] = ()) -> None:
         """Lose what is under way both ways, and tell both ends that are up (or only those named)."""
@@ -361,20 +363,23 @@ class Cluster:
         self.arranged += 1
         heapq.heappush(self.agenda, (due, self.arranged, action))
 
-    def _arrange(self, due: int, sender: int, receiver: int, parcel: Parcel) -> None:
+    def _arrange(self, sender: int, receiver: int, parcel: Parcel) -> None:
+        parcel.arranged = arrangement = self.arranged + 1
+
         def arrive() -> None:
             link = self.links[sender, receiver]
-            if parcel.due == due and parcel in link and (sender, receiver) not in self.cut_links:
+            if parcel.arranged == arrangement and parcel in link and (sender, receiver) not in self.cut_links:
                 self.deliver(sender, receiver, link.index(parcel))
 
-        self.at(due, arrive)
+        self.at(parcel.due, arrive)
 
     def _post(self, sender: int, receiver: int, message: bytes) -> None:
         link = self.links[sender, receiver]
+        require(len(link) < STORM, f"a storm: {STORM} messages are under way from {sender} to {receiver}")
         due = self.now + self.delay_ns(sender, receiver)
         parcel = Parcel(message, max(due, link[-1].due) if self.fifo and link else due)
         link.append(parcel)
-        self._arrange(parcel.due, sender, receiver, parcel)
+        self._arrange(sender, receiver, parcel)
 
     def _begin_sync(self, replica: Replica) -> None:
         """Have ``run`` sync what waits now; what comes meanwhile goes with the next sync (group commit)."""

@@ -41,6 +41,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from engines import machine
 from engines.core import NOBODY, Engine, Persist, Send
 from ext.log import unpack
@@ -84,15 +86,22 @@ def describe(value: object) -> str:
 
 
 def describe_bytes(value: bytes) -> str:
-    """A batch of entries, a command, or some bytes."""
+    """A batch of entries, a snapshot, a command, or some bytes."""
     if not value:
         return "[]"
     try:
         entries = unpack(value)
     except ValueError:
-        command = describe_command(value)
-        return f"{len(value)} bytes" if command.startswith(("b'", 'b"')) else command
+        return describe_state(value) or describe_command(value)
     return f"[{', '.join(f'{term}: {describe_command(payload)}' for term, payload in entries)}]"
+
+
+def describe_state(value: bytes) -> str:
+    """A snapshot by its position, empty where it is none."""
+    try:
+        return f"state of position {msgspec.msgpack.decode(value, type=machine.KeyValueState).applied}"
+    except msgspec.DecodeError:
+        return ""
 
 
 def describe_result(result: bytes) -> str:
