@@ -140,6 +140,7 @@ class TrialRun:
             self.simulation.queue,
             self._sessions(),
             Operations(workload, generator(self.seed, WORKLOAD)),
+            workload.mix,
             Recorder(*self.window),
             planned,
             self._durations(arrivals.think, THINK),
