@@ -21,7 +21,7 @@ DECADES = 6
 
 
 def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
-    """One panel for each of some points of the sweep. The last ten samples, which prove no percentile, are dotted."""
+    """A panel for each of some points of the sweep; the last ten samples, which prove nothing, are dotted."""
     wanted = style.chosen(results, len(axes))
     for panel, setting in zip(axes, wanted, strict=False):
         verdicts, extremes, deepest = [], [], 1.0
@@ -52,10 +52,15 @@ def _draw_line(panel: Axes, ascending_ms: np.ndarray, look: style.Look, label: s
     latency, depth = ascending_ms[count - beyond], count / beyond
     proven = beyond > SAMPLES_BEYOND
     panel.plot(
-        latency[proven], depth[proven], color=look.color, linestyle=look.linestyle, linewidth=1.6, label=label or None
+        latency[proven],
+        depth[proven],
+        color=look.color,
+        linestyle=look.linestyle,
+        linewidth=1.6,
+        label=label or None,
     )
     tail = ~proven
-    tail[max(np.count_nonzero(proven) - 1, 0)] = True
+    tail[max(int(proven.sum()) - 1, 0)] = True
     panel.plot(latency[tail], depth[tail], color=look.color, linestyle=":", linewidth=0.9)
 
 
