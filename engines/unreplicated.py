@@ -17,8 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from engines.core import NEVER, Configuration, Dice, Effect, Engine, Message, Record, Restore, Status
-from ext.log import Log, count, pack
+from engines.core import Configuration, Dice, Effect, Engine, Message, Record, Status
 
 TERM = 1
 
@@ -57,16 +56,19 @@ class Unreplicated(Engine):
     def recover(self, records: list[Record], now: int) -> list[Effect]:
         """All that the disk holds was acknowledged, or may as well have been: it is committed at once."""
         self.begin(now)
-        snapshot = Snapshot(0, b"")
+        state = b""
         for record in records:
             if isinstance(record, Snapshot):
-                snapshot = record
+                state = record.state
                 self.drop_through(record.position)
             elif isinstance(record, Entries):
+                # A compaction restates entries that an older record holds too.
+                if record.first <= self.log.last:
+                    self.log.truncate(record.first)
                 assert record.first == self.log.last + 1, "records were lost from the middle"
                 self.log.append_packed(record.packed)
-        if snapshot.position > 0:
-            self.restore(snapshot.position, snapshot.state)
+        if self.log.base > 0:
+            self.restore(self.log.base, state)
         self.commit_through(self.log.last)
         self.leading = self.serving
         return self.effects
@@ -92,13 +94,18 @@ class Unreplicated(Engine):
         self.begin(now)
         assert position <= self.committed, "a snapshot of what is not committed"
         if position > self.log.base:
-            self.persist_only(Snapshot(position, state))
             self.drop_through(position)
+            self.persist_only(Snapshot(position, state))
+            if self.log.last > position:
+                self.persist_only(Entries(position + 1, self.log.slice(position + 1, self.log.last + 1)))
         return self.effects
 
     def drop_through(self, position: int) -> None:
-        """Drop the log up to ``position``."""
-        self.log.compact(position)
+        """Drop the log up to ``position``, all of it where it ends there or before."""
+        if position <= self.log.last:
+            self.log.compact(position)
+        else:
+            self.log.reset(position, TERM)
 
     def tick(self, now: int) -> list[Effect]:
         """Nothing is ever awaited but the disk."""

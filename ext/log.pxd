@@ -48,6 +48,12 @@ cdef inline int append_u64(bytearray buffer, u64 value) except -1:
     return 0
 
 
+cdef inline int append_bytes(bytearray buffer, bytes more) except -1:
+    cdef Py_ssize_t length = PyBytes_GET_SIZE(more)
+    memcpy(grow(buffer, length), PyBytes_AS_STRING(more), length)
+    return 0
+
+
 cdef inline int append_entry(bytearray buffer, u64 term, bytes payload) except -1:
     cdef Py_ssize_t length = PyBytes_GET_SIZE(payload)
     cdef unsigned char *raw = grow(buffer, 12 + length)
@@ -81,7 +87,7 @@ cdef class Log:
     cdef int require(self, u64 first, u64 stop) except -1
     cpdef u64 append(self, u64 term, bytes payload)
     cpdef u64 extend(self, u64 term, list payloads)
-    @cython.locals(raw=bytes_pointer, size=u64, end=u64, starts=bytearray, offset=u64, newest=u64)
+    @cython.locals(raw=bytes_pointer, entries=u64, size=u64, end=u64, offset=u64, newest=u64)
     cpdef u64 append_packed(self, bytes packed)
     @cython.locals(raw=bytes_pointer)
     cpdef bytes slice(self, u64 first, u64 stop)

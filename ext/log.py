@@ -16,7 +16,7 @@ from __future__ import annotations
 import cython
 
 if not cython.compiled:
-    from ext.memory import append_entry, append_u64, cut, load_u32, load_u64
+    from ext.memory import append_bytes, append_entry, append_u64, cut, load_u32, load_u64
 
 HEADER_BYTES = 12
 INDEX_BYTES = 8
@@ -83,21 +83,21 @@ class Log:
 
     def append_packed(self, packed: bytes) -> int:
         """Store entries as they were sliced; the last position. ValueError where malformed, with nothing stored."""
+        entries = count(packed)
+        if entries == 0:
+            return self.last
         raw = packed
         size = len(packed)
         end = self.dropped + len(self.buffer)
-        starts = bytearray()
         offset = 0
         newest = 0
-        while offset < size:
+        for _ in range(entries):
             newest = offset
-            append_u64(starts, end + offset)
+            append_u64(self.index, end + offset)
             offset = after(raw, offset, size)
-        if size:
-            self.buffer += packed
-            self.index += starts
-            self.last += len(starts) // INDEX_BYTES
-            self.last_term = load_u64(raw, newest)
+        append_bytes(self.buffer, packed)
+        self.last += entries
+        self.last_term = load_u64(raw, newest)
         return self.last
 
     def slice(self, first: int, stop: int) -> bytes:

@@ -34,6 +34,11 @@ def append_u64(buffer: bytearray, value: int) -> None:
     buffer += _U64.pack(value)
 
 
+def append_bytes(buffer: bytearray, more: bytes) -> None:
+    """Put these bytes at the end."""
+    buffer += more
+
+
 def append_entry(buffer: bytearray, term: int, payload: bytes) -> None:
     """Put a packed log entry at the end."""
     buffer += _HEADER.pack(term, len(payload))

@@ -9,6 +9,8 @@ from __future__ import annotations
 from array import array
 from typing import Any
 
+AGREEMENT, ONE_LEADER, NO_LOSS = "agreement", "one leader a term", "no acknowledged loss"
+STATEMENTS = (AGREEMENT, ONE_LEADER, NO_LOSS)
 RECENT = 1 << 16
 STRIDE = 64
 MAX_VIOLATIONS = 20
@@ -43,7 +45,7 @@ class Agreement:
                 self.commands += 1
             return True
         if position > self.highest:
-            self.violated(f"replica {replica} applied position {position} before anybody applied {self.highest + 1}")
+            self.violated(f"{AGREEMENT}: replica {replica} applied position {position} before anybody applied {self.highest + 1}")
         elif self.positions[slot] == position:
             if self.recent[slot] != digest:
                 self.disagrees(replica, position)
@@ -53,7 +55,7 @@ class Agreement:
 
     def disagrees(self, replica: int, position: int) -> None:
         """Record that a replica's history differs."""
-        self.violated(f"agreement: replica {replica} applied another command at or before position {position}")
+        self.violated(f"{AGREEMENT}: replica {replica} applied another command at or before position {position}")
 
     def acknowledged(self, position: int) -> None:
         """A client is told that this position is decided."""
@@ -64,13 +66,13 @@ class Agreement:
         """A replica began to lead."""
         other = self.leaders.setdefault(term, replica)
         if other != replica:
-            self.violated(f"one leader a term: replicas {other} and {replica} both led in term {term}")
+            self.violated(f"{ONE_LEADER}: replicas {other} and {replica} both led in term {term}")
 
     def finish(self, applied: dict[int, int]) -> None:
         """The end: ``applied`` is the position that each replica that is up has applied."""
         if self.answered and applied and max(applied.values()) < self.answered:
             self.violated(
-                f"no acknowledged loss: position {self.answered} was acknowledged, "
+                f"{NO_LOSS}: position {self.answered} was acknowledged, "
                 f"but the replicas have applied only up to {max(applied.values())}"
             )
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from bench.driver.network import Durations, Link
     from bench.metrics.recorder import Recorder
+    from bench.scenario import Mix
     from bench.workloads.key_value import Operations
     from ext.events import EventQueue
 
@@ -51,6 +52,7 @@ class Clients:
         queue: EventQueue,
         sessions: list[Session],
         operations: Operations,
+        mix: Mix,
         recorder: Recorder,
         schedule: np.ndarray | None,
         think: Durations,
@@ -75,8 +77,8 @@ class Clients:
         self.stop_ns = stop_ns
         self.filler = bytes(4096)
         self.seen: dict[int, int] = {}
-        self.uses_cas = operations.mix.cas > 0.0
-        self.uses_chains = operations.mix.modify > 0.0
+        self.uses_cas = mix.cas > 0.0
+        self.uses_chains = mix.read_modify_write > 0.0
         self.chained: set[int] = set()
         self.refusals: dict[int, int] = {}
         self.given_up: set[int] = set()
@@ -240,7 +242,7 @@ class Clients:
         if leader != NOBODY and refusals <= 2 and self.routing == LEADER:
             self.resend(row)
         else:
-            self.queue.push(self.queue.time + (self.backoff_ns << min(refusals, 5)), None, RETRY, 0, sequence)
+            self.queue.push(self.queue.time + (self.backoff_ns << min(refusals, 2)), None, RETRY, 0, sequence)
 
     def resend(self, row: int) -> None:
         """Send an operation once more, or give it up when its time is over."""

@@ -59,6 +59,7 @@ cdef class Link:
     cdef readonly i64 epoch
     cdef readonly i64 last_arrival_ns
     cdef public list held
+    cdef readonly i64 carried
     cdef readonly i64 lost_messages
     cdef public i64 blocked_messages
 

@@ -149,11 +149,13 @@ class Link:
         self.epoch = 0
         self.last_arrival_ns = 0
         self.held: list[tuple[Any, int]] = []
+        self.carried = 0
         self.lost_messages = 0
         self.blocked_messages = 0
 
     def carry(self, depart_ns: int, size: int) -> int:
         """The arrival time of a message that leaves at ``depart_ns``, or LOST. The link must not be blocked."""
+        self.carried += 1
         arrival_ns = depart_ns + self.base_ns + self.extra_ns + self.latency.next() + self.jitter.next()
         if self.tcp:
             if self.loss.model:

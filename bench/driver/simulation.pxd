@@ -11,7 +11,7 @@ from ext.events cimport EventQueue
 ctypedef unsigned long long u64
 ctypedef long long i64
 
-cdef int ACTION, ANSWER, ARRIVE, BREAK, ISSUE, PROCESS, PROCESS_REQUEST, REDIRECTED, REQUEST, RETRY, SYNCED, WAKE
+cdef int ACTION, ANSWER, ARRIVE, BREAK, ISSUE, PROCESS, PROCESS_REQUEST, REDIRECTED, REQUEST, RETRY, STOP, SYNCED, WAKE
 cdef int PEER_MESSAGE, CLIENT_REQUEST, ANSWERED, ANSWER_BYTES, REQUEST_BYTES
 cdef i64 LOST, NEVER
 
@@ -63,6 +63,8 @@ cdef class Simulation(World):
     cdef public object trace
 
     @cython.locals(node=Node)
+    cpdef void set_clock_rate(self, u64 id, double rate) except *
+    @cython.locals(node=Node)
     cpdef void boot(self, u64 id) except *
     @cython.locals(node=Node, peer=Node, persist=Persist)
     cpdef void crash(self, u64 id, Py_ssize_t survivors) except *
@@ -86,7 +88,8 @@ cdef class Simulation(World):
     cdef void hold(self, u64 sender, u64 to, Link link, object message, i64 size) except *
     cdef void schedule_break(self, u64 one, u64 other) except *
     cdef void break_if_dead(self, u64 one, i64 argument) except *
-    cpdef void break_connection(self, u64 one, u64 other) except *
+    cpdef void break_connection(self, u64 one, u64 other, i64 only=*) except *
+    cpdef void renew(self, u64 id) except *
     cpdef void block(self, u64 one, u64 other) except *
     cpdef void unblock(self, u64 one, u64 other) except *
 

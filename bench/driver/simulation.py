@@ -29,6 +29,7 @@ from bench.driver.occasions import (
     REDIRECTED,
     REQUEST,
     RETRY,
+    STOP,
     SYNCED,
     WAKE,
 )
@@ -120,6 +121,14 @@ class Simulation(World):
         self.events = 0
         self.trace: Callable[[str, Node, Any], None] | None = None
 
+    def set_clock_rate(self, id: int, rate: float) -> None:
+        """Let a replica's clock run at ``rate`` seconds a second from now on."""
+        node = self.nodes[id]
+        node.set_clock_rate(rate, self.now)
+        if node.up:
+            node.wake_at_ns = NEVER
+            self.arm(node)
+
     def boot(self, id: int) -> None:
         """Start an incarnation of a replica with what its disk kept."""
         node = self.nodes[id]
@@ -152,11 +161,12 @@ class Simulation(World):
                 self.schedule_break(node.id, peer.id)
 
     def run(self, until: int) -> None:
-        """Perform every event up to and including ``until``."""
+        """Perform every event up to ``until``, and those at that moment that are already on the queue."""
         queue = self.queue
         nodes = self.nodes
         clients = self.clients
-        while len(queue) and queue.peek_time() <= until:
+        queue.push(until, None, STOP, 0, 0)
+        while True:
             payload = queue.pop()
             self.now = queue.time
             kind = queue.kind
@@ -184,9 +194,10 @@ class Simulation(World):
                 clients.retry(argument)
             elif kind == BREAK:
                 self.break_if_dead(queue.target, argument)
-            else:
+            elif kind == ACTION:
                 payload(argument)
-        self.now = until
+            else:
+                return
 
     def at(self, time: int, action: Callable[[int], None], argument: int = 0) -> None:
         """Call ``action(argument)`` at a virtual time."""
@@ -316,16 +327,22 @@ class Simulation(World):
             self.break_connection(one, other)
             forth.broken = back.broken = forth.blocked or back.blocked
 
-    def break_connection(self, one: int, other: int) -> None:
-        """Both ends see that their channel is gone; what was under way is lost."""
+    def break_connection(self, one: int, other: int, only: int = -1) -> None:
+        """Both ends (or ``only`` one) see that their channel is gone; what was under way is lost."""
         self.nodes[one].links[other].reset(self.now)
         self.nodes[other].links[one].reset(self.now)
         for here, there in ((self.nodes[one], other), (self.nodes[other], one)):
-            if here.up:
+            if here.up and only in (-1, here.id):
                 if self.trace is not None:
                     self.trace("disconnect", here, there)
                 here.host.disconnected(there, here.local(self.now))
                 self.arm(here)
+
+    def renew(self, id: int) -> None:
+        """A restarted replica knows nothing of its old connections: its peers' next segments are answered with a reset."""
+        for peer in self.nodes:
+            if peer.id != id and peer.up and self.nodes[id].links[peer.id].tcp:
+                self.break_connection(id, peer.id, peer.id)
 
     def block(self, one: int, other: int) -> None:
         """Nothing from ``one`` reaches ``other`` any more."""

@@ -1,5 +1,5 @@
 """What is to be run: reads and checks scenarios. ``load`` and ``load_suite`` are the way in."""
-from bench.scenario.fields import ScenarioError
+from bench.scenario.fields import Place, ScenarioError, nearest
 from bench.scenario.files import Suite, load, load_suite, scenario_names
 from bench.scenario.load import Arrivals, Fault, Keys, Mix, ValueSize, Workload
 from bench.scenario.network import Loss, Matrix, Network, network_names
@@ -16,6 +16,7 @@ from bench.scenario.scenario import (
     Zab,
     read_scenario,
 )
+from bench.scenario.toml import as_toml
 
 __all__ = [
     "ENGINES",
@@ -29,6 +30,7 @@ __all__ = [
     "Mix",
     "Network",
     "Paxos",
+    "Place",
     "Quorum",
     "Raft",
     "Scenario",
@@ -39,8 +41,10 @@ __all__ = [
     "ValueSize",
     "Workload",
     "Zab",
+    "as_toml",
     "load",
     "load_suite",
+    "nearest",
     "network_names",
     "read_scenario",
     "scenario_names",

@@ -98,11 +98,11 @@ class Number(Kind):
 
     def read(self, value: Any, place: Place) -> float:  # noqa: ARG002
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(f"{shown(value)} is not a number; give one from {self.low:g} to {self.high:g}")
+            raise ValueError(f"{shown(value)} is not a number; give one from {self.low:.15g} to {self.high:.15g}")
         if math.isfinite(self.low) and value < self.low <= 0:
-            raise ValueError(f"{value} is negative; give a number from {self.low:g} to {self.high:g}")
+            raise ValueError(f"{value} is negative; give a number from {self.low:.15g} to {self.high:.15g}")
         if not self.low <= value <= self.high:  # also refuses nan
-            raise ValueError(f"{value} is not from {self.low:g} to {self.high:g}; give a number in that range")
+            raise ValueError(f"{value} is not from {self.low:.15g} to {self.high:.15g}; give a number in that range")
         return float(value)
 
     def write(self, value: float) -> float:
@@ -306,7 +306,7 @@ def _allowed(table: type[Table], value: Mapping[str, Any], place: Place) -> list
 def _unknown(table: type[Table], name: str, allowed: list[str], value: Mapping[str, Any]) -> str:
     if name not in fields(table):
         return f"unknown key; {nearest(name, allowed)}"
-    chosen = [f"{choice} {shown(value.get(choice, fields(table)[choice].default))}" for choice in table.CHOICES]
+    chosen = [f"{choice} {shown(value.get(choice, fields(table)[choice].default))}" for choice in table.CHOICES if choice in allowed]
     return f"{' and '.join(chosen)} takes no {name}; remove it, or choose another {next(iter(table.CHOICES))}"
 
 

@@ -22,9 +22,9 @@ class Suite(msgspec.Struct, frozen=True, kw_only=True):
     about: str
     parts: tuple[Scenario, ...]
 
-    def points(self) -> list[tuple[dict[str, Any], Scenario]]:
-        """The points of every part in order; the first axis, ``scenario``, is the name of the part."""
-        return [({"scenario": part.name} | axes, point) for part in self.parts for axes, point in part.points()]
+    def points(self) -> list[tuple[str, dict[str, Any], Scenario]]:
+        """The points of every part in order: (name of the part, value of each axis, the scenario without a sweep)."""
+        return [(part.name, axes, point) for part in self.parts for axes, point in part.points()]
 
 
 def scenario_names() -> list[str]:
@@ -82,7 +82,7 @@ def load_suite(name_or_path: str | Path, overrides: Iterable[str] = (), **fields
 
 def _part(table: dict[str, Any], path: Path, source: str, overrides: list[str], fields: dict[str, Any]) -> Scenario:
     table = {"name": path.stem} | table
-    place = Place(source, path.parent)
+    place = Place(f"{source} with --set" if overrides else source, path.parent)
     for override in overrides:
         keys, value = parse_setting(override)
         release_axis(table, keys)

@@ -232,7 +232,8 @@ class Network(Table, frozen=True, kw_only=True):
 
 def require_region(matrix: Matrix | None, region: str, field: str) -> None:
     """ValueError where the region is not one of the matrix."""
-    if matrix is None or region not in matrix.regions:
-        known = matrix.regions if matrix else ()
-        name = f'matrix "{matrix.name}"' if matrix else "network, which has no matrix"
-        raise ValueError(f'{field}: region "{region}" is not in the {name}; {nearest(region, known)}')
+    if matrix is None:
+        raise ValueError(f'{field}: "{region}" needs a matrix of regions; set network.matrix, or leave {field} out')
+    if region not in matrix.regions:
+        remedy = nearest(region, matrix.regions)
+        raise ValueError(f'{field}: region "{region}" is not in the matrix "{matrix.name}"; {remedy}')

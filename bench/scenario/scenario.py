@@ -192,7 +192,7 @@ class Scenario(Table, frozen=True, kw_only=True):
         1_000_000_000
     )
     trials: Annotated[int, Integer(1, 1000), "repetitions of each point, with seeds that follow from the seed"] = 1
-    world: Annotated[str, Choice("world", *WORLDS), "simulation"] = "simulation"
+    world: Annotated[str, Choice("world", *WORLDS), "that it runs in"] = "simulation"
     network: Annotated[Network, Sub(Network), "between the replicas"] = Network(latency=Constant(value=100_000))
     cpu: Annotated[Cpu, Sub(Cpu), "of each replica"] = Cpu()
     storage: Annotated[Storage, Sub(Storage), "of each replica"] = Storage()

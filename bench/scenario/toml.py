@@ -1,11 +1,14 @@
 """TOML in and out: reading a file with errors that name it, writing a scenario with its documentation."""
 from __future__ import annotations
 
+import json
+import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.scenario.fields import Place
+from bench.scenario.fields import Field, Place, Sub, Table, fields, write_table
 
 
 def reason(error: Exception) -> str:
@@ -29,3 +32,55 @@ def read_toml(path: Path, source: str) -> dict[str, Any]:
     if not table:
         raise place.error('is empty; give at least one key, such as engine = "raft"')
     return table
+
+
+def as_toml(table: Table) -> str:
+    """The table as a file that reads back to an equal one: every field, with its meaning in a comment."""
+    written = write_table(table)
+    known = fields(type(table))
+    plain = [name for name in known if not _stands_apart(known[name])]
+    lines = _assignments(known, written, plain)
+    for name in known:
+        if name in plain:
+            continue
+        kind = known[name].kind
+        if isinstance(kind, Sub):
+            inner = fields(kind.table)
+            lines += ["", f"[{name}]  # {known[name].about}", *_assignments(inner, written[name], list(inner))]
+        elif isinstance(written[name], Mapping):
+            lines += ["", f"[{name}]  # {known[name].about}"]
+            lines += [f"{_key(key)} = {_value(each)}" for key, each in written[name].items()]
+        else:
+            for element in written[name]:
+                lines += ["", f"[[{name}]]  # {known[name].about}"]
+                lines += [f"{_key(key)} = {_value(each)}" for key, each in element.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _stands_apart(field: Field) -> bool:
+    """Whether it is written under a heading of its own; TOML wants these after the plain keys."""
+    return isinstance(field.kind, Sub) or field.name in ("faults", "sweep")
+
+
+def _assignments(known: Mapping[str, Field], written: Mapping[str, Any], names: list[str]) -> list[str]:
+    pairs = [
+        (f"{name} = {_value(written[name])}" if name in written else f"# {name} is not set", known[name].about)
+        for name in names
+    ]
+    width = max((len(text) for text, _ in pairs if len(text) <= 50), default=0)
+    return [f"{text:<{width}}  # {about}" for text, about in pairs]
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _value(name)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_key(key)} = {_value(each)}" for key, each in value.items()) + " }" if value else "{}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_value(each) for each in value) + "]"
+    if isinstance(value, str):
+        # A basic string of TOML takes JSON's escapes, and DEL is the one control character that JSON leaves bare.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return json.dumps(value)

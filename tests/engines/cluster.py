@@ -58,6 +58,19 @@ class Parcel:
         self.due = due
 
 
+class Write:
+    """A record on its way to the disk, and the promises that wait for it; ``restates`` is set on the last record of a
+    compaction: how many records, itself included, stand for everything that was on the disk before them.
+    """
+
+    __slots__ = ("promises", "record", "restates")
+
+    def __init__(self, record: bytes | None, promises: list[Send]) -> None:
+        self.record = record
+        self.promises = promises
+        self.restates = 0
+
+
 class Replica:
     """One machine: its engine while it is up, its disk, its clock, and the state machine behind it."""
 
@@ -66,7 +79,7 @@ class Replica:
         self.clock_permille = clock_permille
         self.engine: Engine | None = None
         self.disk: list[bytes] = []
-        self.unsynced: list[tuple[bytes | None, list[Send]]] = []
+        self.unsynced: list[Write] = []
         self.syncing = 0
         self.inbox: deque[Any] = deque()
         self.machine = machine.KeyValue()
@@ -76,6 +89,14 @@ class Replica:
         self.proposed: set[bytes] = set()
         self.committed = 0
         self.incarnation = 0
+
+    def store(self, writes: list[Write]) -> None:
+        """These writes reach the disk, which drops what a complete compaction has restated."""
+        for write in writes:
+            if write.record is not None:
+                self.disk.append(write.record)
+            if write.restates:
+                del self.disk[: -write.restates]
 
     def clock(self, now: int) -> int:
         """What this machine's clock shows."""
@@ -127,6 +148,7 @@ class Cluster:
         self.acknowledged: dict[bytes, int] = {}
         self.leader_of_term: dict[int, int] = {}
         self.observe: Callable[[str, int, Any], None] = lambda _what, _replica, _detail: None
+        self._compaction: list[Persist] = []
         self._messages = msgspec.msgpack.Decoder(Union[tuple(engine_class.HANDLERS)])
         self._records = msgspec.msgpack.Decoder(Union[engine_class.RECORDS])
         if start:
@@ -180,20 +202,18 @@ class Cluster:
         """Hand over a snapshot: as given (position, state), or of this moment."""
         replica = self.replicas[id]
         position, state = snapshot or (replica.machine.applied, replica.machine.snapshot())
-        self._perform(replica, self.engine(id).compact(position, state, replica.clock(self.now)))
+        effects = self.engine(id).compact(position, state, replica.clock(self.now))
+        self._compaction = [one for one in effects if isinstance(one, Persist) and one.record is not None]
+        self._perform(replica, effects)
+        self._compaction = []
 
     def sync(self, id: int, count: int | None = None) -> None:
         """The disk has written the oldest ``count`` waiting records (all of them): their promises leave, in order."""
         replica = self.replicas[id]
         waiting = replica.unsynced[:count]
         del replica.unsynced[:count]
-        for record, _ in waiting:
-            if record is not None:
-                replica.disk.append(record)
         self.observe("synced", id, len(waiting))
-        for _, promises in waiting:
-            for promise in promises:
-                self._send(replica, promise)
+        self._release(replica, waiting)
         self._perform(replica, [])
 
     def crash(self, id: int, torn: bool = False) -> None:
@@ -202,7 +222,7 @@ class Cluster:
         self.observe("crashes", id, torn)
         if torn:
             kept = self.dice.randint(0, len(replica.unsynced))
-            replica.disk.extend(record for record, _ in replica.unsynced[:kept] if record is not None)
+            replica.store(replica.unsynced[:kept])
         replica.engine = None
         replica.unsynced = []
         replica.syncing = 0
@@ -419,15 +439,22 @@ class Cluster:
         require(record is not None or effect.then, "a write of nothing that promises nothing")
         if record is not None:
             self._records.decode(record)
-        replica.unsynced.append((record, effect.then))
-        if self.instant_disk or (record is None and len(replica.unsynced) == 1):
-            for waiting, promises in replica.unsynced:
-                replica.disk.extend([] if waiting is None else [waiting])
-                for promise in promises:
-                    self._send(replica, promise)
-            replica.unsynced = []
-        elif not replica.syncing:
+        write = Write(record, effect.then)
+        if self._compaction and effect is self._compaction[-1]:
+            write.restates = len(self._compaction)
+        if self.instant_disk or (record is None and not replica.unsynced):
+            self._release(replica, [write])
+            return
+        replica.unsynced.append(write)
+        if not replica.syncing:
             self._begin_sync(replica)
+
+    def _release(self, replica: Replica, writes: list[Write]) -> None:
+        """These writes are durable: what they promise may be said."""
+        replica.store(writes)
+        for write in writes:
+            for promise in write.promises:
+                self._send(replica, promise)
 
     def _commit(self, replica: Replica, position: int, command: bytes) -> bytes:
         require(position == replica.committed + 1, f"replica {replica.id} commits {position} after {replica.committed}")

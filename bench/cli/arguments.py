@@ -1,0 +1,84 @@
+"""Arguments that several verbs take, how they complete, and how errors of input become click's."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from bench.scenario import ENGINES, ScenarioError, nearest, scenario_names
+
+Verb = TypeVar("Verb", bound=Callable[..., Any])
+
+
+def _complete_scenario(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
+    return [CompletionItem(name) for name in scenario_names() if name.startswith(incomplete)] + [
+        CompletionItem(incomplete, type="file")
+    ]
+
+
+class Engines(click.ParamType):
+    """Names of engines, separated by commas."""
+
+    name = "engines"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        names = tuple(name.strip() for name in str(value).split(","))
+        for name in names:
+            if name not in ENGINES:
+                self.fail(f'unknown engine "{name}"; {nearest(name, ENGINES)}', parameter, context)
+        if len(set(names)) != len(names):
+            self.fail(f'"{value}" names an engine twice; name each once', parameter, context)
+        return names
+
+    def shell_complete(self, context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+        before, comma, last = incomplete.rpartition(",")
+        return [CompletionItem(before + comma + name) for name in ENGINES if name.startswith(last)]
+
+
+def scenario_argument(verb: Verb) -> Verb:
+    """SCENARIO: a built-in name or a TOML file."""
+    return click.argument("scenario", shell_complete=_complete_scenario)(verb)
+
+
+def settings_option(verb: Verb) -> Verb:
+    """--set key=value, any number of times."""
+    return click.option(
+        "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a field, e.g. workload.arrivals.rate=500."
+    )(verb)
+
+
+def json_option(verb: Verb) -> Verb:
+    """--json: for programs."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")(verb)
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Errors of input inside the block become one line and exit 2."""
+    try:
+        yield
+    except ScenarioError as error:
+        raise click.ClickException(str(error)) from None
+
+
+@contextmanager
+def reported_results() -> Iterator[None]:
+    """As ``reported``, for results too; apart because results bring numpy with them."""
+    from bench.metrics.result import ResultError
+
+    try:
+        with reported():
+            yield
+    except ResultError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def is_result(name: str) -> bool:
+    """Whether it is a folder with a result in it, or was meant to be one."""
+    return Path(name).is_dir()

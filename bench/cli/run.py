@@ -1,0 +1,194 @@
+"""replbench run: every engine at every point of a scenario, into one result."""
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from bench.cli.arguments import (
+    Engines,
+    json_option,
+    reported,
+    reported_results,
+    scenario_argument,
+    settings_option,
+)
+from bench.cli.pool import Failed, default_jobs, each_done
+from bench.cli.progress import Bar
+from bench.scenario import Scenario, Suite, load_suite
+
+if TYPE_CHECKING:
+    from bench.metrics.result import PointSummary, ResultWriter
+
+RESULTS = Path("results") / "local"
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """One trial to run: what a worker is told. ``folder`` is where the result is being made."""
+
+    index: int
+    folder: Path
+    part: str
+    scenario: Scenario
+    engine: str
+    axes: dict[str, Any]
+    seed: int
+    trial: int
+
+    @property
+    def weight(self) -> float:
+        """About how long it takes compared with others: operations, times the replicas that hear of each."""
+        arrivals = self.scenario.workload.arrivals
+        per_s = arrivals.rate_per_s if arrivals.kind == "open" else 50.0 * arrivals.clients
+        return (per_s * self.scenario.end_ns / 1e9 + 1000) * (self.scenario.replicas + 1)
+
+    def __str__(self) -> str:
+        point = ", ".join(f"{axis} = {value}" for axis, value in self.axes.items())
+        return f"{self.part}: {self.engine}{' at ' + point if point else ''}, seed {self.seed}"
+
+
+def tasks_of(suite: Suite, folder: Path) -> list[Task]:
+    """Every trial of a suite in the order of its result: part, engine, point, trial; each trial has the next seed."""
+    found: list[Task] = []
+    for part in suite.parts:
+        points = part.points()
+        for engine in part.engine:
+            for axes, point in points:
+                for trial in range(point.trials):
+                    found.append(
+                        Task(
+                            index=len(found), folder=folder, part=part.name, scenario=point, engine=engine,
+                            axes=axes, seed=point.seed + trial, trial=trial,
+                        )  # fmt: skip
+                    )
+    return found
+
+
+def perform(task: Task) -> PointSummary:
+    """Run a trial and write its files; called in a worker."""
+    from bench.driver.trials import run_trial
+    from bench.metrics.result import write_point
+
+    trial = run_trial(task.scenario, task.engine, task.axes, task.seed, task.trial)
+    return write_point(task.folder, task.index, trial, task.part)
+
+
+@click.command()
+@scenario_argument
+@click.option("--engine", type=Engines(), metavar="NAME[,NAME...]", help="Engines to run, instead of the scenario's.")
+@click.option("--world", metavar="WORLD", help="simulation (the only one so far).")
+@click.option("--seed", type=int, help="Of all randomness: same seed and code, same bytes.")
+@click.option("--trials", type=int, help="Repetitions of each point, each with the next seed.")
+@settings_option
+@click.option("--out", type=click.Path(path_type=Path), help="The folder to make; by default a fresh one in results/local.")
+@click.option("--jobs", type=click.IntRange(1, 256), help="Worker processes; by default one a processor.")
+@click.option("--quiet", is_flag=True, help="No progress and no table: only the path of the result.")
+@json_option
+@click.pass_context
+def run(
+    context: click.Context,
+    scenario: str,
+    settings: tuple[str, ...],
+    out: Path | None,
+    jobs: int | None,
+    quiet: bool,
+    as_json: bool,
+    **fields: Any,
+) -> None:
+    """Run SCENARIO, a built-in name or a TOML file, and write a result.
+
+    \b
+    replbench run quick
+    replbench run lan-3 --engine raft --set workload.arrivals.rate=20000
+    replbench run wan-5 --set 'workload.clients_in="eu-west-1"' --out results/local/europe
+    replbench run my-scenario.toml --trials 5 --seed 7
+
+    The table ends with the path of the result, for `replbench plot`, `show`, `compare` and `replay`.
+    Exit 3 where a point is invalid, 130 after Ctrl-C (finished points are kept, and the result says that it is incomplete).
+    """
+    with reported():
+        suite = load_suite(scenario, settings, **{name: value for name, value in fields.items() if value is not None})
+    with reported_results():
+        context.exit(_run(suite, out, jobs or default_jobs(), quiet, as_json))
+
+
+def _run(suite: Suite, out: Path | None, jobs: int, quiet: bool, as_json: bool) -> int:
+    from bench.metrics.result import ResultWriter
+
+    _warn_if_pure()
+    target = out or fresh_folder(suite.name)
+    code = 0
+    with ResultWriter(target, suite.name, {part.name: part.resolved() for part in suite.parts}) as writer:
+        try:
+            _gather(tasks_of(suite, writer.folder), writer, jobs, quiet or as_json)
+        except KeyboardInterrupt:
+            click.echo("replbench: interrupted; finished points are kept", err=True)
+            code = 130
+        except _Broken as broken:
+            click.echo(f"replbench: {broken}", err=True)
+            code = 3
+        path = writer.finish(incomplete=code != 0)
+        rows = [writer.summaries[index] for index in sorted(writer.summaries)]
+    report(rows, path, quiet, as_json)
+    return code or (3 if any(row.point.verdict == "invalid" for row in rows) else 0)
+
+
+class _Broken(Exception):
+    """A trial ended with an error of the program; what is finished is kept."""
+
+
+def _gather(tasks: list[Task], writer: ResultWriter, jobs: int, quiet: bool) -> None:
+    with Bar(sum(task.weight for task in tasks), quiet) as bar:
+        try:
+            for index, summary in each_done(perform, tasks, jobs, bar.look):
+                writer.add(summary)
+                bar.advance(tasks[index].weight)
+        except Failed as failed:
+            error = failed.error
+            # What an engine refuses at its construction, such as quorums that do not intersect, is the user's to mend.
+            if isinstance(error, ValueError):
+                raise click.ClickException(f"{tasks[failed.index]}: {error}") from error
+            raise _Broken(f"{tasks[failed.index]}: {type(error).__name__}: {error}") from error
+
+
+def fresh_folder(name: str) -> Path:
+    """A folder under results/local that is not there yet, nor in the making."""
+    stem = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    for suffix in ("", *(f"-{number}" for number in range(2, 1000))):
+        candidate = RESULTS / (stem + suffix)
+        if not candidate.exists() and not list(RESULTS.glob(f".{candidate.name}.*")):
+            return candidate
+    raise click.ClickException(f"{RESULTS} has no room for another {stem}; name a folder with --out")
+
+
+def report(rows: list[PointSummary], path: Path | None, quiet: bool, as_json: bool) -> None:
+    """The table, what is wrong with which point, and the path of the result last."""
+    from bench.cli.tables import print_points
+
+    table = [{**row.row, "scenario": row.point.scenario, **row.point.axes} for row in rows]
+    axes = list(dict.fromkeys(axis for row in rows for axis in row.point.axes))
+    if as_json:
+        click.echo(json.dumps({"points": table, "result": None if path is None else str(path)}, indent=1))
+        return
+    if table and not quiet:
+        print_points(table, axes)
+    for row in rows:
+        if row.point.verdict == "invalid":
+            where = ", ".join(f"{axis} = {value}" for axis, value in row.point.axes.items())
+            for reason in row.point.reasons:
+                click.echo(f"invalid: {row.point.engine} {where}: {reason}", err=True)
+    if path is None:
+        click.echo("replbench: nothing was finished, and nothing written", err=True)
+    else:
+        click.echo(str(path))
+
+
+def _warn_if_pure() -> None:
+    from ext import build
+
+    if not build.compiled():
+        click.echo("replbench: running pure Python, many times slower than compiled: run `make build`", err=True)

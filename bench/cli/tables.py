@@ -1,0 +1,80 @@
+"""Tables on the screen: the points of a result, and lists of names."""
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import click
+
+SECOND_NS = 1_000_000_000
+
+
+def rate(value: Any) -> str:
+    """Operations a second, to four digits."""
+    return "" if absent(value) else f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
+
+
+def milliseconds(value: Any) -> str:
+    """A latency in ms; n/a where too few samples lie beyond it."""
+    return "n/a" if absent(value) else f"{value / 1e6:,.3f}"
+
+
+def ratio(value: Any) -> str:
+    """A cost per commit."""
+    return "n/a" if absent(value) else f"{value:.2f}"
+
+
+def absent(value: Any) -> bool:
+    """None, nan and n/a all stand for a number that is not there."""
+    return value is None or value == "n/a" or (isinstance(value, float) and math.isnan(value))
+
+
+# heading -> (column of points.csv, how it is printed)
+MEASURES = {
+    "offered ops/s": ("offered_ops_per_s", rate),
+    "ops/s": ("throughput_ops_per_s", rate),
+    "p50 ms": ("latency_p50_ns", milliseconds),
+    "p99 ms": ("latency_p99_ns", milliseconds),
+    "max ms": ("latency_max_ns", milliseconds),
+    "messages/commit": ("messages_per_commit", ratio),
+    "fsyncs/commit": ("fsyncs_per_commit", ratio),
+}
+
+
+def print_points(rows: Sequence[Mapping[str, Any]], axes: Sequence[str]) -> None:
+    """A row for each engine, point and trial: ``rows`` have the columns of points.csv and the axes."""
+    several = {"scenario": "scenario", "trial": "trial"}
+    names = ["engine", *(name for name in several if len({row.get(name) for row in rows}) > 1)]
+    # The offered rate says what this axis would.
+    shown = [axis for axis in axes if axis != "workload.arrivals.rate"]
+    headings = [*names, *(axis.removeprefix("workload.") for axis in shown), *MEASURES, "verdict"]
+    cells = [
+        [
+            *(str(row.get(name, "")) for name in (*names, *shown)),
+            *(printed(row.get(column)) for column, printed in MEASURES.values()),
+            str(row.get("verdict", "")),
+        ]
+        for row in rows
+    ]
+    print_table(headings, cells, right=range(len(names) + len(shown), len(headings) - 1))
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> None:
+    """A table as wide as it needs to be where nobody looks, and as the terminal allows where somebody does."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    aligned = set(right)
+    for index, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if index in aligned else "left", overflow="fold")
+    styles = {"invalid": "bold red", "suspect": "yellow"}
+    for row in rows:
+        table.add_row(*(Text(cell, style=styles.get(cell, "")) for cell in row))
+    terminal = sys.stdout.isatty()
+    console = Console(file=click.get_text_stream("stdout"), width=None if terminal else 240, highlight=False)
+    console.print(table)

@@ -1,0 +1,69 @@
+"""The engines by name, built from a scenario."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from engines.core import Configuration, Dice, Engine
+from engines.paxos import Paxos, PaxosOptions
+from engines.raft import Raft, RaftOptions
+from engines.unreplicated import Unreplicated
+from engines.zab import Zab, ZabOptions
+from ext.quorum import FlexibleQuorum, GridQuorum, MajorityQuorum, QuorumSystem, WeightedQuorum
+
+if TYPE_CHECKING:
+    from bench.scenario import Quorum, Scenario
+
+
+def _quorum(quorum: Quorum, voters: tuple[int, ...]) -> QuorumSystem:
+    if quorum.kind == "size":
+        assert quorum.size is not None
+        return FlexibleQuorum(voters, quorum.size)
+    if quorum.kind == "grid":
+        return GridQuorum(quorum.rows)
+    if quorum.kind == "weights":
+        return WeightedQuorum(dict(enumerate(quorum.weights)))
+    return MajorityQuorum(voters)
+
+
+def _paxos(id: int, configuration: Configuration, dice: Dice, scenario: Scenario) -> Engine:
+    voters = configuration.voters
+    phase1, phase2 = _quorum(scenario.paxos.phase1_quorum, voters), _quorum(scenario.paxos.phase2_quorum, voters)
+    return Paxos(id, configuration, dice, PaxosOptions(phase1=phase1, phase2=phase2))
+
+
+def _raft(id: int, configuration: Configuration, dice: Dice, scenario: Scenario) -> Engine:
+    options = RaftOptions(pre_vote=scenario.raft.pre_vote, check_quorum=scenario.raft.check_quorum)
+    return Raft(id, configuration, dice, options)
+
+
+def _zab(id: int, configuration: Configuration, dice: Dice, scenario: Scenario) -> Engine:
+    options = ZabOptions(init_limit=scenario.zab.init_limit, sync_limit=scenario.zab.sync_limit)
+    return Zab(id, configuration, dice, options)
+
+
+def _unreplicated(id: int, configuration: Configuration, dice: Dice, scenario: Scenario) -> Engine:  # noqa: ARG001
+    return Unreplicated(id, configuration, dice)
+
+
+PROTOCOLS: dict[str, tuple[type[Engine], Callable[[int, Configuration, Dice, Scenario], Engine]]] = {
+    "paxos": (Paxos, _paxos),
+    "raft": (Raft, _raft),
+    "zab": (Zab, _zab),
+    "unreplicated": (Unreplicated, _unreplicated),
+}
+
+
+def configuration(scenario: Scenario) -> Configuration:
+    """What every replica's engine is told."""
+    return Configuration(
+        voters=tuple(range(scenario.replicas)),
+        election_timeout_ns=scenario.timeouts.election_ns,
+        heartbeat_ns=scenario.timeouts.heartbeat_ns,
+        initial_leader=scenario.initial_leader,
+    )
+
+
+def build(name: str, id: int, scenario: Scenario, dice: Dice) -> Engine:
+    """The engine called ``name`` for replica ``id``."""
+    return PROTOCOLS[name][1](id, configuration(scenario), dice, scenario)

@@ -1,0 +1,90 @@
+cimport cython
+
+from engines.core cimport Engine, i64, u64
+from engines.paxos.slots cimport Slots
+from engines.paxos.window cimport Window
+from ext.log cimport Log
+from ext.log cimport count, retag, skip, unpack
+from ext.quorum cimport AckTracker, QuorumSystem, VoteTracker
+
+
+cdef class Paxos(Engine):
+    cdef list voters
+    cdef readonly QuorumSystem phase1
+    cdef readonly QuorumSystem phase2
+    cdef bint inquire
+    cdef i64 election_low_ns
+    cdef i64 election_high_ns
+    cdef i64 heartbeat_ns
+    cdef u64 message_bytes
+
+    cdef readonly Slots slots
+    cdef readonly u64 promised
+    cdef u64 recorded
+    cdef u64 highest
+    cdef readonly u64 matched
+    cdef object snapshot
+
+    cdef readonly str role
+    cdef i64 patience_ns
+    cdef i64 heard_at
+    cdef u64 failed_candidacies
+
+    cdef readonly u64 ballot
+    cdef VoteTracker votes
+    cdef AckTracker acks
+    cdef list windows
+    cdef dict window_of
+    cdef dict adopted
+    cdef dict reported
+    cdef dict known_decided
+    cdef bint prepared
+    cdef i64 stood_at
+    cdef i64 ask_at
+    cdef i64 elect_at
+    cdef i64 heartbeat_at
+    cdef u64 first_proposed
+
+    cdef void become_proposer_of(self, u64 ballot) except *
+    cdef void rest(self) except *
+    cdef void retire(self) except *
+    cdef void follow(self, u64 ballot, u64 leader) except *
+    cdef void promise(self, u64 ballot) except *
+    cdef void leader_is_lost(self) except *
+    cdef u64 next_ballot(self) except? 0
+    cdef void ask_others(self) except *
+    cdef void count_lost(self, u64 voter) except *
+
+    cdef void stand(self) except *
+    cdef void ask_again(self) except *
+    cdef object report(self, object asked)
+    @cython.locals(slot=u64)
+    cpdef object on_promise(self, u64 sender, object message)
+    @cython.locals(first=u64, decided=u64, window=Window)
+    cdef void lead(self) except *
+
+    @cython.locals(log=Log, first=u64, stop=u64, entries=bytes, window=Window)
+    cpdef list propose(self, list commands, i64 now)
+    cdef void persist_acceptance(self, u64 first, bytes entries) except *
+    @cython.locals(log=Log, stop=u64)
+    cdef void fill(self, Window window) except *
+    @cython.locals(entries=bytes)
+    cdef object accept(self, u64 first, u64 stop)
+    @cython.locals(ballot=u64, first=u64, entries=bytes, beyond=u64, decided=u64)
+    cpdef object on_accept(self, u64 sender, object message)
+    cpdef object on_accepted(self, u64 sender, object message)
+    cdef void hear(self, Window window, u64 through, u64 beyond) except *
+    cdef void learn_accepted(self, u64 acceptor, u64 through) except *
+
+    @cython.locals(window=Window)
+    cdef void lead_on(self) except *
+    cdef void announce(self) except *
+    @cython.locals(window=Window)
+    cdef bint within_reach(self) except -1
+    cdef void send_again(self, Window window) except *
+    @cython.locals(first=u64, stop=u64)
+    cdef void mend_hole(self, Window window) except *
+
+    cdef object snapshot_message(self, u64 ballot)
+    cdef void install(self, object message) except *
+    cdef void replay(self, object record) except *

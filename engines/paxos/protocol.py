@@ -1,0 +1,609 @@
+"""Multi-Paxos with a stable leader.
+
+The replicas agree on a sequence of slots, each of which is one instance of the synod of "Paxos Made Simple" (Lamport 2001,
+from here on PMS). Every replica plays all parts:
+
+    acceptor    It promises ballots, and accepts values at ballots not below its promise (PMS 2.2, P1a). What it promised and
+                accepted is durable before it says so.
+    proposer    A candidate runs phase 1 once, for all slots from its first undecided one on (PMS 3), and becomes the leader
+                of its ballot. For each slot that a quorum of promises reports, it proposes the value of the highest
+                ballot (P2c); slots between them that nobody reports get a no-op. From then on a command costs phase 2 only.
+    learner     A slot is decided once a phase-2 quorum has accepted it at one ballot. The leader counts; the others
+                are told by the commit position that rides on each Accept and Heartbeat.
+
+Any two quorum systems will do of which every phase-1 quorum meets every phase-2 quorum: quorums of one phase need not meet
+each other (Howard, Malkhi, Spiegelman 2016, "Flexible Paxos", from here on FPaxos).
+
+    candidate                     acceptors                leader                          acceptors
+        | Prepare(ballot, first)      |                       | Accept(ballot, slots, commit)  |
+        |---------------------------->|  promise on disk      |------------------------------->|  slots on disk
+        |     Promise(ballot, slots)  |                       |      Accepted(ballot, through) |
+        |<----------------------------|                       |<-------------------------------|
+      (a phase-1 quorum: leader)                            (a phase-2 quorum: decided; the next Accept says so)
+
+How far an acceptor has come at a ballot is one number. ``matched`` is the slot up to which it holds, for every slot, the
+decided value or the one proposed at the ballot that it has promised. Such an acknowledgement is cumulative, survives
+loss, doubling and overtaking, and counts for each of its slots: where the acceptor holds a slot as decided, that slot needs no
+more votes. ``matched`` falls back to what is decided when a higher ballot is promised. A follower takes the leader's commit
+position at its word only up to ``matched``: beyond it, an entry may come from an older ballot and be another than the decided
+one (PMS 2.3 on learning; PMMC, 2.3). Whoever has less is sent the missing slots at the leader's own ballot, which is legal for
+decided slots too: the value is the same. Behind the beginning of the leader's log it is sent a snapshot (PMMC 4.2).
+
+The ballot at which an accepted entry is kept is never below the ballot at which its slot was decided, if it was: that is
+what makes the highest reported ballot tell the decided value (PMS, proof of P2c), for partly decided promises too.
+"""
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import msgspec
+
+from engines.core import NOBODY, Configuration, Dice, Effect, Engine, Message, Record, Status
+from engines.paxos.messages import (
+    Accept,
+    Accepted,
+    AcceptedSlots,
+    Compacted,
+    Heartbeat,
+    HeartbeatReply,
+    Inquiry,
+    LeaderLost,
+    Prepare,
+    Promise,
+    Promised,
+    Rejected,
+    Snapshot,
+    ballot_of,
+    rank_of,
+    round_of,
+)
+from engines.paxos.slots import Slots
+from engines.paxos.window import Window
+from ext.log import count, retag, skip, unpack
+from ext.quorum import AckTracker, MajorityQuorum, QuorumSystem, VoteTracker, intersects
+
+FOLLOWER = "follower"
+INQUIRER = "inquirer"
+CANDIDATE = "candidate"
+LEADER = "leader"
+
+BACK_OFF_LIMIT = 8
+
+
+class PaxosOptions(msgspec.Struct, frozen=True):
+    """What Paxos alone is told: the quorum systems of its phases (None: majorities), and whether to ask before standing."""
+
+    phase1: QuorumSystem | None = None
+    phase2: QuorumSystem | None = None
+    inquire: bool = True
+
+
+class Paxos(Engine):
+    """One replica. ValueError where the quorum systems of the phases do not meet, or know other voters.
+
+    Acceptor and learner: ``promised`` is the highest ballot promised, ``recorded`` the highest whose promise has been handed to
+    the disk; ``matched`` see above; ``highest`` is the highest ballot heard of. Proposer: ``ballot`` is the one that
+    this replica inquires, stands or leads with.
+    """
+
+    NAME = "paxos"
+    RECORDS: ClassVar[tuple[type[Record], ...]] = (Promised, AcceptedSlots, Compacted)
+    HEARTBEATS: ClassVar[frozenset[type[Message]]] = frozenset({Heartbeat, HeartbeatReply})
+
+    def __init__(
+        self, id: int, configuration: Configuration, dice: Dice, options: PaxosOptions = PaxosOptions()  # noqa: B008
+    ) -> None:
+        Engine.__init__(self, id, configuration, dice)
+        self.voters = sorted(configuration.voters)
+        self.phase1 = MajorityQuorum(self.voters) if options.phase1 is None else options.phase1
+        self.phase2 = MajorityQuorum(self.voters) if options.phase2 is None else options.phase2
+        self.inquire = options.inquire
+        for phase in (self.phase1, self.phase2):
+            if set(phase.voters) != set(self.voters):
+                raise ValueError(f"a quorum system over {phase.voters} cannot serve the voters {tuple(self.voters)}")
+        if not intersects(self.phase1, self.phase2):
+            raise ValueError("some phase-1 quorum meets some phase-2 quorum nowhere: two values could be decided")
+        self.election_low_ns, self.election_high_ns = configuration.election_timeout_ns
+        self.heartbeat_ns = configuration.heartbeat_ns
+        self.message_bytes = configuration.message_bytes
+        self.slots = Slots(self.log)
+        self.promised = self.recorded = self.highest = self.ballot = 0
+        self.matched = 0
+        self.snapshot = Compacted(0, 0, b"")
+        self.role = FOLLOWER
+        self.patience_ns = 0
+        self.heard_at = 0
+        self.failed_candidacies = 0
+        self.become_proposer_of(0)
+
+    def become_proposer_of(self, ballot: int) -> None:
+        """Forget what was counted for an older ballot of one's own."""
+        self.ballot = ballot
+        self.votes = VoteTracker(self.phase1)
+        self.acks = AckTracker(self.phase2)
+        self.windows: list[Window] = []
+        self.window_of: dict[int, Window] = {}
+        self.adopted: dict[int, tuple[int, bytes]] = {}
+        self.reported = dict.fromkeys(self.voters, self.committed)
+        self.known_decided: dict[int, int] = {}
+        self.prepared = False
+        self.stood_at = self.ask_at = self.elect_at = self.heartbeat_at = self.now
+        self.first_proposed = 0
+
+    # -- waiting for a leader ------------------------------------------------------------------------------------------
+
+    def tick(self, now: int) -> list[Effect]:
+        """An election timeout, the next heartbeat, or something to be sent again."""
+        self.begin(now)
+        if now < self.deadline:
+            return self.effects
+        if self.leading:
+            self.lead_on()
+        elif self.role == CANDIDATE and now < self.elect_at:
+            self.ask_again()
+        else:
+            self.leader_is_lost()
+        return self.effects
+
+    def rest(self) -> None:
+        """Wait for a leader, for a time drawn at random; the range widens with each candidacy that failed (PMMC 3)."""
+        widened = self.election_low_ns * min(self.failed_candidacies, BACK_OFF_LIMIT)
+        self.patience_ns = self.dice.randint(self.election_low_ns, self.election_high_ns + widened)
+        self.elect_at = self.deadline = self.now + self.patience_ns
+
+    def retire(self) -> None:
+        """Give up leading or standing."""
+        self.role = FOLLOWER
+        self.leading = False
+        self.leader = NOBODY
+        self.rest()
+
+    def follow(self, ballot: int, leader: int) -> None:
+        """The leader of a ballot not below the promise was heard."""
+        if ballot > self.promised:
+            self.promise(ballot)
+        if self.leader != leader or self.role != FOLLOWER:
+            assert leader == self.voters[rank_of(ballot)] != self.id, "somebody leads a ballot of another"
+            self.failed_candidacies = 0
+            self.retire()
+            self.leader = leader
+        self.heard_at = self.now
+        self.deadline = self.now + self.patience_ns
+
+    def promise(self, ballot: int) -> None:
+        """Take part in no lower ballot; what was accepted below it may not be what will be decided."""
+        assert ballot > self.promised, "a promise is taken back"
+        self.promised = ballot
+        self.highest = max(self.highest, ballot)
+        self.matched = self.committed
+
+    def leader_is_lost(self) -> None:
+        """An election timeout has passed without a leader."""
+        self.retire()
+        if self.inquire:
+            self.ask_others()
+        else:
+            self.stand()
+
+    def next_ballot(self) -> int:
+        """Above all that were heard of, and above all of one's own that others may have heard."""
+        return ballot_of(round_of(max(self.highest, self.promised)) + 1, self.voters.index(self.id))
+
+    def ask_others(self) -> None:
+        """Ask whether they have lost the leader too."""
+        self.role = INQUIRER
+        self.become_proposer_of(self.next_ballot())
+        self.broadcast(Inquiry(self.ballot))
+        self.count_lost(self.id)
+
+    def on_inquiry(self, sender: int, message: Inquiry) -> None:
+        """Answer unless there is a sign of a leader, or of one to be: an election timeout has not passed since."""
+        if self.leading or self.now < self.heard_at + self.election_low_ns:
+            return
+        if message.ballot <= self.promised:
+            self.send(sender, Rejected(message.ballot, self.promised))
+        else:
+            self.send(sender, LeaderLost(message.ballot))
+
+    def on_leader_lost(self, sender: int, message: LeaderLost) -> None:
+        """Stand when a phase-1 quorum would have us."""
+        if self.role == INQUIRER and message.ballot == self.ballot:
+            self.count_lost(sender)
+
+    def count_lost(self, voter: int) -> None:
+        """Note that this voter has lost the leader."""
+        if self.votes.record(voter, True) == "won":
+            self.stand()
+
+    # -- phase 1 (PMS 2.2 and 3) ---------------------------------------------------------------------------------------
+
+    def stand(self) -> None:
+        """Begin phase 1 at a new ballot; the Prepares leave once the ballot is on disk."""
+        ballot = self.next_ballot()
+        self.retire()
+        self.failed_candidacies += 1
+        self.role = CANDIDATE
+        self.promise(ballot)
+        self.recorded = ballot
+        self.heard_at = self.now
+        self.become_proposer_of(ballot)
+        self.elect_at = self.now + self.patience_ns
+        self.ask_at = self.now + self.heartbeat_ns
+        self.deadline = min(self.elect_at, self.ask_at)
+        self.persist(Promised(ballot), self.id, Prepare(ballot, self.committed + 1))
+
+    def ask_again(self) -> None:
+        """Ask for promises that have not come, or not whole."""
+        self.ask_at = self.now + self.heartbeat_ns
+        self.deadline = min(self.elect_at, self.ask_at)
+        if not self.prepared:
+            return
+        for peer in self.peers:
+            if not self.votes.answered(peer):
+                self.send(peer, Prepare(self.ballot, self.reported[peer] + 1))
+
+    def on_prepare(self, sender: int, message: Prepare) -> None:
+        """Phase 1b: promise, on disk first, and tell what was accepted. Nothing below the promise is answered (P1a)."""
+        if message.ballot < self.promised:
+            if sender != self.id:
+                self.send(sender, Rejected(message.ballot, self.promised))
+            return
+        if sender == self.id:
+            self.prepared = True
+            self.broadcast(message)
+            self.send(self.id, self.report(message))
+            return
+        if message.ballot > self.promised:
+            self.retire()
+            self.promise(message.ballot)
+            self.heard_at = self.now
+        if message.ballot > self.recorded:
+            self.recorded = message.ballot
+            self.persist(Promised(message.ballot), sender, self.report(message))
+        else:
+            self.persist(None, sender, self.report(message))
+
+    def report(self, asked: Prepare) -> Message:
+        """The next run of slots that were accepted from the asked one on; a snapshot where they are compacted."""
+        if asked.first <= self.log.base:
+            return self.snapshot_message(asked.ballot)
+        first, entries = self.slots.run(asked.first, self.message_bytes)
+        return Promise(asked.ballot, asked.first, first, entries, self.slots.last(), self.committed)
+
+    def on_promise(self, sender: int, message: Promise) -> None:
+        """Of each slot keep the value of the highest ballot (P2c); lead once a phase-1 quorum has told all it has."""
+        if message.ballot != self.ballot:
+            return
+        if self.leading and sender != self.id:
+            self.hear(self.window_of[sender], message.committed, 0)
+        if self.role != CANDIDATE or message.asked > self.reported[sender] + 1:
+            return
+        slot = message.first
+        for entry in unpack(message.entries):
+            if slot > self.committed and (slot not in self.adopted or entry[0] > self.adopted[slot][0]):
+                self.adopted[slot] = entry
+            slot += 1
+        self.reported[sender] = max(self.reported[sender], slot - 1)
+        self.known_decided[sender] = message.committed
+        if self.reported[sender] < message.last:
+            self.send(sender, Prepare(self.ballot, self.reported[sender] + 1))
+        elif self.votes.record(sender, True) == "won":
+            self.lead()
+
+    def lead(self) -> None:
+        """Phase 1 is over: propose for every open slot what must be proposed, else a no-op, and serve."""
+        self.role = LEADER
+        self.leader = self.id
+        self.leading = True
+        self.failed_candidacies = 0
+        self.first_proposed = first = self.committed + 1
+        values = [self.adopted.get(slot, (0, b""))[1] for slot in range(first, max(self.adopted, default=0) + 1)]
+        self.adopted = {}
+        self.slots.replace_from(first, self.ballot, values)
+        self.matched = self.log.last
+        if values:
+            self.persist_acceptance(first, self.log.slice(first, self.log.last + 1))
+        decided = max(self.known_decided.values())
+        assert decided <= self.log.last, "a phase-1 quorum has not reported a decided slot"
+        self.commit_through(decided)
+        self.announce()
+        retry_ns = max(self.heartbeat_ns, 2 * (self.now - self.stood_at))
+        for peer in self.peers:
+            window = Window(peer, self.configuration.inflight_messages, retry_ns, self.now)
+            self.windows.append(window)
+            self.window_of[peer] = window
+            if self.votes.answered(peer):
+                self.hear(window, self.known_decided[peer], 0)
+
+    # -- phase 2 (PMS 2.2) ---------------------------------------------------------------------------------------------
+
+    def propose(self, commands: list[bytes], now: int) -> list[Effect]:
+        """Phase 2a for the next slots, or a redirection."""
+        self.begin(now)
+        if not self.leading:
+            self.redirect(commands)
+            return self.effects
+        log = self.log
+        first = log.last + 1
+        if len(commands) == 1:
+            log.append(self.ballot, commands[0])
+        else:
+            log.extend(self.ballot, commands)
+        stop = log.last + 1
+        self.matched = log.last
+        entries = log.slice(first, stop)
+        if len(entries) <= self.message_bytes or stop == first + 1:
+            message = Accept(self.ballot, first, entries, self.committed)
+            for window in self.windows:
+                if window.next == first and window.room():
+                    self.send(window.id, message)
+                    window.sent(stop, now)
+        else:
+            for window in self.windows:
+                self.fill(window)
+        self.persist_acceptance(first, entries)
+        return self.effects
+
+    def persist_acceptance(self, first: int, entries: bytes) -> None:
+        """Write down the leader's own acceptance, while the Accepts are under way."""
+        record = AcceptedSlots(self.ballot, first, entries, self.committed)
+        self.persist(record, self.id, Accepted(self.ballot, self.log.last, 0))
+
+    def fill(self, window: Window) -> None:
+        """Send an acceptor what it has not been sent, as far as its window has room."""
+        log = self.log
+        while window.next <= log.last and window.room():
+            if window.next <= log.base:
+                self.send(window.id, self.snapshot_message(self.ballot))
+                window.sent(self.snapshot.position + 1, self.now)
+                window.retry_at = max(window.retry_at, self.now + self.election_high_ns)
+            else:
+                stop = log.stop_within(window.next, self.message_bytes)
+                self.send(window.id, self.accept(window.next, stop))
+                window.sent(stop, self.now)
+
+    def accept(self, first: int, stop: int) -> Accept:
+        """Phase 2a for slots of the log; those decided before this ballot are proposed again at it, with their values."""
+        entries = self.log.slice(first, stop)
+        if first < self.first_proposed:
+            entries = retag(entries, self.ballot)
+        return Accept(self.ballot, first, entries, self.committed)
+
+    def on_accept(self, sender: int, message: Accept) -> None:
+        """Phase 2b: accept unless a higher ballot is promised (P1a), on disk before it is acknowledged."""
+        ballot = message.ballot
+        if ballot < self.promised:
+            self.send(sender, Rejected(ballot, self.promised))
+            return
+        self.follow(ballot, sender)
+        first = message.first
+        entries = message.entries
+        beyond = 0
+        if first == self.matched + 1 and self.slots.follows(first):
+            self.matched = self.log.append_packed(entries)
+        else:
+            if first <= self.matched:
+                entries = skip(entries, min(self.matched + 1 - first, count(entries)))
+                first = self.matched + 1
+            elif first > self.matched + 1:
+                beyond = first
+            if entries:
+                self.slots.place(first, entries)
+                self.matched = self.slots.through(self.matched, ballot)
+        accepted = Accepted(ballot, self.matched, beyond)
+        decided = min(message.committed, self.matched)
+        if entries:
+            self.recorded = ballot
+            self.persist(AcceptedSlots(ballot, first, entries, max(decided, self.committed)), sender, accepted)
+        else:
+            self.persist(None, sender, accepted)
+        if decided > self.committed:
+            self.commit_through(decided)
+
+    def on_accepted(self, sender: int, message: Accepted) -> None:
+        """Count, unless it is for another ballot; what a phase-2 quorum has accepted is decided."""
+        if not self.leading or message.ballot != self.ballot:
+            return
+        if sender == self.id:
+            self.learn_accepted(sender, message.through)
+        else:
+            self.hear(self.window_of[sender], message.through, message.beyond)
+
+    def hear(self, window: Window, through: int, beyond: int) -> None:
+        """An acceptor has told how far it is at this ballot."""
+        window.heard_at = self.now
+        if through > window.matched:
+            window.acknowledged(through, self.now)
+            self.learn_accepted(window.id, through)
+        elif beyond > through + 1 and through == window.matched and window.hole_reported(beyond):
+            self.mend_hole(window)
+        if not window.active:
+            window.rewind()
+            window.active = True
+        if window.next <= self.log.last:
+            self.fill(window)
+
+    def learn_accepted(self, acceptor: int, through: int) -> None:
+        """Count an acceptance of all slots up to ``through``."""
+        assert through <= self.log.last, "an acceptor has accepted what was not proposed"
+        if self.acks.acknowledge(acceptor, through) and self.acks.committed > self.committed:
+            self.commit_through(self.acks.committed)
+
+    def on_rejected(self, sender: int, message: Rejected) -> None:
+        """Preempted (PMMC 2.2): somebody has promised a higher ballot."""
+        self.highest = max(self.highest, message.promised)
+        if message.ballot != self.ballot or message.promised <= self.ballot:
+            return
+        if self.role == INQUIRER:
+            self.ask_others()
+        elif self.role != FOLLOWER:
+            self.retire()
+
+    # -- the leader's watch --------------------------------------------------------------------------------------------
+
+    def lead_on(self) -> None:
+        """Heartbeats, retransmission, and stepping down where no phase-2 quorum is within reach."""
+        if self.now >= self.heartbeat_at:
+            if not self.within_reach():
+                self.retire()
+                return
+            self.announce()
+        self.deadline = self.heartbeat_at
+        for window in self.windows:
+            if window.under_way and window.retry_at <= self.now:
+                self.send_again(window)
+            if window.under_way:
+                self.deadline = min(self.deadline, window.retry_at)
+
+    def announce(self) -> None:
+        """A heartbeat to all. Retransmission is never due before the next one, so the deadline need not move at a send."""
+        self.heartbeat_at = self.deadline = self.now + self.heartbeat_ns
+        self.broadcast(Heartbeat(self.ballot, self.committed, self.now))
+
+    def within_reach(self) -> bool:
+        """Whether a phase-2 quorum was heard within an election timeout."""
+        heard = {window.id: self.now - window.heard_at <= self.election_high_ns for window in self.windows}
+        heard[self.id] = True
+        return self.phase2.vote_result(heard) == "won"
+
+    def send_again(self, window: Window) -> None:
+        """Nothing new was acknowledged for too long: fill the hole, or begin anew; wait for a sign of life from the silent."""
+        if self.now - window.heard_at > self.election_high_ns:
+            window.rewind()
+            window.active = False
+        elif window.hole_stop:
+            self.mend_hole(window)
+        else:
+            window.rewind()
+            self.fill(window)
+
+    def mend_hole(self, window: Window) -> None:
+        """Send the slots again that the acceptor says it lacks."""
+        first = window.matched + 1
+        if first <= self.log.base:
+            window.rewind()
+            self.fill(window)
+            return
+        stop = min(window.hole_stop, self.log.stop_within(first, self.message_bytes))
+        self.send(window.id, self.accept(first, stop))
+        window.retry_at = self.now + window.retry_ns
+
+    def on_heartbeat(self, sender: int, message: Heartbeat) -> None:
+        """The leader lives. What it says is decided, is what we hold, as far as we match its ballot."""
+        if message.ballot < self.promised:
+            self.send(sender, Rejected(message.ballot, self.promised))
+            return
+        self.follow(message.ballot, sender)
+        self.persist(None, sender, HeartbeatReply(message.ballot, self.matched, message.sent_ns))
+        self.commit_through(min(message.committed, self.matched))
+
+    def on_heartbeat_reply(self, sender: int, message: HeartbeatReply) -> None:
+        """An acceptor lives: this is how far it is, and how long the way is."""
+        if self.leading and message.ballot == self.ballot:
+            window = self.window_of[sender]
+            window.measured(self.now - message.sent_ns, self.heartbeat_ns)
+            self.hear(window, message.through, 0)
+
+    def disconnect(self, peer: int, now: int) -> list[Effect]:
+        """What was under way is lost; it is sent again when the peer answers a heartbeat."""
+        self.begin(now)
+        if self.leading and peer in self.window_of:
+            self.window_of[peer].rewind()
+            self.window_of[peer].active = False
+        return self.effects
+
+    # -- snapshots and restarts ----------------------------------------------------------------------------------------
+
+    def snapshot_message(self, ballot: int) -> Snapshot:
+        """The snapshot that stands before the log."""
+        return Snapshot(ballot, self.snapshot.position, self.snapshot.term, self.snapshot.state)
+
+    def on_snapshot(self, sender: int, message: Snapshot) -> None:
+        """Catch up by a state: as the learner of a leader, or as a candidate who has asked for compacted slots."""
+        if message.ballot < self.promised:
+            self.send(sender, Rejected(message.ballot, self.promised))
+        elif self.voters[rank_of(message.ballot)] == self.id:
+            if self.role == CANDIDATE:
+                self.install(message)
+                self.reported[sender] = max(self.reported[sender], self.committed)
+                self.send(sender, Prepare(self.ballot, self.reported[sender] + 1))
+        else:
+            self.follow(message.ballot, sender)
+            self.install(message)
+            self.persist(None, sender, Accepted(message.ballot, self.matched, 0))
+
+    def install(self, message: Snapshot) -> None:
+        """Restore the state where it is news. What was accepted beyond it stays."""
+        if message.position <= self.committed:
+            return
+        self.snapshot = Compacted(message.position, message.term, message.state)
+        self.persist_only(self.snapshot)
+        self.slots.skip_to(message.position, message.term)
+        self.restore(message.position, message.state)
+        self.matched = self.slots.through(max(self.matched, message.position), self.promised)
+        self.adopted = {slot: entry for slot, entry in self.adopted.items() if slot > message.position}
+
+    def compact(self, position: int, state: bytes, now: int) -> list[Effect]:
+        """Keep ``state`` instead of the log up to there, and restate the rest. ValueError beyond what is decided."""
+        self.begin(now)
+        if position > self.committed:
+            raise ValueError(f"position {position} is not decided, only those up to {self.committed} are")
+        if position <= self.log.base:
+            return self.effects
+        self.snapshot = Compacted(position, self.log.term(position), state)
+        self.log.compact(position)
+        self.persist_only(self.snapshot)
+        self.recorded = self.promised
+        self.persist_only(Promised(self.promised))
+        asked = position + 1
+        while asked <= self.slots.last():
+            first, entries = self.slots.run(asked, self.message_bytes)
+            self.persist_only(AcceptedSlots(self.promised, first, entries, self.committed))
+            asked = first + count(entries)
+        return self.effects
+
+    def recover(self, records: list[Record], now: int) -> list[Effect]:
+        """Replay what was accepted, last writer wins; at the very first start the initial leader stands at once."""
+        self.begin(now)
+        assert self.promised == 0 and self.log.last == 0, "recover is the first call"
+        for record in reversed(records):
+            if isinstance(record, Compacted):
+                self.snapshot = record
+                self.slots.skip_to(record.position, record.term)
+                self.restore(record.position, record.state)
+                break
+        decided = 0
+        for record in records:
+            if isinstance(record, Promised):
+                self.promised = max(self.promised, record.ballot)
+            elif isinstance(record, AcceptedSlots):
+                self.promised = max(self.promised, record.ballot)
+                decided = max(decided, record.committed)
+                self.replay(record)
+        self.recorded = self.highest = self.promised
+        self.commit_through(decided)
+        self.matched = self.slots.through(self.committed, self.promised)
+        self.heard_at = now
+        self.rest()
+        if not records and self.configuration.initial_leader == self.id:
+            self.stand()
+        return self.effects
+
+    def replay(self, record: AcceptedSlots) -> None:
+        """Accept again what was accepted before the restart, but for what a snapshot covers."""
+        covered = max(self.log.base + 1, record.first) - record.first
+        if covered < count(record.entries):
+            self.slots.place(record.first + covered, skip(record.entries, covered))
+
+    def status(self) -> Status:
+        """This moment; ``term`` is the promised ballot, which a leader leads."""
+        leader = None if self.leader == NOBODY else self.leader
+        return Status(self.role, leader, self.promised, self.committed, self.slots.last())
+
+    HANDLERS: ClassVar[dict[type[Message], Any]] = {
+        Inquiry: on_inquiry, LeaderLost: on_leader_lost,
+        Prepare: on_prepare, Promise: on_promise,
+        Accept: on_accept, Accepted: on_accepted, Rejected: on_rejected,
+        Heartbeat: on_heartbeat, HeartbeatReply: on_heartbeat_reply,
+        Snapshot: on_snapshot,
+    }

@@ -1,0 +1,29 @@
+cimport cython
+
+ctypedef unsigned long long u64
+ctypedef long long i64
+
+
+cdef class Window:
+    cdef readonly u64 id
+    cdef readonly u64 limit
+    cdef readonly i64 retry_ns
+    cdef readonly i64 round_trip_ns
+    cdef public i64 heard_at
+    cdef public i64 retry_at
+    cdef readonly u64 matched
+    cdef readonly u64 next
+    cdef public bint active
+    cdef list stops
+    cdef u64 head
+    cdef readonly u64 under_way
+    cdef readonly u64 reports
+    cdef readonly u64 hole_stop
+
+    cpdef bint room(self)
+    @cython.locals(at=u64)
+    cpdef object sent(self, u64 stop, i64 now)
+    cpdef object acknowledged(self, u64 through, i64 now)
+    cpdef bint hole_reported(self, u64 beyond)
+    cpdef object rewind(self)
+    cpdef object measured(self, i64 round_trip_ns, i64 least_ns)

@@ -1,0 +1,101 @@
+cimport cython
+
+from engines.core cimport Engine, Persist, send
+from engines.raft.progress cimport Progress
+from ext.log cimport Log, count, skip
+from ext.quorum cimport AckTracker, MajorityQuorum, VoteTracker
+
+ctypedef unsigned long long u64
+ctypedef long long i64
+
+cdef int FOLLOWER, PRE_CANDIDATE, CANDIDATE, LEADER
+
+
+cdef class Raft(Engine):
+    cdef readonly object options
+    cdef MajorityQuorum quorum
+    cdef i64 timeout_low_ns
+    cdef i64 timeout_high_ns
+    cdef i64 heartbeat_ns
+    cdef u64 message_bytes
+    cdef readonly u64 term
+    cdef readonly u64 vote
+    cdef readonly bytes snapshot
+    cdef int role
+    cdef readonly i64 timeout_ns
+    cdef readonly u64 verified
+    cdef i64 heard_ns
+    cdef VoteTracker votes
+    cdef readonly u64 term_start
+    cdef AckTracker acks
+    cdef readonly list followers
+    cdef readonly dict progress
+    cdef u64 round
+    cdef i64 heartbeat_due_ns
+    cdef i64 quorum_due_ns
+
+    @cython.locals(prev=u64, prev_term=u64, last=u64)
+    cpdef list propose(self, list commands, i64 now)
+    @cython.locals(progress=Progress)
+    cpdef list disconnect(self, u64 peer, i64 now)
+    @cython.locals(term=u64)
+    cpdef list compact(self, u64 position, bytes state, i64 now)
+
+    cdef void draw_timeout(self) except *
+    cdef void become_follower(self) except *
+    cdef void adopt(self, u64 term) except *
+    cdef bint follow(self, u64 leader, u64 term) except -1
+    cdef bint in_contact(self) except -1
+    @cython.locals(own=u64)
+    cdef bint up_to_date(self, u64 last_index, u64 last_term) except -1
+
+    cdef void campaign(self) except *
+    cdef void begin_election(self, int role) except *
+    cdef void stand(self) except *
+    cpdef object on_pre_vote(self, u64 sender, object message)
+    cpdef object on_pre_vote_reply(self, u64 sender, object message)
+    cpdef object on_request_vote(self, u64 sender, object message)
+    cpdef object on_request_vote_reply(self, u64 sender, object message)
+    cdef void count_vote(self, u64 voter, bint granted) except *
+    @cython.locals(progress=Progress)
+    cdef void lead(self) except *
+    @cython.locals(progress=Progress, heard_ns=dict, contact_ns=i64)
+    cdef void check_contact(self) except *
+
+    @cython.locals(progress=Progress, entries=bytes)
+    cdef void replicate_new(self, u64 prev, u64 prev_term, u64 last) except *
+    cdef void persist_own(self, u64 first, bytes entries) except *
+    @cython.locals(first=u64, stop=u64)
+    cdef void replicate(self, Progress progress) except *
+    cdef void probe(self, Progress progress, u64 next_index) except *
+    @cython.locals(prev_term=u64, entries=bytes)
+    cdef void send_entries(self, Progress progress, u64 first, u64 stop) except *
+    @cython.locals(base=u64)
+    cdef void send_snapshot(self, Progress progress) except *
+    @cython.locals(progress=Progress, commit=u64)
+    cdef void beat(self) except *
+    cdef bint still_leads(self, u64 term) except -1
+    @cython.locals(progress=Progress)
+    cdef void acknowledge(self, u64 sender, u64 match) except *
+    cpdef object on_append_entries_reply(self, u64 sender, object message)
+    cpdef object on_install_snapshot_reply(self, u64 sender, object message)
+    @cython.locals(progress=Progress)
+    cpdef object on_heartbeat_reply(self, u64 sender, object message)
+    @cython.locals(progress=Progress, current=bint)
+    cpdef object on_append_entries_conflict(self, u64 sender, object message)
+    @cython.locals(index=u64)
+    cdef u64 back_up(self, object message) except 0
+    @cython.locals(middle=u64)
+    cdef u64 first_of_term(self, u64 term, u64 low, u64 high) except 0
+
+    @cython.locals(prev=u64, conflict_term=u64, first=u64, commit=u64)
+    cpdef object on_append_entries(self, u64 sender, object message)
+    @cython.locals(record=object)
+    cdef void accept(self, u64 sender, u64 first, bytes entries) except *
+    @cython.locals(position=u64, end=u64)
+    cdef void merge(self, u64 sender, u64 first, bytes entries) except *
+    @cython.locals(current=bint, match=u64, commit=u64)
+    cpdef object on_heartbeat(self, u64 sender, object message)
+    @cython.locals(index=u64)
+    cpdef object on_install_snapshot(self, u64 sender, object message)
+    cdef void start_log_after(self, u64 index, u64 term, bytes state) except *

@@ -1,0 +1,675 @@
+"""One replica of Zab: its state by role, and its handlers in the order of the phases (see ``engines.zab``)."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from engines.core import NEVER, NOBODY, Configuration, Dice, Effect, Engine, Message, Record, Status
+from engines.zab.election import Election, Vote
+from engines.zab.messages import (
+    FOLLOWING,
+    LEADING,
+    LOOKING,
+    STATES,
+    AcceptedEpoch,
+    Ack,
+    AckEpoch,
+    AckNewLeader,
+    Appended,
+    Close,
+    CommitProposal,
+    CurrentEpoch,
+    Diff,
+    FollowerInfo,
+    LeaderInfo,
+    NewLeader,
+    Notification,
+    Ping,
+    Proposal,
+    Snap,
+    Snapshot,
+    Trunc,
+    Truncated,
+    UpToDate,
+)
+from engines.zab.options import ZabOptions
+from ext.quorum import WON, AckTracker, MajorityQuorum, VoteTracker
+
+# The phases of a replica that leads or follows.
+DISCOVERY, SYNCHRONISATION, BROADCAST = 1, 2, 3
+# The stages of a learner.
+JOINED, INFORMED, DISCOVERED, SYNCING, SYNCED, ACTIVE = 0, 1, 2, 3, 4, 5
+
+
+class Learner:
+    """What a leader knows of a replica in one session, itself included; one that joins anew gets a new one.
+
+    stage           JOINED (its FollowerInfo came), INFORMED (LeaderInfo sent), DISCOVERED (AckEpoch came),
+                    SYNCING (history under way), SYNCED (NewLeader sent), ACTIVE (AckNewLeader came)
+    last_epoch, last_position   the zxid at the end of its history when it joined
+    next            the first position that was not sent to it
+    told            the last position that it was told to be committed
+    inflight        messages with entries that it has not acknowledged
+    heard           when its last message came, ns
+    """
+
+    def __init__(self, id: int, session: int, heard: int) -> None:
+        self.id = id
+        self.session = session
+        self.stage = JOINED
+        self.last_epoch = 0
+        self.last_position = 0
+        self.next = 1
+        self.told = 0
+        self.inflight = 0
+        self.heard = heard
+
+
+class Zab(Engine):
+    """Persisted: ``accepted_epoch`` (f.p), ``current_epoch`` (f.a), the log (the history), ``snapshot`` at the log's base.
+
+    Everybody: ``state``, ``phase``, ``epoch`` (of the leader followed, or of one's own reign; 0 until it is known),
+    ``session`` (the number of this attempt to follow or lead), ``election``, ``limit_ns`` (the patience of a follower),
+    ``waiting`` (those who joined before this replica knew whether it leads, with their FollowerInfo).
+
+    Leader: ``learners``; ``followers``, those of them that get each proposal; ``newest`` accepted epoch of anyone that joined;
+    ``joined``, ``promised``, ``synchronised``, the quorums of the phases; ``acks``, what is on whose disk; ``heard``, the time
+    at which a quorum was last heard.
+    """
+
+    NAME = "zab"
+    RECORDS = (AcceptedEpoch, CurrentEpoch, Appended, Truncated, Snapshot)
+    HEARTBEATS = frozenset({Ping})
+    FIFO_ONLY = True
+
+    def __init__(
+        self, id: int, configuration: Configuration, dice: Dice, options: ZabOptions | None = None
+    ) -> None:
+        super().__init__(id, configuration, dice)
+        self.options = options or ZabOptions()
+        wait_ns = self.options.finalize_wait_ns
+        self.finalize_wait_ns = configuration.heartbeat_ns if wait_ns is None else wait_ns
+        self.inflight_limit = configuration.inflight_messages
+        self.accepted_epoch = 0
+        self.current_epoch = 0
+        self.snapshot = b""
+        self.state = LOOKING
+        self.phase = DISCOVERY
+        self.epoch = 0
+        self.session = 0
+        self.init_ns = self.sync_ns = self.limit_ns = 0
+        self.election = Election(id, configuration.voters)
+        self.finalize_at = NEVER
+        self.resend_at = NEVER
+        self.resend_ns = 0
+        self.waiting: dict[int, FollowerInfo] = {}
+        quorum = MajorityQuorum(configuration.voters)
+        self.learners: dict[int, Learner] = {}
+        self.followers: list[Learner] = []
+        self.newest = 0
+        self.joined = VoteTracker(quorum)
+        self.promised = VoteTracker(quorum)
+        self.synchronised = VoteTracker(quorum)
+        self.acks = AckTracker(quorum)
+        self.heard = AckTracker(quorum)
+        self.phase_ends_at = NEVER
+
+    # -- calls of the host --------------------------------------------------------------------------------------------
+
+    def recover(self, records: list[Record], now: int) -> list[Effect]:
+        """What was written is what was promised; what of it is committed, the next leader will say."""
+        self.begin(now)
+        for record in records:
+            if isinstance(record, Appended):
+                self.log.append_packed(record.entries)
+            elif isinstance(record, AcceptedEpoch):
+                self.accepted_epoch = record.epoch
+            elif isinstance(record, CurrentEpoch):
+                self.current_epoch = record.epoch
+            elif isinstance(record, Truncated):
+                self.log.truncate(record.position + 1)
+            else:
+                assert isinstance(record, Snapshot)
+                self.log.reset(record.position, record.epoch)
+                self.log.append_packed(record.entries)
+                self.snapshot = record.state
+                self.accepted_epoch, self.current_epoch = record.accepted_epoch, record.current_epoch
+        if self.log.base > 0:
+            self.restore(self.log.base, self.snapshot)
+        self.look()
+        return self.effects
+
+    def propose(self, commands: list[bytes], now: int) -> list[Effect]:
+        """Broadcast step 1: propose to every synchronised follower in zxid order, and write at the same time."""
+        self.begin(now)
+        if not self.leading:
+            self.redirect(commands)
+            return self.effects
+        first = self.log.last + 1
+        last = self.log.extend(self.epoch, commands)
+        entries = self.log.slice(first, last + 1)
+        message = Proposal(self.epoch, first, entries)
+        for learner in self.followers:
+            if learner.next == first and learner.inflight < self.inflight_limit:
+                learner.next = last + 1
+                learner.inflight += 1
+                self.send(learner.id, message)
+        self.persist(Appended(entries), self.id, Ack(self.session, self.epoch, last))
+        return self.effects
+
+    def tick(self, now: int) -> list[Effect]:
+        """A follower has heard nothing for too long; a leader's or an election's next step is due."""
+        self.begin(now)
+        if now < self.deadline:
+            return self.effects
+        if self.state == FOLLOWING:
+            self.look()
+        elif self.state == LEADING:
+            self.tick_leading()
+        elif now >= self.finalize_at:
+            self.decide()
+        else:
+            self.announce()
+            self.resend_ns = min(2 * self.resend_ns, self.configuration.election_timeout_ns[1])
+            self.resend_at = now + self.resend_ns
+            self.deadline = min(self.resend_at, self.finalize_at)
+        return self.effects
+
+    def disconnect(self, peer: int, now: int) -> list[Effect]:
+        """The connection broke: it ends the session with that peer, which may have noticed earlier, or not yet."""
+        self.begin(now)
+        self.waiting.pop(peer, None)
+        if self.state == LOOKING:
+            self.election.forget(peer)
+            if self.election.vote[3] == peer:
+                self.look()
+                return self.effects
+            self.conclude()
+        elif self.state == FOLLOWING and peer == self.leader:
+            self.look()
+            return self.effects
+        elif self.state == LEADING and peer in self.learners:
+            self.send(peer, Close(self.learners[peer].session))
+            self.drop(peer)
+        # It may have asked, or been told, for our vote on the connection that broke.
+        self.send(peer, self.notification())
+        return self.effects
+
+    def compact(self, position: int, state: bytes, now: int) -> list[Effect]:
+        """Keep the snapshot instead of the history up to it."""
+        self.begin(now)
+        assert position <= self.committed, "a snapshot of what is not committed"
+        if position > self.log.base:
+            self.log.compact(position)
+            self.keep_snapshot(state)
+        return self.effects
+
+    def keep_snapshot(self, state: bytes) -> None:
+        """Write the snapshot at the log's base, and with it all that older records said and that still counts."""
+        self.snapshot = state
+        entries = self.log.slice(self.log.base + 1, self.log.last + 1)
+        self.persist_only(
+            Snapshot(self.log.base, self.log.base_term, state, self.accepted_epoch, self.current_epoch, entries)
+        )
+
+    def status(self) -> Status:
+        """The term is the current epoch: that of the last history that this replica took over, or leads."""
+        leader = None if self.leader == NOBODY else self.leader
+        return Status(STATES[self.state], leader, self.current_epoch, self.committed, self.log.last)
+
+    # -- phase 0: fast leader election --------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Leave whoever is followed or led, and stand for election; everybody hears of it, and drops us."""
+        self.state = LOOKING
+        self.phase = DISCOVERY
+        self.epoch = 0
+        self.session += 1
+        self.leader = NOBODY
+        self.leading = False
+        self.learners.clear()
+        self.followers.clear()
+        self.election.start(self.own_vote())
+        self.finalize_at = NEVER
+        self.resend_ns = self.configuration.heartbeat_ns
+        self.resend_at = self.now + self.resend_ns
+        self.announce()
+        self.conclude()
+
+    def own_vote(self) -> Vote:
+        """For oneself; at the very first start for the favoured leader, of whom all then know."""
+        candidate = self.id
+        favoured = self.configuration.initial_leader
+        if favoured is not None and self.election.round == 0 and self.accepted_epoch == 0 and self.log.last == 0:
+            candidate = favoured
+        return self.current_epoch, self.log.last_term, self.log.last, candidate
+
+    def notification(self) -> Notification:
+        """The vote, as it stands or as it was elected."""
+        epoch, last_epoch, last_position, leader = self.election.vote
+        return Notification(leader, epoch, last_epoch, last_position, self.election.round, self.state)
+
+    def announce(self) -> None:
+        """Tell everybody the vote."""
+        self.broadcast(self.notification())
+
+    def on_notification(self, sender: int, message: Notification) -> None:
+        """A vote of one that looks, or the answer of one that does not."""
+        if self.state != LOOKING:
+            if message.state != LOOKING:
+                return
+            if sender != self.leader or not self.left_by_leader(message):
+                self.drop(sender)
+                self.send(sender, self.notification())
+                return
+            self.look()
+        if message.state == LOOKING:
+            self.waiting.pop(sender, None)
+        if self.election.hear(sender, message):
+            self.finalize_at = NEVER
+            self.announce()
+        elif message.state == LOOKING and message.round < self.election.round:
+            self.send(sender, self.notification())
+        self.conclude()
+
+    def left_by_leader(self, message: Notification) -> bool:
+        """Whether the leader looks anew: it answered our FollowerInfo before, or its round is later than that we joined."""
+        return self.phase > DISCOVERY or message.round > self.election.round
+
+    def conclude(self) -> None:
+        """Join an established leader; or, where a quorum holds our vote, give a better one some time to come."""
+        established = self.election.established()
+        if established != NOBODY:
+            self.election.join(established)
+            self.follow(established)
+            return
+        supporters = self.election.supporters()
+        if supporters == self.election.size:
+            self.decide()
+            return
+        if 2 * supporters <= self.election.size:
+            self.finalize_at = NEVER
+        elif self.finalize_at == NEVER:
+            self.finalize_at = self.now + self.finalize_wait_ns
+        self.deadline = min(self.resend_at, self.finalize_at)
+
+    def decide(self) -> None:
+        """The election is over: lead, or follow."""
+        elected = self.election.vote[3]
+        if elected == self.id:
+            self.lead()
+        else:
+            self.follow(elected)
+
+    # -- phase 1: discovery -------------------------------------------------------------------------------------------
+
+    def follow(self, leader: int) -> None:
+        """Join the elected leader, and turn away who thought it was us."""
+        self.state = FOLLOWING
+        self.leader = leader
+        self.init_ns, self.sync_ns = self.options.draw_limits_ns(self.configuration, self.dice)
+        for follower, message in self.waiting.items():
+            self.send(follower, Close(message.session))
+        self.waiting.clear()
+        self.send(leader, FollowerInfo(self.session, self.accepted_epoch))
+        self.limit_ns = self.init_ns
+        self.deadline = self.now + self.limit_ns
+
+    def lead(self) -> None:
+        """Begin as prospective leader, with oneself as the first learner."""
+        self.state = LEADING
+        self.leader = self.id
+        self.init_ns, self.sync_ns = self.options.draw_limits_ns(self.configuration, self.dice)
+        self.newest = 0
+        self.joined.reset()
+        self.promised.reset()
+        self.synchronised.reset()
+        self.acks.reset()
+        self.heard.reset()
+        self.phase_ends_at = self.now + self.init_ns
+        self.deadline = min(self.now + self.configuration.heartbeat_ns, self.phase_ends_at)
+        joining = dict(self.waiting)
+        self.waiting.clear()
+        self.admit(self.id, self.session, self.accepted_epoch)
+        for sender, message in joining.items():
+            self.on_follower_info(sender, message)
+
+    def on_follower_info(self, sender: int, message: FollowerInfo) -> None:
+        """Someone wishes to follow us; while we do not know whether we lead, it waits with us."""
+        if self.state == LEADING:
+            self.admit(sender, message.session, message.accepted_epoch)
+        elif self.state == LOOKING:
+            self.waiting[sender] = message
+        else:
+            self.send(sender, Close(message.session))
+
+    def admit(self, id: int, session: int, accepted_epoch: int) -> None:
+        """A learner: with a quorum of them the new epoch is chosen, later than all that they accepted (step l.1.1)."""
+        if 0 < self.epoch < accepted_epoch:
+            self.look()
+            return
+        self.drop(id)
+        learner = Learner(id, session, self.now)
+        self.learners[id] = learner
+        if self.epoch > 0:
+            self.inform(learner)
+            return
+        self.newest = max(self.newest, accepted_epoch)
+        if self.joined.record(id, True) == WON:
+            self.epoch = self.newest + 1
+            for waiting in list(self.learners.values()):
+                self.inform(waiting)
+
+    def inform(self, learner: Learner) -> None:
+        """Ask for the promise of this epoch; our own is written as anybody's."""
+        learner.stage = INFORMED
+        if learner.id == self.id:
+            self.accepted_epoch = self.epoch
+            self.persist(AcceptedEpoch(self.epoch), self.id, self.ack_epoch(True))
+        else:
+            self.send(learner.id, LeaderInfo(learner.session, self.epoch))
+
+    def on_leader_info(self, sender: int, message: LeaderInfo) -> None:
+        """Promise a later epoch, once on disk; one that was promised before makes no second promise (step f.1.1)."""
+        if sender != self.leader or self.phase != DISCOVERY or message.session != self.session:
+            return
+        if message.epoch < self.accepted_epoch:
+            self.look()
+            return
+        self.epoch = message.epoch
+        self.phase = SYNCHRONISATION
+        self.deadline = self.now + self.limit_ns
+        if message.epoch > self.accepted_epoch:
+            self.accepted_epoch = message.epoch
+            self.persist(AcceptedEpoch(message.epoch), sender, self.ack_epoch(True))
+        else:
+            self.send(sender, self.ack_epoch(False))
+
+    def ack_epoch(self, promised: bool) -> AckEpoch:
+        """Where this replica's history stands."""
+        return AckEpoch(self.session, promised, self.current_epoch, self.log.last_term, self.log.last)
+
+    def on_ack_epoch(self, sender: int, message: AckEpoch) -> None:
+        """With a quorum of promises, and no more recent history among them than ours, ours is the initial one (l.1.2)."""
+        learner = self.learner_of(sender, message.session)
+        if learner is None or learner.stage != INFORMED:
+            return
+        learner.stage = DISCOVERED
+        learner.last_epoch = message.last_epoch
+        learner.last_position = message.last_position
+        if self.phase != DISCOVERY:
+            self.synchronise(learner)
+            return
+        theirs = (message.current_epoch, message.last_epoch, message.last_position)
+        if theirs > (self.current_epoch, self.log.last_term, self.log.last):
+            self.look()
+        elif message.promised and self.promised.record(sender, True) == WON:
+            self.begin_synchronisation()
+
+    # -- phase 2: synchronisation -------------------------------------------------------------------------------------
+
+    def begin_synchronisation(self) -> None:
+        """The epoch is ours: our history becomes its initial one, here and at all that follow."""
+        self.phase = SYNCHRONISATION
+        self.phase_ends_at = self.now + self.init_ns
+        self.current_epoch = self.epoch
+        acknowledgement = AckNewLeader(self.session, self.epoch, self.log.last)
+        self.persist(CurrentEpoch(self.epoch), self.id, acknowledgement)
+        for learner in list(self.learners.values()):
+            if learner.id == self.id:
+                learner.stage = SYNCED
+                learner.next = NOBODY
+            elif learner.stage == DISCOVERED:
+                self.synchronise(learner)
+
+    def synchronise(self, learner: Learner) -> None:
+        """Go on from the last zxid that both histories have: Snap, Trunc and Diff, or Diff, then NewLeader."""
+        learner.stage = SYNCING
+        common = self.common_position(learner.last_epoch, learner.last_position)
+        if common < self.log.base:
+            learner.next = self.log.base
+        else:
+            if common < learner.last_position:
+                self.send(learner.id, Trunc(common))
+            learner.next = common + 1
+        self.pump(learner)
+
+    def common_position(self, epoch: int, position: int) -> int:
+        """The position of our greatest zxid that is at most (epoch, position); before the base where that is compacted."""
+        if (epoch, position) < (self.log.base_term, self.log.base):
+            return self.log.base - 1
+        low = self.log.base
+        high = min(self.log.last, position)
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self.log.term(middle) <= epoch:
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+    def pump(self, learner: Learner) -> None:
+        """Send what the learner lacks, as far as its window is open; then NewLeader, or the commits that it now can take."""
+        while learner.next <= self.log.last and learner.inflight < self.inflight_limit:
+            self.send_slice(learner)
+        if learner.stage == SYNCING and learner.next > self.log.last:
+            learner.stage = SYNCED
+            self.followers.append(learner)
+            self.send(learner.id, NewLeader(self.epoch))
+        elif learner.stage == ACTIVE:
+            self.tell(learner)
+
+    def send_slice(self, learner: Learner) -> None:
+        """One message of the history: the snapshot where the learner is behind the log, a Diff, or a Proposal."""
+        first = learner.next
+        learner.inflight += 1
+        if first <= self.log.base:
+            self.send(learner.id, Snap(self.log.base_term, self.log.base, self.snapshot))
+            learner.next = self.log.base + 1
+            return
+        stop = self.log.stop_within(first, self.configuration.message_bytes)
+        entries = self.log.slice(first, stop)
+        learner.next = stop
+        if learner.stage == SYNCING:
+            self.send(learner.id, Diff(self.log.term(first - 1), first, entries))
+        else:
+            self.send(learner.id, Proposal(self.epoch, first, entries))
+
+    def on_trunc(self, sender: int, message: Trunc) -> None:
+        """Drop what the leader's history does not have; nothing of it was committed."""
+        if not self.heard_leader(sender):
+            return
+        assert self.committed <= message.position < self.log.last, "a leader takes back what was committed"
+        self.log.truncate(message.position + 1)
+        self.persist_only(Truncated(message.position))
+
+    def on_diff(self, sender: int, message: Diff) -> None:
+        """Add a slice of the leader's history."""
+        if not self.heard_leader(sender):
+            return
+        if message.first == self.log.last + 1 and message.previous_epoch == self.log.last_term:
+            self.append(message.entries)
+        else:
+            self.look()
+
+    def on_snap(self, sender: int, message: Snap) -> None:
+        """Take over the whole state, and a log that begins after it."""
+        if not self.heard_leader(sender):
+            return
+        assert message.position > self.committed, "a leader takes back what was committed"
+        self.log.reset(message.position, message.epoch)
+        self.restore(message.position, message.state)
+        self.keep_snapshot(message.state)
+        self.persist(None, self.leader, Ack(self.session, self.epoch, self.log.last))
+
+    def on_new_leader(self, sender: int, message: NewLeader) -> None:
+        """The initial history is complete: write the epoch after it, and say so (step f.2.1)."""
+        if not self.heard_leader(sender):
+            return
+        assert message.epoch == self.epoch
+        record = CurrentEpoch(message.epoch) if message.epoch != self.current_epoch else None
+        self.current_epoch = message.epoch
+        self.persist(record, sender, AckNewLeader(self.session, self.epoch, self.log.last))
+
+    def on_ack_new_leader(self, sender: int, message: AckNewLeader) -> None:
+        """With a quorum of these the epoch is established, its initial history committed, and we serve (step l.2.2)."""
+        learner = self.learner_of(sender, message.session)
+        if learner is None or learner.stage != SYNCED or message.epoch != self.epoch:
+            return
+        learner.stage = ACTIVE
+        moved = self.acks.acknowledge(sender, message.position)
+        if self.phase == BROADCAST:
+            self.send_up_to_date(learner)
+            if moved:
+                self.advance()
+        elif self.synchronised.record(sender, True) == WON:
+            self.phase = BROADCAST
+            self.phase_ends_at = NEVER
+            self.leading = True
+            self.commit_through(self.acks.committed)
+            for synchronised in self.followers:
+                if synchronised.stage == ACTIVE:
+                    self.send_up_to_date(synchronised)
+
+    def send_up_to_date(self, learner: Learner) -> None:
+        """Let the learner serve, with what of its history is committed."""
+        if learner.id != self.id:
+            learner.told = min(self.committed, learner.next - 1)
+            self.send(learner.id, UpToDate(learner.told))
+
+    def on_up_to_date(self, sender: int, message: UpToDate) -> None:
+        """From now on commits come one by one (step f.2.2)."""
+        if not self.heard_leader(sender):
+            return
+        assert self.current_epoch == self.epoch and message.position <= self.log.last
+        self.phase = BROADCAST
+        self.limit_ns = self.sync_ns
+        self.deadline = self.now + self.limit_ns
+        self.commit_through(message.position)
+
+    # -- phase 3: broadcast -------------------------------------------------------------------------------------------
+
+    def on_proposal(self, sender: int, message: Proposal) -> None:
+        """Accept in zxid order, and acknowledge once it is on disk (step f.3.1); a gap ends the session."""
+        if not self.heard_leader(sender):
+            return
+        if message.first == self.log.last + 1 and message.epoch == self.current_epoch:
+            self.append(message.entries)
+        else:
+            self.look()
+
+    def append(self, entries: bytes) -> None:
+        """Add to the history, and acknowledge all of it once this is on disk."""
+        last = self.log.append_packed(entries)
+        self.persist(Appended(entries), self.leader, Ack(self.session, self.epoch, last))
+
+    def on_ack(self, sender: int, message: Ack) -> None:
+        """What a quorum has is committed (step l.3.2); acknowledgements before AckNewLeader only open the window."""
+        learner = self.learner_of(sender, message.session)
+        if learner is None or message.epoch != self.epoch:
+            return
+        if learner.inflight > 0:
+            learner.inflight -= 1
+        if learner.stage == ACTIVE and self.acks.acknowledge(sender, message.position):
+            self.advance()
+        if learner.next <= self.log.last:
+            self.pump(learner)
+
+    def advance(self) -> None:
+        """Commit in zxid order, and tell each follower of what it was sent."""
+        position = self.acks.committed
+        self.commit_through(position)
+        message = CommitProposal(self.epoch, position)
+        for learner in self.followers:
+            if learner.stage != ACTIVE:
+                continue
+            if learner.next > position:
+                learner.told = position
+                self.send(learner.id, message)
+            else:
+                self.tell(learner)
+
+    def tell(self, learner: Learner) -> None:
+        """A commit must not overtake the proposal: a learner that lags is told of what it was sent."""
+        position = min(self.committed, learner.next - 1)
+        if position > learner.told:
+            learner.told = position
+            self.send(learner.id, CommitProposal(self.epoch, position))
+
+    def on_commit(self, sender: int, message: CommitProposal) -> None:
+        """Deliver up to there (step f.3.2)."""
+        if not self.heard_leader(sender):
+            return
+        if self.phase == BROADCAST and message.epoch == self.epoch and message.position <= self.log.last:
+            self.commit_through(message.position)
+        else:
+            self.look()
+
+    # -- who is there -------------------------------------------------------------------------------------------------
+
+    def heard_leader(self, sender: int) -> bool:
+        """Whether this is of the session with the leader; if so, the leader's time begins anew."""
+        if sender != self.leader or self.phase < SYNCHRONISATION:
+            return False
+        self.deadline = self.now + self.limit_ns
+        return True
+
+    def learner_of(self, sender: int, session: int) -> Learner | None:
+        """The learner, if this is of the session that it has now; it was heard."""
+        learner = self.learners.get(sender)
+        if learner is None or learner.session != session:
+            return None
+        learner.heard = self.now
+        return learner
+
+    def drop(self, id: int) -> None:
+        """Forget a learner, but not when it was heard; it has to join anew."""
+        learner = self.learners.pop(id, None)
+        if learner is not None:
+            self.heard.acknowledge(id, learner.heard)
+            if learner in self.followers:
+                self.followers.remove(learner)
+
+    def tick_leading(self) -> None:
+        """Ping every learner; look anew where a phase takes too long, or a quorum has been silent for too long."""
+        for learner in self.learners.values():
+            self.heard.acknowledge(learner.id, self.now if learner.id == self.id else learner.heard)
+        silent = self.phase == BROADCAST and self.now >= self.heard.committed + self.sync_ns
+        if silent or self.now >= self.phase_ends_at:
+            self.look()
+            return
+        for learner in self.learners.values():
+            if learner.stage != JOINED and learner.id != self.id:
+                self.send(learner.id, Ping())
+        self.deadline = min(self.now + self.configuration.heartbeat_ns, self.phase_ends_at)
+
+    def on_ping(self, sender: int, message: Ping) -> None:
+        """A follower answers its leader; a leader takes note."""
+        if self.state == FOLLOWING:
+            if self.heard_leader(sender):
+                self.send(sender, message)
+        elif sender in self.learners:
+            self.learners[sender].heard = self.now
+
+    def on_close(self, sender: int, message: Close) -> None:
+        """The leader has dropped us, or follows somebody itself: look, and join anew."""
+        if self.state == FOLLOWING and sender == self.leader and message.session == self.session:
+            self.look()
+
+    HANDLERS: ClassVar[dict[type[Message], Callable[[Any, int, Any], None]]] = {
+        Notification: on_notification,
+        FollowerInfo: on_follower_info,
+        LeaderInfo: on_leader_info,
+        AckEpoch: on_ack_epoch,
+        Trunc: on_trunc,
+        Diff: on_diff,
+        Snap: on_snap,
+        NewLeader: on_new_leader,
+        AckNewLeader: on_ack_new_leader,
+        UpToDate: on_up_to_date,
+        Proposal: on_proposal,
+        Ack: on_ack,
+        CommitProposal: on_commit,
+        Ping: on_ping,
+        Close: on_close,
+    }
