@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -83,7 +83,7 @@ def chosen(results: Sequence[Result], count: int) -> list[Setting]:
 
 
 def at(results: Sequence[Result], wanted: Setting) -> list[tuple[str, Look, Result, int]]:
-    """(label, look, result, point) of every point at a point of the sweep; a label names only what differs."""
+    """(label, look, result, point) of every point there; a label names only what differs."""
     found = []
     for place, result in enumerate(results):
         for point in result.points.index:
@@ -134,9 +134,14 @@ def filling(verdict: str, color: str) -> dict[str, Any]:
     return {"markerfacecolor": color, "markeredgecolor": color, "fillstyle": "full"}
 
 
-def remark(verdict: str) -> str:
-    """What is added to the label of a point that is not valid."""
-    return f" ({verdict})" if verdict in (INVALID, SUSPECT) else ""
+def remark(verdicts: Mapping[str, str]) -> str:
+    """Which of the labelled runs are not valid, for a panel whose lines cannot show it."""
+    said = ""
+    for verdict in (SUSPECT, INVALID):
+        labels = [label for label, answer in verdicts.items() if answer == verdict]
+        if labels:
+            said += f"\n{verdict}: {', '.join(labels)}"
+    return said
 
 
 def watermark(axes: Axes, verdicts: Iterable[str]) -> None:
@@ -187,11 +192,16 @@ def explain(axes: Axes, verdicts: Iterable[str]) -> None:
             axes.plot([], [], "o", linestyle="none", label=verdict, **filling(verdict, GREY))
 
 
-def legend(axes: Axes) -> None:
-    """Right of the panel, where it hides nothing."""
+def legend(axes: Axes, panels: Iterable[Axes] = ()) -> None:
+    """What any of the panels shows, once, right of ``axes``, where it hides nothing."""
+    found: dict[str, Any] = {}
+    for panel in (axes, *panels):
+        handles, labels = panel.get_legend_handles_labels()
+        found |= {label: handle for handle, label in zip(handles, labels, strict=True) if label not in found}
     axes.legend(
-        loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, borderaxespad=0.0, handlelength=3
-    )
+        list(found.values()), list(found), loc="upper left", bbox_to_anchor=(1.01, 1.0),
+        frameon=False, borderaxespad=0.0, handlelength=3,
+    )  # fmt: skip
 
 
 def unequal_fairness(results: Sequence[Result]) -> list[str]:

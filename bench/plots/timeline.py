@@ -36,7 +36,7 @@ def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
         for place, (label, look, result, point) in enumerate(reversed(runs.values())):
             table = result.operations(point)
             stop_s = max(stop_s, table["intended_ns"].max() / SECOND_NS)
-            slowest.append(_draw_run(upper, lower, table, look, label + style.remark(verdicts[label])))
+            slowest.append(_draw_run(upper, lower, table, look, label))
             _mark_leaders(upper, result.records[point], look, place)
         record = next(result.records[point] for _, _, result, point in runs.values())
         for panel in (upper, lower):
@@ -50,8 +50,8 @@ def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
         upper.set_ylabel("throughput (ops/s)")
         lower.set_ylabel("latency (ms): median, slowest")
         lower.set_xlabel("time since the start of the run (s)")
-        upper.set_title(style.describe(setting), fontsize=9, loc="left")
-    style.legend(pairs[-1][0])
+        upper.set_title(style.describe(setting) + style.remark(verdicts), fontsize=9, loc="left")
+    style.legend(pairs[-1][0], axes)
 
 
 def _draw_run(upper: Axes, lower: Axes, table: pd.DataFrame, look: style.Look, label: str) -> np.ndarray:
