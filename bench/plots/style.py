@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 NS_PER_MS = 1e6
 LOAD_AXES = ("workload.arrivals.rate", "workload.arrivals.clients")
+OWN_FIELD = "options"
 INK, GREY, FAULT = "#222222", "#8a8a8a", "#d55e00"
 
 
@@ -37,7 +38,11 @@ ENGINES = {
     "zab": Look("#009e73", "^", "-."),
     "unreplicated": Look("#555555", "D", ":"),
 }
-OTHERS = (Look("#cc79a7", "v", (0, (5, 1))), Look("#56b4e9", "P", (0, (3, 1, 1, 1))), Look("#f0e442", "X", "-"))
+OTHERS = (
+    Look("#cc79a7", "v", (0, (5, 1))),
+    Look("#56b4e9", "P", (0, (3, 1, 1, 1))),
+    Look("#f0e442", "X", "-"),
+)
 VARIANTS = ("-", "--", ":", "-.", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1, 1, 1)))
 
 Setting = tuple[tuple[str, Any], ...]  # a point of a sweep: (axis, value) pairs
@@ -68,7 +73,7 @@ def setting(result: Result, point: int) -> Setting:
 
 
 def chosen(results: Sequence[Result], count: int) -> list[Setting]:
-    """``count`` points of the sweep, evenly from the first to the last; the middle one where only one is wanted."""
+    """``count`` points of the sweep, evenly from first to last; the middle one where one is wanted."""
     every = settings(results)
     if count >= len(every):
         return every
@@ -78,7 +83,7 @@ def chosen(results: Sequence[Result], count: int) -> list[Setting]:
 
 
 def at(results: Sequence[Result], wanted: Setting) -> list[tuple[str, Look, Result, int]]:
-    """(label, look, result, point) of every point at a point of the sweep; a label names only what differs."""
+    """(label, look, result, point) of every point there; a label names only what differs."""
     found = []
     for place, result in enumerate(results):
         for point in result.points.index:
@@ -129,17 +134,25 @@ def filling(verdict: str, color: str) -> dict[str, Any]:
     return {"markerfacecolor": color, "markeredgecolor": color, "fillstyle": "full"}
 
 
-def remark(verdict: str) -> str:
-    """What is added to the label of a point that is not valid."""
-    return f" ({verdict})" if verdict in (INVALID, SUSPECT) else ""
+def remark(verdicts: Mapping[str, str]) -> str:
+    """Which of the labelled runs are not valid, for a panel whose lines cannot show it."""
+    said = ""
+    for verdict in (SUSPECT, INVALID):
+        labels = [label for label, answer in verdicts.items() if answer == verdict]
+        if labels:
+            said += f"\n{verdict}: {', '.join(labels)}"
+    return said
 
 
 def watermark(axes: Axes, verdicts: Iterable[str]) -> None:
-    """Write INVALID across a panel that shows a point which must not be believed."""
-    if INVALID in set(verdicts):
+    """Write INVALID across a panel that shows points which must not be believed, and how many of them."""
+    every = list(verdicts)
+    wrong = every.count(INVALID)
+    if wrong:
         axes.text(
-            0.5, 0.5, "INVALID", transform=axes.transAxes, ha="center", va="center", rotation=25,
-            fontsize=40, fontweight="bold", color="#aa0000", alpha=0.18, zorder=10,
+            0.5, 0.5, "INVALID" if wrong == len(every) else f"{wrong} of {len(every)} INVALID",
+            transform=axes.transAxes, ha="center", va="center", rotation=20,
+            fontsize=32, fontweight="bold", color="#aa0000", alpha=0.2, zorder=10,
         )  # fmt: skip
 
 
@@ -154,37 +167,66 @@ def milliseconds(axis: Axis, values: Iterable[float]) -> None:
     """Scale an axis of latencies in ms: logarithmic, unless all are within a factor of three."""
     known = np.array([value for value in values if value > 0 and math.isfinite(value)])
     if not len(known) or known.max() < 3 * known.min():
-        axis.axes.margins(**{str(axis.axis_name): 0.15})
-        axis.set_major_locator(MaxNLocator(6))
+        axis.axes.margins(0.15)
+        axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     else:
-        (axis.axes.set_yscale if axis.axis_name == "y" else axis.axes.set_xscale)("log")
-        axis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0), numticks=20))
+        (axis.axes.set_yscale if axis is axis.axes.yaxis else axis.axes.set_xscale)("log")
+        decades = math.log10(known.max() / known.min())
+        axis.set_major_locator(
+            LogLocator(base=10, subs=(1.0, 2.0, 5.0) if decades < 2.5 else (1.0,), numticks=20)
+        )
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
     axis.set_minor_formatter(NullFormatter())
 
 
 def rates(axis: Axis) -> None:
     """An axis of operations a second: from 0, thousands separated."""
-    axis.set_major_locator(MaxNLocator(5))
+    axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
 
 
-def legend(axes: Axes) -> None:
-    """Right of the panel, where it hides nothing."""
-    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, borderaxespad=0.0, handlelength=3)
+def explain(axes: Axes, verdicts: Iterable[str]) -> None:
+    """Add to the legend how the verdicts that occur are marked."""
+    for verdict in (SUSPECT, INVALID):
+        if verdict in set(verdicts):
+            axes.plot([], [], "o", linestyle="none", label=verdict, **filling(verdict, GREY))
+
+
+def legend(axes: Axes, panels: Iterable[Axes] = ()) -> None:
+    """What any of the panels shows, once, right of ``axes``, where it hides nothing."""
+    found: dict[str, Any] = {}
+    for panel in (axes, *panels):
+        handles, labels = panel.get_legend_handles_labels()
+        found |= {label: handle for handle, label in zip(handles, labels, strict=True) if label not in found}
+    axes.legend(
+        list(found.values()), list(found), loc="upper left", bbox_to_anchor=(1.01, 1.0),
+        frameon=False, borderaxespad=0.0, handlelength=3,
+    )  # fmt: skip
 
 
 def unequal_fairness(results: Sequence[Result]) -> list[str]:
-    """The fields of the fairness record in which points that are compared with one another differ, a line each."""
+    """Where the fairness records of points differ that are compared with one another: a line for each field.
+
+    The options of an engine are its own: they are compared between results, not between engines.
+    """
     found: dict[str, None] = {}
     for wanted in settings(results):
         records = {label: result.records[point].fairness for label, _, result, point in at(results, wanted)}
         for field in sorted({field for record in records.values() for field in record}):
-            values = {label: _value(record.get(field, "not recorded")) for label, record in records.items()}
-            if len(set(values.values())) > 1:
-                said = ", ".join(f"{label} {value}" for label, value in values.items())
-                found[f"{field}: {said}"] = None
+            for labels in _peers(list(records), field):
+                values = {label: _value(records[label].get(field, "not recorded")) for label in labels}
+                if len(set(values.values())) > 1:
+                    said = ", ".join(f"{label} {value}" for label, value in values.items())
+                    found[f"{field}: {said}"] = None
     return list(found)
+
+
+def _peers(labels: list[str], field: str) -> list[list[str]]:
+    """The labels that must agree on a field."""
+    if field != OWN_FIELD:
+        return [labels]
+    engines = dict.fromkeys(label.partition(",")[0] for label in labels)
+    return [[label for label in labels if label.partition(",")[0] == engine] for engine in engines]
 
 
 def _of(result: Result, results: Sequence[Result]) -> str:
