@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from bench.scenario import Place, Suite, load_suite, read_scenario
 
 if TYPE_CHECKING:
     from bench.metrics.result import Result
+    from bench.metrics.trial import Trial
 
 
 @click.command()
@@ -99,8 +99,10 @@ def _perform(task: Task, trace: bool) -> dict[str, Any]:
     from bench.driver.trials import run_trial
     from bench.metrics.summary import summarise
 
-    with_trace: dict[str, Any] = {"trace": _printer()} if trace else {}
-    trial = run_trial(task.scenario, task.engine, task.axes, task.seed, task.trial, **with_trace)
+    if trace:
+        trial = _traced(task)
+    else:
+        trial = run_trial(task.scenario, task.engine, task.axes, task.seed, task.trial)
     row = summarise(trial)
     row["verdict"], reasons = verdict(trial, row)
     click.echo(str(task), err=True)
@@ -109,12 +111,17 @@ def _perform(task: Task, trace: bool) -> dict[str, Any]:
     return {**row, "scenario": task.part, **task.axes}
 
 
-def _printer() -> Callable[[str, Any, Any], None]:
-    def show(event: str, node: Any, detail: Any) -> None:
-        now_ns = node.host.simulation.now if node.host is not None else 0
-        click.echo(f"{now_ns / 1e6:14.6f} ms  {node.id:>2}  {event:<10}  {detail if detail is not None else ''}")
+def _traced(task: Task) -> Trial:
+    from bench.driver.trials import TrialRun
 
-    return show
+    run = TrialRun(task.scenario, task.engine, task.seed)
+
+    def show(event: str, node: Any, detail: Any) -> None:
+        click.echo(f"{run.simulation.now / 1e6:14.6f} ms  {node.id:>2}  {event:<10}  {'' if detail is None else detail}")
+
+    run.simulation.trace = show
+    run.perform()
+    return run.trial(task.axes, task.trial)
 
 
 def _judge(row: dict[str, Any], recorded: dict[str, Any] | None) -> int:

@@ -24,6 +24,7 @@ from bench.scenario import Scenario, Suite, load_suite
 if TYPE_CHECKING:
     from bench.metrics.result import PointSummary, ResultWriter
 
+INVALID, INTERRUPTED = 3, 130
 RESULTS = Path("results") / "local"
 
 
@@ -86,6 +87,7 @@ def perform(task: Task) -> PointSummary:
 @settings_option
 @click.option("--out", type=click.Path(path_type=Path), help="The folder to make; by default a fresh one in results/local.")
 @click.option("--jobs", type=click.IntRange(1, 256), help="Worker processes; by default one a processor.")
+@click.option("--plot", is_flag=True, help="Draw the figures, too, into plots/ of the result.")
 @click.option("--quiet", is_flag=True, help="No progress and no table: only the path of the result.")
 @json_option
 @click.pass_context
@@ -95,6 +97,7 @@ def run(
     settings: tuple[str, ...],
     out: Path | None,
     jobs: int | None,
+    plot: bool,
     quiet: bool,
     as_json: bool,
     **fields: Any,
@@ -113,10 +116,10 @@ def run(
     with reported():
         suite = load_suite(scenario, settings, **{name: value for name, value in fields.items() if value is not None})
     with reported_results():
-        context.exit(_run(suite, out, jobs or default_jobs(), quiet, as_json))
+        context.exit(_run(suite, out, jobs or default_jobs(), plot, quiet, as_json))
 
 
-def _run(suite: Suite, out: Path | None, jobs: int, quiet: bool, as_json: bool) -> int:
+def _run(suite: Suite, out: Path | None, jobs: int, plot: bool, quiet: bool, as_json: bool) -> int:
     from bench.metrics.result import ResultWriter
 
     _warn_if_pure()
@@ -127,14 +130,18 @@ def _run(suite: Suite, out: Path | None, jobs: int, quiet: bool, as_json: bool) 
             _gather(tasks_of(suite, writer.folder), writer, jobs, quiet or as_json)
         except KeyboardInterrupt:
             click.echo("replbench: interrupted; finished points are kept", err=True)
-            code = 130
+            code = INTERRUPTED
         except _Broken as broken:
             click.echo(f"replbench: {broken}", err=True)
-            code = 3
+            code = INVALID
         path = writer.finish(incomplete=code != 0)
         rows = [writer.summaries[index] for index in sorted(writer.summaries)]
+    if plot and path is not None and code != INTERRUPTED:
+        from bench.cli.plot import KINDS, draw
+
+        draw((path,), KINDS, path / "plots")
     report(rows, path, quiet, as_json)
-    return code or (3 if any(row.point.verdict == "invalid" for row in rows) else 0)
+    return code or (INVALID if any(row.point.verdict == "invalid" for row in rows) else 0)
 
 
 class _Broken(Exception):

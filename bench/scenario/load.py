@@ -72,7 +72,12 @@ class MixKind(Kind):
     def write(self, value: Mix) -> Any:
         if value.name in YCSB:
             return value.name
-        return {name: share for name, share in Sub(Mix).write(value).items() if share and name != "name"}
+        return self.shares(value)
+
+    @staticmethod
+    def shares(value: Mix) -> dict[str, float]:
+        """The share of each kind of operation that there is."""
+        return {name: share for name, share in write_table(value).items() if share and name != "name"}
 
 
 class Keys(Table, frozen=True, kw_only=True):
