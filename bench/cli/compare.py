@@ -1,4 +1,5 @@
 """replbench compare: two results, metric by metric."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -15,20 +16,21 @@ if TYPE_CHECKING:
 BETTER_WHEN_HIGHER = ("throughput_ops_per_s",)
 
 
-@click.command()
+@click.command(short_help="Two results, metric by metric.")
 @click.argument("first", type=click.Path(path_type=Path), metavar="RESULT_A")
 @click.argument("second", type=click.Path(path_type=Path), metavar="RESULT_B")
 @json_option
 @click.pass_context
 def compare(context: click.Context, first: Path, second: Path, as_json: bool) -> None:
-    """Compare RESULT_B with RESULT_A: the ratio B / A of each metric at each point that both have, with its 95 % interval.
+    """Compare RESULT_B with RESULT_A: the ratio B / A of each metric at each point that both have, with its
+    95 % interval.
 
     \b
     replbench compare before after
     replbench compare results/local/raft results/local/paxos
 
-    "cannot tell" means that the interval holds 1. Exit 1 where B is worse beyond chance in some metric (of twenty equal ones, one
-    is expected to look so), 3 where a point is invalid.
+    "cannot tell" means that the interval holds 1. Exit 1 where B is worse beyond chance in some metric (of
+    twenty equal ones, one is expected to look so), 3 where a point is invalid.
     """
     with reported_results():
         from bench.metrics.compare import compare as compare_results
@@ -51,7 +53,8 @@ def _code(comparison: Comparison) -> int:
 
 
 def _worse(ratio: Ratio) -> bool:
-    return ratio.says == ("lower" if ratio.metric in BETTER_WHEN_HIGHER else "higher")
+    worse = "lower" if ratio.metric in BETTER_WHEN_HIGHER else "higher"
+    return bool(ratio.says == worse)
 
 
 def _print(comparison: Comparison) -> None:

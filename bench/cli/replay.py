@@ -1,4 +1,5 @@
 """replbench replay: run one point of a result once more, and say whether it comes out the same."""
+
 from __future__ import annotations
 
 import json
@@ -22,16 +23,24 @@ if TYPE_CHECKING:
     from bench.metrics.trial import Trial
 
 
-@click.command()
+@click.command(short_help="Run one point again; trace it.")
 @scenario_argument
 @settings_option
-@click.option("--point", type=click.IntRange(0), default=0, show_default=True, help="Which run: the column point of points.csv.")
+@click.option(
+    "--point",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Which run: the column point of points.csv.",
+)
 @click.option("--seed", type=int, help="Instead of the scenario's; not for a result, which has its own.")
 @click.option("--trace", is_flag=True, help="Print every event of every replica on standard output.")
 @json_option
 @click.pass_context
 def replay(
     context: click.Context,
+    /,
+    *,
     scenario: str,
     settings: tuple[str, ...],
     point: int,
@@ -45,12 +54,14 @@ def replay(
     replbench replay results/local/quick-20240601-101500 --point 7
     replbench replay leader-crash --seed 12 --trace | less
 
-    A result's point must come out the same, number for number: exit 1 where it does not (another version of the code?),
-    3 where it is invalid.
+    A result's point must come out the same, number for number: exit 1 where it does not (another version of
+    the code?), 3 where it is invalid.
     """
     if Path(scenario).is_dir():
         if settings or seed is not None:
-            raise click.ClickException(f"{scenario} is a result, with its own seed and settings; leave --seed and --set out")
+            raise click.ClickException(
+                f"{scenario} is a result, with its own seed and settings; leave --seed and --set out"
+            )
         recorded, task = _of_result(Path(scenario), point)
     else:
         with reported():
@@ -69,7 +80,9 @@ def replay(
 def _of_suite(suite: Suite, point: int) -> Task:
     tasks = tasks_of(suite, Path())
     if point >= len(tasks):
-        raise click.ClickException(f"--point: {suite.name} has points 0 to {len(tasks) - 1}; give one of them")
+        raise click.ClickException(
+            f"--point: {suite.name} has points 0 to {len(tasks) - 1}; give one of them"
+        )
     return tasks[point]
 
 
@@ -80,12 +93,16 @@ def _of_result(path: Path, point: int) -> tuple[dict[str, Any], Task]:
 
         result: Result = load(path)
         if point not in result.records:
-            raise click.ClickException(f"--point: {path} has points {', '.join(map(str, result.records))}; give one of them")
+            raise click.ClickException(
+                f"--point: {path} has points {', '.join(map(str, result.records))}; give one of them"
+            )
         record = result.records[point]
         part = read_scenario(result.scenarios[record.scenario], Place(f"{path}/result.json", path))
     found = [scenario for axes, scenario in part.points() if axes == record.axes]
     if not found:
-        raise click.ClickException(f"{path}/result.json: point {point} is not in the sweep of {part.name}; the file was changed")
+        raise click.ClickException(
+            f"{path}/result.json: point {point} is not in the sweep of {part.name}; the file was changed"
+        )
     task = Task(
         index=point, folder=Path(), part=part.name, scenario=found[0], engine=record.engine,
         axes=record.axes, seed=record.seed, trial=record.trial,
@@ -117,7 +134,10 @@ def _traced(task: Task) -> Trial:
     run = TrialRun(task.scenario, task.engine, task.seed)
 
     def show(event: str, node: Any, detail: Any) -> None:
-        click.echo(f"{run.simulation.now / 1e6:14.6f} ms  {node.id:>2}  {event:<10}  {'' if detail is None else detail}")
+        click.echo(
+            f"{run.simulation.now / 1e6:14.6f} ms  {node.id:>2}  {event:<10} "
+            f" {'' if detail is None else detail}"
+        )
 
     run.simulation.trace = show
     run.perform()
@@ -132,7 +152,9 @@ def _judge(row: dict[str, Any], recorded: dict[str, Any] | None) -> int:
         different = [
             name
             for name, value in row.items()
-            if name in recorded and not (absent(value) and absent(recorded[name])) and not _same(value, recorded[name])
+            if name in recorded
+            and not (absent(value) and absent(recorded[name]))
+            and not _same(value, recorded[name])
         ]
         for name in different:
             click.echo(f"different: {name} was {recorded[name]}, and is {row[name]}", err=True)

@@ -1,4 +1,5 @@
 """replbench show: a result, or a scenario as it would be run."""
+
 from __future__ import annotations
 
 import json
@@ -17,7 +18,7 @@ from bench.cli.arguments import (
 from bench.scenario import as_toml, load_suite
 
 
-@click.command()
+@click.command(short_help="Show a result, or a scenario in full.")
 @scenario_argument
 @settings_option
 @json_option
@@ -31,13 +32,17 @@ def show(scenario: str, settings: tuple[str, ...], as_json: bool) -> None:
     """
     if Path(scenario).is_dir():
         if settings:
-            raise click.ClickException(f"--set: {scenario} is a result, and has its settings; leave --set out")
+            raise click.ClickException(
+                f"--set: {scenario} is a result, and has its settings; leave --set out"
+            )
         _show_result(Path(scenario), as_json)
         return
     with reported():
         suite = load_suite(scenario, settings)
     if as_json:
-        click.echo(json.dumps({part.name: part.resolved() for part in suite.parts}, indent=1, ensure_ascii=False))
+        click.echo(
+            json.dumps({part.name: part.resolved() for part in suite.parts}, indent=1, ensure_ascii=False)
+        )
         return
     for part in suite.parts:
         if len(suite.parts) > 1:
@@ -54,7 +59,11 @@ def _show_result(path: Path, as_json: bool) -> None:
         result = load(path)
     rows: list[dict[str, Any]] = json.loads(result.points.to_json(orient="records"))
     if as_json:
-        click.echo(json.dumps({"points": rows, "environment": result.environment, "scenarios": result.scenarios}, indent=1))
+        click.echo(
+            json.dumps(
+                {"points": rows, "environment": result.environment, "scenarios": result.scenarios}, indent=1
+            )
+        )
         return
     for name, about in result.scenarios.items():
         click.echo(f"{name}: {about.get('about', '')}")

@@ -1,9 +1,10 @@
 """Tables on the screen: the points of a result, and lists of names."""
+
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -32,7 +33,7 @@ def absent(value: Any) -> bool:
 
 
 # heading -> (column of points.csv, how it is printed)
-MEASURES = {
+MEASURES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "offered ops/s": ("offered_ops_per_s", rate),
     "ops/s": ("throughput_ops_per_s", rate),
     "p50 ms": ("latency_p50_ns", milliseconds),
@@ -62,7 +63,7 @@ def print_points(rows: Sequence[Mapping[str, Any]], axes: Sequence[str]) -> None
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> None:
-    """A table as wide as it needs to be where nobody looks, and as the terminal allows where somebody does."""
+    """As wide as it needs to be where nobody looks, and as the terminal allows where somebody does."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
