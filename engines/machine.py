@@ -6,27 +6,51 @@ A command is opaque to the engines; this module gives it its shape, little-endia
     key | expected | value
 
 ``lowest`` is the lowest sequence number that the client has no answer for yet. Each result opens with a byte:
-``APPLIED`` (1), ``REFUSED`` (0: nothing there, or a cas whose expectation did not hold), ``STALE`` (2: the session has
-forgotten this sequence number, because the client had its answer) or ``MALFORMED`` (3: no command at all, or an unknown
-operation). A malformed command changes neither data nor sessions: replicas refuse it alike, and go on.
+``APPLIED`` (1), ``REFUSED`` (0: nothing there, or a cas whose expectation did not hold), ``STALE`` (2: the
+session has forgotten this sequence number, because the client had its answer) or ``MALFORMED`` (3: no command
+at all, or an unknown operation). A malformed command changes neither data nor sessions: replicas refuse it
+alike, and go on.
 
-Sessions follow Ongaro, "Consensus: Bridging Theory and Practice", section 6.3, for clients with a window of commands
-under way, which may be committed in any order.
+A session outlives its client: no command says that a client has gone, and a replica that forgot a session on
+its own would answer a late retry differently from the others.
 """
 from __future__ import annotations
 
-import struct
-import zlib
-
+import cython
 import msgspec
+
+if not cython.compiled:
+    import struct
+
+    from ext.memory import cut, load_u32, load_u64
+
+    _HEADER = struct.Struct("<QQIBHI")
+
+    def load_u16(raw: bytes, at: int) -> int:
+        """The unsigned 16-bit little-endian integer at this offset."""
+        return raw[at] | raw[at + 1] << 8
+
+    def join(
+        client: int, sequence: int, window: int, operation: int, key: bytes, expected: bytes, value: bytes
+    ) -> bytes:
+        """The header and the texts of a command in one piece."""
+        return _HEADER.pack(client, sequence, window, operation, len(key), len(expected)) + key + expected + value
+
 
 GET, PUT, CAS, APPEND = 0, 1, 2, 3
 OPERATIONS = ("get", "put", "cas", "append")
-
 REFUSED, APPLIED, STALE, MALFORMED = b"\x00", b"\x01", b"\x02", b"\x03"
+# The codes once more, as C integers in the compiled module: those above are objects, which Python can import.
+_GET, _PUT, _APPEND = GET, PUT, APPEND
 
-_HEADER = struct.Struct("<QQIBHI")
-HEADER_BYTES = _HEADER.size
+HEADER_BYTES = 27
+WINDOW_LIMIT = 2**32
+KEY_LIMIT_BYTES = 2**16
+COMMAND_LIMIT_BYTES = 2**32
+MASK = 2**64 - 1
+# Odd, with bits set all over: the 64-bit golden ratio, and a multiplier of MurmurHash3's finaliser.
+GOLDEN = 0x9E3779B97F4A7C15
+MURMUR = 0xFF51AFD7ED558CCD
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -42,86 +66,270 @@ class Command(msgspec.Struct, frozen=True):
 
 
 def encode_command(
-    client: int, sequence: int, lowest: int, operation: int, key: bytes, value: bytes = b"", expected: bytes = b""
+    client: int,
+    sequence: int,
+    lowest: int,
+    operation: int,
+    key: bytes,
+    value: bytes = b"",
+    expected: bytes = b"",
 ) -> bytes:
-    """The bytes of one command.
+    """The bytes of one command; client and sequence are unsigned 64-bit.
 
-    Raises ValueError where ``lowest`` lies beyond ``sequence`` or 2**32 or more below it, where the operation is unknown,
-    or where the key is longer than 65535 bytes.
+    Raises ValueError where ``lowest`` lies beyond ``sequence`` or 2**32 or more below it, where the operation is
+    unknown, or where the key has 64 KiB or the whole 4 GiB or more.
     """
-    if not 0 <= sequence - lowest < 2**32:
+    size = HEADER_BYTES + len(key) + len(expected) + len(value)
+    key_bytes = len(key)
+    if lowest > sequence or sequence - lowest >= WINDOW_LIMIT:
         raise ValueError(f"lowest {lowest} must be at most sequence {sequence}, and less than 2**32 below it")
-    if not 0 <= operation < len(OPERATIONS) or len(key) > 0xFFFF:
-        raise ValueError(f"operation {operation} must be below {len(OPERATIONS)}, and the key shorter than 64 KiB")
-    return _HEADER.pack(client, sequence, sequence - lowest, operation, len(key), len(expected)) + key + expected + value
+    if operation > _APPEND:
+        raise ValueError(f"operation {operation} is none of {OPERATIONS}")
+    if key_bytes >= KEY_LIMIT_BYTES or size >= COMMAND_LIMIT_BYTES:
+        raise ValueError("a key must be below 64 KiB, and a command below 4 GiB")
+    return join(client, sequence, sequence - lowest, operation, key, expected, value)
 
 
 def decode_command(command: bytes) -> Command:
-    """The reverse of ``encode_command``; raises ValueError where it is malformed."""
-    if len(command) < HEADER_BYTES:
-        raise ValueError(f"a command has at least {HEADER_BYTES} bytes, not {len(command)}")
-    client, sequence, window, operation, key_bytes, expected_bytes = _HEADER.unpack_from(command)
-    expected_from = HEADER_BYTES + key_bytes
-    value_from = expected_from + expected_bytes
-    if value_from > len(command) or window > sequence or operation >= len(OPERATIONS):
+    """The reverse of ``encode_command``; ValueError where it is malformed."""
+    value_from = end_of_expected(command)
+    if value_from == 0:
         raise ValueError(f"malformed command {command!r}")
+    sequence = load_u64(command, 8)
+    expected_from = HEADER_BYTES + load_u16(command, 21)
     return Command(
-        client, sequence, sequence - window, operation,
-        command[HEADER_BYTES:expected_from], command[value_from:], command[expected_from:value_from],
+        client=load_u64(command, 0),
+        sequence=sequence,
+        lowest=sequence - load_u32(command, 16),
+        operation=command[20],
+        key=command[HEADER_BYTES:expected_from],
+        value=command[value_from:],
+        expected=command[expected_from:value_from],
     )
 
 
 def client_of(command: bytes) -> int:
-    """The client that sent the command."""
-    client: int = _HEADER.unpack_from(command)[0]
-    return client
+    """The client that sent the command; ValueError where there is no header."""
+    size = len(command)
+    if size < HEADER_BYTES:
+        raise ValueError(f"malformed command {command!r}")
+    return load_u64(command, 0)
 
 
 def sequence_of(command: bytes) -> int:
-    """The command's number among those of its client."""
-    sequence: int = _HEADER.unpack_from(command)[1]
-    return sequence
+    """The command's number among those of its client; ValueError where there is no header."""
+    size = len(command)
+    if size < HEADER_BYTES:
+        raise ValueError(f"malformed command {command!r}")
+    return load_u64(command, 8)
+
+
+def end_of_expected(command: bytes) -> int:
+    """The offset of the value in a well-formed command, 0 where it is malformed."""
+    size = len(command)
+    if size < HEADER_BYTES:
+        return 0
+    raw = command
+    value_from = HEADER_BYTES + load_u16(raw, 21) + load_u32(raw, 23)
+    if value_from > size or raw[20] > _APPEND or load_u32(raw, 16) > load_u64(raw, 8):
+        return 0
+    return value_from
+
+
+def mix(digest: int, position: int, command: bytes) -> int:
+    """The next value of a running 64-bit digest: a multiply and an xor-shift for each eight bytes.
+
+    It tells replicas apart that applied different commands, by mistake; it withstands no adversary.
+    """
+    size = len(command)
+    raw = command
+    state = ((digest ^ position) * GOLDEN + size) & MASK
+    state ^= state >> 32
+    at = 0
+    while at + 8 <= size:
+        state = ((state ^ load_u64(raw, at)) * GOLDEN) & MASK
+        state ^= state >> 32
+        at += 8
+    word = 0
+    shift = 0
+    while at < size:
+        byte = raw[at]
+        word |= byte << shift
+        shift += 8
+        at += 1
+    state = ((state ^ word) * MURMUR) & MASK
+    return state ^ state >> 29
+
+
+class Session:
+    """What is remembered of one client, after Ongaro, "Consensus: Bridging Theory and Practice", section 6.3.
+
+    Results are kept of every sequence number from ``lowest`` on. Commands of a window may be committed in any
+    order. A client that waits for each answer has one result here, the latest; ``others`` is made only for a
+    client that has more commands under way.
+    """
+
+    def __init__(self) -> None:
+        self.lowest = 0
+        self.latest = 0
+        self.result: bytes | None = None
+        self.others: dict[int, bytes] | None = None
+
+    def answer(self, sequence: int) -> bytes | None:
+        """The first result of a retried command, STALE where it is forgotten, None where it is yet to be applied."""
+        if self.result is not None and sequence == self.latest:
+            return self.result
+        if sequence < self.lowest:
+            return STALE
+        return None if self.others is None else self.others.get(sequence)
+
+    def remember(self, sequence: int, lowest: int, result: bytes) -> None:
+        """Keep the result of a command that was just applied, and forget what its client has answers for."""
+        if self.result is not None and self.latest >= lowest and self.latest >= self.lowest:
+            if self.others is None:
+                self.others = {}
+            self.others[self.latest] = self.result
+        if lowest > self.lowest:
+            if self.others is not None:
+                self.forget_below(lowest)
+            self.lowest = lowest
+        self.latest = sequence
+        self.result = result
+
+    def forget_below(self, lowest: int) -> None:
+        """Drop other results below ``lowest``; costs as many steps as there are numbers passed, or results kept."""
+        others = self.others
+        assert others is not None
+        kept = len(others)
+        if lowest - self.lowest <= kept:
+            sequence = self.lowest
+            while sequence < lowest:
+                others.pop(sequence, None)
+                sequence += 1
+        else:
+            for number in [number for number in others if number < lowest]:
+                del others[number]
+        if not others:
+            self.others = None
+
+    def results(self) -> list[tuple[int, bytes]]:
+        """All that is remembered, by sequence number."""
+        assert self.result is not None, "a session begins with a result"
+        return sorted([*(self.others or {}).items(), (self.latest, self.result)])
+
+
+class Sessions:
+    """The sessions of all clients: any state machine can stand behind them."""
+
+    def __init__(self) -> None:
+        self.by_client: dict[int, Session] = {}
+
+    def of(self, client: int) -> Session:
+        """The client's session, which its first command opens."""
+        session = self.by_client.get(client)
+        if session is None:
+            session = Session()
+            self.by_client[client] = session
+        return session
+
+    def dump(self) -> list[tuple[int, int, list[tuple[int, bytes]]]]:
+        """(client, lowest, results) in order: the same for the same history, whatever order it was told in."""
+        return [(client, session.lowest, session.results()) for client, session in sorted(self.by_client.items())]
+
+    def load(self, dumped: list[tuple[int, int, list[tuple[int, bytes]]]]) -> None:
+        """Replace all sessions by what ``dump`` gave."""
+        self.by_client = {}
+        for client, lowest, results in dumped:
+            session = self.of(client)
+            for sequence, result in results:
+                session.remember(sequence, lowest, result)
+
+
+class KeyValueState(msgspec.Struct, array_like=True, frozen=True):
+    """A snapshot of a KeyValue; pairs by key, sessions by client."""
+
+    applied: int
+    digest: int
+    duplicates: int
+    pairs: list[tuple[bytes, bytes]]
+    sessions: list[tuple[int, int, list[tuple[int, bytes]]]]
 
 
 class KeyValue:
-    """First version: applies everything, remembers every result."""
+    """A dictionary with get, put, cas and append, applied in the order of the log.
+
+    ``applied`` is the last position, ``digest`` says which commands came before it, in which order, and
+    ``duplicates`` counts retries that were answered without being applied again.
+    """
 
     def __init__(self) -> None:
         self.data: dict[bytes, bytes] = {}
-        self.results: dict[tuple[int, int], bytes] = {}
+        self.sessions = Sessions()
         self.applied = 0
         self.digest = 0
         self.duplicates = 0
 
     def apply(self, position: int, command: bytes) -> bytes:
-        assert position == self.applied + 1
+        """Apply the command at the next position; its result, which is empty for an empty command."""
+        assert position == self.applied + 1, "commands are applied in order, each once"
         self.applied = position
-        self.digest = zlib.crc32(command, self.digest ^ position) 
-        if not command:
-            return APPLIED
-        read = decode_command(command)
-        name = (read.client, read.sequence)
-        if name in self.results:
+        self.digest = mix(self.digest, position, command)
+        size = len(command)
+        if size == 0:
+            return b""
+        value_from = end_of_expected(command)
+        if value_from == 0:
+            return MALFORMED
+        raw = command
+        sequence = load_u64(raw, 8)
+        window = load_u32(raw, 16)
+        session = self.sessions.of(load_u64(raw, 0))
+        result = session.answer(sequence)
+        if result is not None:
             self.duplicates += 1
-            return self.results[name]
-        self.results[name] = result = self._perform(read)
+            return result
+        result = self.perform(command, value_from)
+        session.remember(sequence, sequence - window, result)
         return result
 
-    def _perform(self, read: Command) -> bytes:
-        current = self.data.get(read.key)
-        if read.operation == GET:
+    def perform(self, command: bytes, value_from: int) -> bytes:
+        """Do what a well-formed command says."""
+        raw = command
+        size = len(command)
+        operation = raw[20]
+        expected_from = HEADER_BYTES + load_u16(raw, 21)
+        key = cut(raw, HEADER_BYTES, expected_from)
+        if operation == _PUT:
+            self.data[key] = cut(raw, value_from, size)
+            return APPLIED
+        current = self.data.get(key)
+        if operation == _GET:
             return REFUSED if current is None else APPLIED + current
-        if read.operation == CAS and (current is None or current != read.expected):
+        if operation == _APPEND:
+            added = cut(raw, value_from, size)
+            self.data[key] = added if current is None else current + added
+            return APPLIED
+        if current is None or current != cut(raw, expected_from, value_from):
             return REFUSED
-        self.data[read.key] = (current or b"") + read.value if read.operation == APPEND else read.value
+        self.data[key] = cut(raw, value_from, size)
         return APPLIED
 
     def snapshot(self) -> bytes:
-        return msgspec.msgpack.encode((self.data, list(self.results.items()), self.digest, self.applied))
+        """Everything, as bytes that are the same wherever the same commands were applied."""
+        pairs = sorted(self.data.items())
+        return msgspec.msgpack.encode(
+            KeyValueState(self.applied, self.digest, self.duplicates, pairs, self.sessions.dump())
+        )
 
     def restore(self, position: int, state: bytes) -> None:
-        data, results, self.digest, self.applied = msgspec.msgpack.decode(
-            state, type=tuple[dict[bytes, bytes], list[tuple[tuple[int, int], bytes]], int, int]
-        )
-        self.data, self.results = data, dict(results)
-        assert self.applied == position
+        """Become what ``snapshot`` described; msgspec.DecodeError where ``state`` is none, ValueError where it is of
+        another position.
+        """
+        read = msgspec.msgpack.decode(state, type=KeyValueState)
+        if read.applied != position:
+            raise ValueError(f"a snapshot of position {read.applied} cannot restore position {position}")
+        self.data = dict(read.pairs)
+        self.sessions.load(read.sessions)
+        self.applied = read.applied
+        self.digest = read.digest
+        self.duplicates = read.duplicates

@@ -65,6 +65,17 @@ def compiled() -> bool:
     return not str(log.__file__).endswith(".py")
 
 
+def interpreted(module: str) -> ModuleType:
+    """The source of a compiled module, interpreted under another name: what tests and benchmarks set beside it."""
+    name = f"interpreted.{module}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, ROOT / sources()[module])
+        assert spec is not None and spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
 class _Finder(importlib.abc.MetaPathFinder):
     """Finds the project's compiled modules: their sources when pure, their extensions only when fresh."""
 

@@ -69,7 +69,7 @@ cdef inline int append_entry(bytearray buffer, u64 term, bytes payload) except -
 cdef u64 HEADER_BYTES
 cdef u64 INDEX_BYTES
 cdef u64 POSITION_LIMIT
-cdef u64 PAYLOAD_LIMIT_BYTES
+cdef Py_ssize_t PAYLOAD_LIMIT_BYTES
 
 
 cdef class Log:
@@ -85,6 +85,7 @@ cdef class Log:
     @cython.locals(raw=bytes_pointer)
     cdef u64 start(self, u64 position) except? 0xFFFFFFFFFFFFFFFF
     cdef int require(self, u64 first, u64 stop) except -1
+    @cython.locals(start=u64)
     cpdef u64 append(self, u64 term, bytes payload)
     cpdef u64 extend(self, u64 term, list payloads)
     @cython.locals(raw=bytes_pointer, entries=u64, size=u64, end=u64, offset=u64, newest=u64)

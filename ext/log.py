@@ -3,7 +3,7 @@
     Log(base=0, base_term=0)
     base, base_term       the last compacted position and its term; the first stored position is base + 1
     last, last_term       the last position (base when empty) and its term
-    nbytes                bytes held by entries: payloads and their headers of HEADER_BYTES
+    nbytes                bytes held by entries: payloads and their headers
 
 A packed batch is what ``slice`` gives and ``append_packed`` takes: entry after entry, each as its term (u64), the
 length of its payload (u32), both little-endian, and the payload. The log holds its entries in the same form, so that a
@@ -66,8 +66,9 @@ class Log:
         """Store one entry; its position."""
         if len(payload) >= PAYLOAD_LIMIT_BYTES:
             raise ValueError("a payload must be below 4 GiB")
-        append_u64(self.index, self.dropped + len(self.buffer))
+        start = self.dropped + len(self.buffer)
         append_entry(self.buffer, term, payload)
+        append_u64(self.index, start)
         self.last += 1
         self.last_term = term
         return self.last

@@ -41,8 +41,7 @@ def append_bytes(buffer: bytearray, more: bytes) -> None:
 
 def append_entry(buffer: bytearray, term: int, payload: bytes) -> None:
     """Put a packed log entry at the end."""
-    buffer += _HEADER.pack(term, len(payload))
-    buffer += payload
+    buffer += _HEADER.pack(term, len(payload)) + payload
 
 
 def allocate(count: int) -> list[int]:

@@ -107,8 +107,8 @@ class MajorityQuorum(FlexibleQuorum):
     """More than half of the voters."""
 
     def __init__(self, voters: Iterable[int]) -> None:
-        distinct = set(voters)
-        FlexibleQuorum.__init__(self, voters, len(distinct) // 2 + 1)
+        distinct = tuple(dict.fromkeys(voters))
+        FlexibleQuorum.__init__(self, distinct, len(distinct) // 2 + 1)
 
 
 class JointQuorum(QuorumSystem):
@@ -233,7 +233,7 @@ def _equal_grids(phase1: QuorumSystem, phase2: QuorumSystem) -> bool:
 
 def _disjoint_found(voters: Sequence[int], phase1: QuorumSystem, phase2: QuorumSystem) -> bool:
     """Whether some split of the voters gives both sides a quorum, by trying all."""
-    for mask in range(2 ** len(voters)):
+    for mask in range(1 << len(voters)):
         members = {voter for bit, voter in enumerate(voters) if mask >> bit & 1}
         if phase1.holds(members) and phase2.holds(set(voters) - members):
             return True

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from engines.core import NEVER, NOBODY, Configuration, Dice, Effect, Engine, Message, Record, Status
 from engines.zab.election import Election, Vote
+from engines.zab.learner import ACTIVE, DISCOVERED, INFORMED, JOINED, SYNCED, SYNCING, Learner, common_position
 from engines.zab.messages import (
     FOLLOWING,
     LEADING,
@@ -37,32 +38,6 @@ from ext.quorum import WON, AckTracker, MajorityQuorum, VoteTracker
 
 # The phases of a replica that leads or follows.
 DISCOVERY, SYNCHRONISATION, BROADCAST = 1, 2, 3
-# The stages of a learner.
-JOINED, INFORMED, DISCOVERED, SYNCING, SYNCED, ACTIVE = 0, 1, 2, 3, 4, 5
-
-
-class Learner:
-    """What a leader knows of a replica in one session, itself included; one that joins anew gets a new one.
-
-    stage           JOINED (its FollowerInfo came), INFORMED (LeaderInfo sent), DISCOVERED (AckEpoch came),
-                    SYNCING (history under way), SYNCED (NewLeader sent), ACTIVE (AckNewLeader came)
-    last_epoch, last_position   the zxid at the end of its history when it joined
-    next            the first position that was not sent to it
-    told            the last position that it was told to be committed
-    inflight        messages with entries that it has not acknowledged
-    heard           when its last message came, ns
-    """
-
-    def __init__(self, id: int, session: int, heard: int) -> None:
-        self.id = id
-        self.session = session
-        self.stage = JOINED
-        self.last_epoch = 0
-        self.last_position = 0
-        self.next = 1
-        self.told = 0
-        self.inflight = 0
-        self.heard = heard
 
 
 class Zab(Engine):
@@ -87,8 +62,6 @@ class Zab(Engine):
     ) -> None:
         super().__init__(id, configuration, dice)
         self.options = options or ZabOptions()
-        wait_ns = self.options.finalize_wait_ns
-        self.finalize_wait_ns = configuration.heartbeat_ns if wait_ns is None else wait_ns
         self.inflight_limit = configuration.inflight_messages
         self.accepted_epoch = 0
         self.current_epoch = 0
@@ -98,10 +71,11 @@ class Zab(Engine):
         self.epoch = 0
         self.session = 0
         self.init_ns = self.sync_ns = self.limit_ns = 0
-        self.election = Election(id, configuration.voters)
-        self.finalize_at = NEVER
-        self.resend_at = NEVER
-        self.resend_ns = 0
+        wait_ns = self.options.finalize_wait_ns
+        self.election = Election(
+            id, len(configuration.voters), configuration.heartbeat_ns if wait_ns is None else wait_ns,
+            (configuration.heartbeat_ns, configuration.election_timeout_ns[1]),
+        )
         self.waiting: dict[int, FollowerInfo] = {}
         quorum = MajorityQuorum(configuration.voters)
         self.learners: dict[int, Learner] = {}
@@ -166,13 +140,10 @@ class Zab(Engine):
             self.look()
         elif self.state == LEADING:
             self.tick_leading()
-        elif now >= self.finalize_at:
-            self.decide()
         else:
-            self.announce()
-            self.resend_ns = min(2 * self.resend_ns, self.configuration.election_timeout_ns[1])
-            self.resend_at = now + self.resend_ns
-            self.deadline = min(self.resend_at, self.finalize_at)
+            if self.election.resend(now):
+                self.announce()
+            self.conclude()
         return self.effects
 
     def disconnect(self, peer: int, now: int) -> list[Effect]:
@@ -229,10 +200,7 @@ class Zab(Engine):
         self.leading = False
         self.learners.clear()
         self.followers.clear()
-        self.election.start(self.own_vote())
-        self.finalize_at = NEVER
-        self.resend_ns = self.configuration.heartbeat_ns
-        self.resend_at = self.now + self.resend_ns
+        self.election.start(self.own_vote(), self.now)
         self.announce()
         self.conclude()
 
@@ -266,7 +234,6 @@ class Zab(Engine):
         if message.state == LOOKING:
             self.waiting.pop(sender, None)
         if self.election.hear(sender, message):
-            self.finalize_at = NEVER
             self.announce()
         elif message.state == LOOKING and message.round < self.election.round:
             self.send(sender, self.notification())
@@ -277,26 +244,11 @@ class Zab(Engine):
         return self.phase > DISCOVERY or message.round > self.election.round
 
     def conclude(self) -> None:
-        """Join an established leader; or, where a quorum holds our vote, give a better one some time to come."""
-        established = self.election.established()
-        if established != NOBODY:
-            self.election.join(established)
-            self.follow(established)
-            return
-        supporters = self.election.supporters()
-        if supporters == self.election.size:
-            self.decide()
-            return
-        if 2 * supporters <= self.election.size:
-            self.finalize_at = NEVER
-        elif self.finalize_at == NEVER:
-            self.finalize_at = self.now + self.finalize_wait_ns
-        self.deadline = min(self.resend_at, self.finalize_at)
-
-    def decide(self) -> None:
-        """The election is over: lead, or follow."""
-        elected = self.election.vote[3]
-        if elected == self.id:
+        """Lead or follow, where the election is over."""
+        elected = self.election.outcome(self.now)
+        if elected == NOBODY:
+            self.deadline = self.election.deadline()
+        elif elected == self.id:
             self.lead()
         else:
             self.follow(elected)
@@ -425,7 +377,7 @@ class Zab(Engine):
     def synchronise(self, learner: Learner) -> None:
         """Go on from the last zxid that both histories have: Snap, Trunc and Diff, or Diff, then NewLeader."""
         learner.stage = SYNCING
-        common = self.common_position(learner.last_epoch, learner.last_position)
+        common = common_position(self.log, learner.last_epoch, learner.last_position)
         if common < self.log.base:
             learner.next = self.log.base
         else:
@@ -433,20 +385,6 @@ class Zab(Engine):
                 self.send(learner.id, Trunc(common))
             learner.next = common + 1
         self.pump(learner)
-
-    def common_position(self, epoch: int, position: int) -> int:
-        """The position of our greatest zxid that is at most (epoch, position); before the base where that is compacted."""
-        if (epoch, position) < (self.log.base_term, self.log.base):
-            return self.log.base - 1
-        low = self.log.base
-        high = min(self.log.last, position)
-        while low < high:
-            middle = (low + high + 1) // 2
-            if self.log.term(middle) <= epoch:
-                low = middle
-            else:
-                high = middle - 1
-        return low
 
     def pump(self, learner: Learner) -> None:
         """Send what the learner lacks, as far as its window is open; then NewLeader, or the commits that it now can take."""

@@ -1,0 +1,109 @@
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memcpy
+
+from ext.log cimport bytes_pointer, cut, load_u32, load_u64, store_u64
+
+ctypedef unsigned long long u64
+
+
+cdef inline u64 load_u16(const unsigned char *raw, u64 at) noexcept:
+    return <u64>raw[at] | <u64>raw[at + 1] << 8
+
+
+cdef inline void store_u32(unsigned char *raw, u64 value) noexcept:
+    raw[0] = <unsigned char>value
+    raw[1] = <unsigned char>(value >> 8)
+    raw[2] = <unsigned char>(value >> 16)
+    raw[3] = <unsigned char>(value >> 24)
+
+
+cdef inline bytes join(
+    u64 client, u64 sequence, u64 window, u64 operation, bytes key, bytes expected, bytes value
+):
+    cdef Py_ssize_t key_bytes = PyBytes_GET_SIZE(key)
+    cdef Py_ssize_t expected_bytes = PyBytes_GET_SIZE(expected)
+    cdef Py_ssize_t value_bytes = PyBytes_GET_SIZE(value)
+    cdef bytes command = PyBytes_FromStringAndSize(NULL, 27 + key_bytes + expected_bytes + value_bytes)
+    cdef unsigned char *raw = <unsigned char *>PyBytes_AS_STRING(command)
+    store_u64(raw, client)
+    store_u64(raw + 8, sequence)
+    store_u32(raw + 16, window)
+    raw[20] = <unsigned char>operation
+    raw[21] = <unsigned char>key_bytes
+    raw[22] = <unsigned char>(key_bytes >> 8)
+    store_u32(raw + 23, expected_bytes)
+    raw += 27
+    memcpy(raw, PyBytes_AS_STRING(key), key_bytes)
+    memcpy(raw + key_bytes, PyBytes_AS_STRING(expected), expected_bytes)
+    memcpy(raw + key_bytes + expected_bytes, PyBytes_AS_STRING(value), value_bytes)
+    return command
+
+
+cdef u64 HEADER_BYTES
+cdef u64 WINDOW_LIMIT
+cdef u64 KEY_LIMIT_BYTES
+cdef u64 COMMAND_LIMIT_BYTES
+cdef u64 _GET
+cdef u64 _PUT
+cdef u64 _APPEND
+cdef u64 MASK
+cdef u64 GOLDEN
+cdef u64 MURMUR
+
+
+@cython.locals(size=u64, key_bytes=u64)
+cpdef bytes encode_command(
+    u64 client, u64 sequence, u64 lowest, u64 operation, bytes key, bytes value=*, bytes expected=*
+)
+@cython.locals(value_from=u64, expected_from=u64, sequence=u64)
+cpdef object decode_command(bytes command)
+@cython.locals(size=u64)
+cpdef u64 client_of(bytes command) except? 0xFFFFFFFFFFFFFFFF
+@cython.locals(size=u64)
+cpdef u64 sequence_of(bytes command) except? 0xFFFFFFFFFFFFFFFF
+@cython.locals(size=u64, raw=bytes_pointer, value_from=u64)
+cdef u64 end_of_expected(bytes command) except? 0xFFFFFFFFFFFFFFFF
+@cython.locals(size=u64, raw=bytes_pointer, state=u64, at=u64, word=u64, shift=u64, byte=u64)
+cpdef u64 mix(u64 digest, u64 position, bytes command) except? 0xFFFFFFFFFFFFFFFF
+
+
+cdef class Session:
+    cdef readonly u64 lowest
+    cdef readonly u64 latest
+    cdef readonly bytes result
+    cdef readonly dict others
+
+    cpdef bytes answer(self, u64 sequence)
+    cpdef object remember(self, u64 sequence, u64 lowest, bytes result)
+    @cython.locals(others=dict, sequence=u64, kept=u64)
+    cdef object forget_below(self, u64 lowest)
+    cpdef list results(self)
+
+
+cdef class Sessions:
+    cdef readonly dict by_client
+
+    @cython.locals(session=Session)
+    cpdef Session of(self, u64 client)
+    cpdef list dump(self)
+    cpdef object load(self, list dumped)
+
+
+cdef class KeyValue:
+    cdef readonly dict data
+    cdef readonly Sessions sessions
+    cdef readonly u64 applied
+    cdef readonly u64 digest
+    cdef readonly u64 duplicates
+
+    @cython.locals(
+        size=u64, value_from=u64, raw=bytes_pointer, sequence=u64, window=u64, session=Session, result=bytes
+    )
+    cpdef bytes apply(self, u64 position, bytes command)
+    @cython.locals(
+        raw=bytes_pointer, size=u64, operation=u64, expected_from=u64, key=bytes, current=bytes, added=bytes
+    )
+    cdef bytes perform(self, bytes command, u64 value_from)
+    cpdef bytes snapshot(self)
+    cpdef object restore(self, u64 position, bytes state)

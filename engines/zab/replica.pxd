@@ -1,0 +1,76 @@
+cimport cython
+
+from engines.core cimport Engine
+from engines.zab.election cimport Election
+from engines.zab.learner cimport Learner, common_position
+from ext.quorum cimport AckTracker, MajorityQuorum, VoteTracker
+
+ctypedef unsigned long long u64
+ctypedef long long i64
+
+cdef int DISCOVERY, SYNCHRONISATION, BROADCAST
+
+
+cdef class Zab(Engine):
+    cdef readonly object options
+    cdef u64 inflight_limit
+    cdef readonly u64 accepted_epoch
+    cdef readonly u64 current_epoch
+    cdef bytes snapshot
+    cdef readonly int state
+    cdef int phase
+    cdef readonly u64 epoch
+    cdef readonly u64 session
+    cdef i64 init_ns
+    cdef i64 sync_ns
+    cdef i64 limit_ns
+    cdef readonly Election election
+    cdef dict waiting
+    cdef readonly dict learners
+    cdef list followers
+    cdef u64 newest
+    cdef VoteTracker joined
+    cdef VoteTracker promised
+    cdef VoteTracker synchronised
+    cdef AckTracker acks
+    cdef AckTracker heard
+    cdef i64 phase_ends_at
+
+    @cython.locals(first=u64, last=u64, entries=bytes, learner=Learner)
+    cpdef list propose(self, list commands, i64 now)
+
+    cdef void keep_snapshot(self, bytes state) except *
+    cdef void look(self) except *
+    cdef tuple own_vote(self)
+    cdef object notification(self)
+    cdef void announce(self) except *
+    cdef bint left_by_leader(self, object message) except -1
+    @cython.locals(elected=u64)
+    cdef void conclude(self) except *
+    cdef void follow(self, u64 leader) except *
+    cdef void lead(self) except *
+    @cython.locals(learner=Learner)
+    cdef void admit(self, u64 id, u64 session, u64 accepted_epoch) except *
+    cdef void inform(self, Learner learner) except *
+    cdef object ack_epoch(self, bint promised)
+    @cython.locals(learner=Learner)
+    cdef void begin_synchronisation(self) except *
+    @cython.locals(common=u64)
+    cdef void synchronise(self, Learner learner) except *
+    cdef void pump(self, Learner learner) except *
+    @cython.locals(first=u64, stop=u64)
+    cdef void send_slice(self, Learner learner) except *
+    cdef void send_up_to_date(self, Learner learner) except *
+    @cython.locals(last=u64)
+    cdef void append(self, bytes entries) except *
+    @cython.locals(position=u64, learner=Learner)
+    cdef void advance(self) except *
+    @cython.locals(position=u64)
+    cdef void tell(self, Learner learner) except *
+    cdef bint heard_leader(self, u64 sender) except -1
+    @cython.locals(learner=Learner)
+    cdef Learner learner_of(self, u64 sender, u64 session)
+    @cython.locals(learner=Learner)
+    cdef void drop(self, u64 id) except *
+    @cython.locals(learner=Learner)
+    cdef void tick_leading(self) except *

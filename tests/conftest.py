@@ -1,0 +1,15 @@
+"""What all tests share: the finder of compiled modules comes first, and the header says which cores are tested.
+
+``REPLBENCH_PURE=1 pytest`` runs every test over the interpreted sources (see ext/build.py).
+"""
+import hypothesis
+
+import ext  # noqa: F401  (installs the finder before any test imports an engine)
+from ext import build
+
+hypothesis.settings.register_profile("replbench", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("replbench")
+
+
+def pytest_report_header():
+    return f"cores: {'compiled' if build.compiled() else 'interpreted'}"
