@@ -11,6 +11,7 @@ import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from bench.metrics import sweep
 from bench.plots import cdf, costs, latency_throughput, style, timeline
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Kind(NamedTuple):
 
 
 def _panels_of_points(rows: int) -> Callable[[Sequence[Result]], tuple[int, int]]:
-    return lambda results: (rows, min(len(style.settings(results)), POINTS_SHOWN))
+    return lambda results: (rows, min(len(sweep.settings(results)), POINTS_SHOWN))
 
 
 KINDS = {
@@ -47,7 +48,7 @@ KINDS = {
     "cdf": Kind(cdf.draw, _panels_of_points(1)),
     "timeline": Kind(timeline.draw, _panels_of_points(2)),
     "costs": Kind(
-        costs.draw, lambda results: (1, 3) if len(style.settings(results)) <= POINTS_SHOWN else (3, 1)
+        costs.draw, lambda results: (1, 3) if len(sweep.settings(results)) <= POINTS_SHOWN else (3, 1)
     ),
 }
 
@@ -114,7 +115,7 @@ def _figure(results: Sequence[Result], kind: str, name: str) -> Figure:
 
 def _notes(results: Sequence[Result]) -> list[str]:
     """What must be known of the comparison and cannot be seen in it."""
-    said = [f"Not equal: {line}." for line in style.unequal_fairness(results)]
+    said = [f"Not equal: {line}." for line in sweep.unequal_fairness(results)]
     if any(result.incomplete for result in results):
         said.append("The run was interrupted: points are missing.")
     if not all(result.environment.get("compiled", True) for result in results):

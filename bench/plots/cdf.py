@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from bench.checkers.verdict import INVALID, SUSPECT, VALID
+from bench.metrics import sweep
 from bench.metrics.summary import SAMPLES_BEYOND
 from bench.plots import style
 
@@ -43,7 +44,7 @@ def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
         _nines(panel, deepest)
         panel.set_xlabel("latency (ms)")
         panel.set_ylabel("share of operations not slower")
-        panel.set_title(style.describe(setting) + style.remark(verdicts), fontsize=9, loc="left")
+        panel.set_title(sweep.describe(setting) + style.remark(verdicts), fontsize=9, loc="left")
         style.watermark(panel, verdicts.values())
     style.legend(axes[-1], axes)
 

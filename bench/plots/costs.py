@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.checkers.verdict import INVALID, SUSPECT, VALID
+from bench.metrics import sweep
 from bench.plots import style
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
 
     Trials are equally long, so their mean is a cost too; a whisker spans them.
     """
-    groups = style.settings(results)
+    groups = sweep.settings(results)
     labels = {label: look for setting in groups for label, look, _, _ in style.at(results, setting)}
     labelled = len(groups) * len(labels) <= LABELLED_BARS
     width = 0.8 / max(len(labels), 1)
@@ -88,5 +89,5 @@ def _draw_bar(
         )  # fmt: skip
 
 
-def _short(setting: style.Setting) -> str:
-    return "\n".join(style.describe(((axis, value),)).rpartition("= ")[2] for axis, value in setting)
+def _short(setting: sweep.Setting) -> str:
+    return "\n".join(sweep.describe(((axis, value),)).rpartition("= ")[2] for axis, value in setting)

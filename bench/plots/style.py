@@ -10,6 +10,8 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from bench.checkers.verdict import INVALID, SUSPECT
+from bench.metrics import sweep
+from bench.metrics.sweep import Setting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
 NS_PER_MS = 1e6
 LOAD_AXES = ("workload.arrivals.rate", "workload.arrivals.clients")
-OWN_FIELD = "options"
 INK, GREY, FAULT = "#222222", "#8a8a8a", "#d55e00"
 
 
@@ -45,8 +46,6 @@ OTHERS = (
 )
 VARIANTS = ("-", "--", ":", "-.", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1, 1, 1)))
 
-Setting = tuple[tuple[str, Any], ...]  # a point of a sweep: (axis, value) pairs
-
 
 class Curve(NamedTuple):
     """The points of one engine that differ only in load, in the order of the load."""
@@ -62,19 +61,9 @@ def look(engine: str) -> Look:
     return ENGINES.get(engine) or OTHERS[sum(engine.encode()) % len(OTHERS)]
 
 
-def settings(results: Sequence[Result]) -> list[Setting]:
-    """The points of the sweep, each once, in the order in which they were asked for."""
-    return list(dict.fromkeys(setting(result, point) for result in results for point in result.points.index))
-
-
-def setting(result: Result, point: int) -> Setting:
-    """The point of the sweep to which a point of the result belongs."""
-    return tuple((axis, _hashable(value)) for axis, value in result.records[point].axes.items())
-
-
 def chosen(results: Sequence[Result], count: int) -> list[Setting]:
     """``count`` points of the sweep, evenly from first to last; the middle one where one is wanted."""
-    every = settings(results)
+    every = sweep.settings(results)
     if count >= len(every):
         return every
     if count == 1:
@@ -83,14 +72,13 @@ def chosen(results: Sequence[Result], count: int) -> list[Setting]:
 
 
 def at(results: Sequence[Result], wanted: Setting) -> list[tuple[str, Look, Result, int]]:
-    """(label, look, result, point) of every point there; a label names only what differs."""
+    """(label, look, result, point) of every point at a point of the sweep."""
     found = []
-    for place, result in enumerate(results):
-        for point in result.points.index:
-            if setting(result, point) == wanted:
-                engine = str(result.points.loc[point, "engine"])
-                style = look(engine)._replace(linestyle=VARIANTS[place]) if len(results) > 1 else look(engine)
-                found.append((engine + _of(result, results), style, result, int(point)))
+    for label, result, point in sweep.at(results, wanted):
+        style = look(str(result.points.loc[point, "engine"]))
+        if len(results) > 1:
+            style = style._replace(linestyle=VARIANTS[list(results).index(result) % len(VARIANTS)])
+        found.append((label, style, result, point))
     return found
 
 
@@ -102,7 +90,7 @@ def curves(results: Sequence[Result]) -> list[Curve]:
         load = load_axis(result.axes)
         groups: dict[tuple[str, Setting], list[int]] = {}
         for point in result.points.index:
-            rest = tuple(pair for pair in setting(result, point) if pair[0] != load)
+            rest = tuple(pair for pair in sweep.setting(result, point) if pair[0] != load)
             groups.setdefault((str(result.points.loc[point, "engine"]), rest), []).append(point)
         many = len({rest for _, rest in groups}) > 1 or len(results) > 1
         for (engine, rest), members in groups.items():
@@ -111,18 +99,13 @@ def curves(results: Sequence[Result]) -> list[Curve]:
             points = result.points.loc[members]
             if load is not None:
                 points = points.sort_values(load, kind="stable")
-            found.append(Curve(f"{engine}{_of(result, results)}{_said(rest)}", style, result, points))
+            found.append(Curve(f"{engine}{sweep.of(result, results)}{_said(rest)}", style, result, points))
     return found
 
 
 def load_axis(axes: Sequence[str]) -> str | None:
     """The axis along which points are connected: the load where it is swept, else the first one."""
     return next((axis for axis in LOAD_AXES if axis in axes), axes[0] if axes else None)
-
-
-def describe(wanted: Setting) -> str:
-    """A point of a sweep in words: rate = 1,000."""
-    return ", ".join(f"{axis.rpartition('.')[2]} = {_value(value)}" for axis, value in wanted)
 
 
 def filling(verdict: str, color: str) -> dict[str, Any]:
@@ -204,51 +187,5 @@ def legend(axes: Axes, panels: Iterable[Axes] = ()) -> None:
     )  # fmt: skip
 
 
-def unequal_fairness(results: Sequence[Result]) -> list[str]:
-    """Where the fairness records of points differ that are compared with one another: a line for each field.
-
-    The options of an engine are its own: they are compared between results, not between engines.
-    """
-    found: dict[str, None] = {}
-    for wanted in settings(results):
-        records = {label: result.records[point].fairness for label, _, result, point in at(results, wanted)}
-        for field in sorted({field for record in records.values() for field in record}):
-            for labels in _peers(list(records), field):
-                values = {label: _value(records[label].get(field, "not recorded")) for label in labels}
-                if len(set(values.values())) > 1:
-                    said = ", ".join(f"{label} {value}" for label, value in values.items())
-                    found[f"{field}: {said}"] = None
-    return list(found)
-
-
-def _peers(labels: list[str], field: str) -> list[list[str]]:
-    """The labels that must agree on a field."""
-    if field != OWN_FIELD:
-        return [labels]
-    engines = dict.fromkeys(label.partition(",")[0] for label in labels)
-    return [[label for label in labels if label.partition(",")[0] == engine] for engine in engines]
-
-
-def _of(result: Result, results: Sequence[Result]) -> str:
-    if len(results) == 1:
-        return ""
-    names = [other.path.name for other in results]
-    return f", {result.path.name if len(set(names)) == len(names) else result.path}"
-
-
 def _said(rest: Setting) -> str:
-    return f", {describe(rest)}" if rest else ""
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return str(value)
-    return f"{value:,.6g}"
-
-
-def _hashable(value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return tuple(_hashable(each) for each in value)
-    if isinstance(value, dict):
-        return tuple(sorted((key, _hashable(each)) for key, each in value.items()))
-    return value
+    return f", {sweep.describe(rest)}" if rest else ""

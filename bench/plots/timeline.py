@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bench.metrics import sweep
 from bench.metrics.trial import PENDING
 from bench.plots import style
 
@@ -50,7 +51,7 @@ def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
         upper.set_ylabel("throughput (ops/s)")
         lower.set_ylabel("latency (ms): median, slowest")
         lower.set_xlabel("time since the start of the run (s)")
-        upper.set_title(style.describe(setting) + style.remark(verdicts), fontsize=9, loc="left")
+        upper.set_title(sweep.describe(setting) + style.remark(verdicts), fontsize=9, loc="left")
     style.legend(pairs[-1][0], axes)
 
 
