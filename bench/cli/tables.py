@@ -7,8 +7,6 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import click
-
 SECOND_NS = 1_000_000_000
 
 
@@ -77,5 +75,5 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], right: I
     for row in rows:
         table.add_row(*(Text(cell, style=styles.get(cell, "")) for cell in row))
     terminal = sys.stdout.isatty()
-    console = Console(file=click.get_text_stream("stdout"), width=None if terminal else 240, highlight=False)
+    console = Console(file=sys.stdout, width=None if terminal else 240, highlight=False)
     console.print(table)

@@ -119,7 +119,10 @@ class Raft(Table, frozen=True, kw_only=True):
 
 
 class Quorum(Table, frozen=True, kw_only=True):
-    """Who must agree: "majority", a number of replicas, a grid, or more than half of the weight."""
+    """Who must agree: "majority", a number of replicas, a grid, or more than half of the weight.
+
+    Of a grid: all of one row, and one of each other row.
+    """
 
     CHOICES: ClassVar[dict[str, dict[str, tuple[str, ...]]]] = {
         "kind": {"majority": (), "size": ("size",), "grid": ("rows",), "weights": ("weights",)}
@@ -241,7 +244,7 @@ class Scenario(Table, frozen=True, kw_only=True):
     raft: Annotated[Raft, Sub(Raft), "where engine is raft"] = Raft()
     paxos: Annotated[Paxos, Sub(Paxos), "where engine is paxos"] = Paxos()
     zab: Annotated[Zab, Sub(Zab), "where engine is zab"] = Zab()
-    sweep: Annotated[dict[str, tuple[Any, ...]], Sweep(), "axis (as in --set) = list of values"] = (
+    sweep: Annotated[dict[str, tuple[Any, ...]], Sweep(), "axis (as in --set) = list of values; paths are relative to the working directory"] = (
         msgspec.field(default_factory=dict)
     )
 
@@ -263,7 +266,7 @@ class Scenario(Table, frozen=True, kw_only=True):
         """
         return write_table(self)
 
-    def points(self) -> list[tuple[dict[str, Any], Scenario]]:
+    def points(self, source: str = "") -> list[tuple[dict[str, Any], Scenario]]:
         """All combinations of the sweep, the last axis fastest: (value of each axis, the scenario without a
         sweep).
         """
@@ -274,7 +277,7 @@ class Scenario(Table, frozen=True, kw_only=True):
             settings = dict(zip(self.sweep, values, strict=True))
             table = copy.deepcopy(base)
             label = ", ".join(f"{axis} = {value}" for axis, value in settings.items())
-            place = Place(f"{self.name}: sweep: {label}" if settings else self.name, Path())
+            place = Place(f"{source or self.name}: sweep: {label}" if settings else self.name, Path())
             for axis, value in settings.items():
                 set_key(table, axis_keys(axis), value, place)
             axes = {
@@ -363,5 +366,5 @@ def read_scenario(table: dict[str, Any], place: Place) -> Scenario:
     """
     scenario = read_table(Scenario, table, place)
     if scenario.sweep:
-        scenario.points()
+        scenario.points(place.source)
     return scenario

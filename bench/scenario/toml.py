@@ -57,6 +57,8 @@ def as_toml(table: Table) -> str:
         elif isinstance(written[name], Mapping):
             lines += ["", f"[{name}]  # {known[name].about}"]
             lines += [f"{_key(key)} = {_value(each)}" for key, each in written[name].items()]
+        elif not written[name]:
+            lines += ["", f"# [[{name}]] is not set: {known[name].about}"]
         else:
             for element in written[name]:
                 lines += ["", f"[[{name}]]  # {known[name].about}"]
