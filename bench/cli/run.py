@@ -142,7 +142,6 @@ def run(
 def _run(suite: Suite, out: Path | None, jobs: int, *, plot: bool, quiet: bool, as_json: bool) -> int:
     from bench.metrics.result import ResultWriter
 
-    _warn_if_pure()
     target = out or fresh_folder(suite.name)
     code = 0
     with ResultWriter(target, suite.name, {part.name: part.resolved() for part in suite.parts}) as writer:
@@ -160,6 +159,7 @@ def _run(suite: Suite, out: Path | None, jobs: int, *, plot: bool, quiet: bool, 
         from bench.cli.plot import KINDS, draw
 
         draw((path,), KINDS, path / "plots")
+    _warn_if_pure()
     report(rows, path, quiet, as_json)
     return code or (INVALID if any(row.point.verdict == "invalid" for row in rows) else 0)
 
@@ -220,5 +220,5 @@ def _warn_if_pure() -> None:
 
     if not build.compiled():
         click.echo(
-            "replbench: running pure Python, many times slower than compiled: run `make build`", err=True
+            "replbench: this was pure Python, many times slower than compiled: run `make build`", err=True
         )

@@ -244,9 +244,11 @@ class Scenario(Table, frozen=True, kw_only=True):
     raft: Annotated[Raft, Sub(Raft), "where engine is raft"] = Raft()
     paxos: Annotated[Paxos, Sub(Paxos), "where engine is paxos"] = Paxos()
     zab: Annotated[Zab, Sub(Zab), "where engine is zab"] = Zab()
-    sweep: Annotated[dict[str, tuple[Any, ...]], Sweep(), "axis (as in --set) = list of values; paths are relative to the working directory"] = (
-        msgspec.field(default_factory=dict)
-    )
+    sweep: Annotated[
+        dict[str, tuple[Any, ...]],
+        Sweep(),
+        "axis (as in --set) = list of values; paths are relative to the working directory",
+    ] = msgspec.field(default_factory=dict)
 
     @property
     def end_ns(self) -> int:

@@ -1,4 +1,5 @@
 """The command line, as a person meets it: help, lists, runs with a synthetic driver, wrong input, Ctrl-C."""
+
 from __future__ import annotations
 
 import json
@@ -13,7 +14,7 @@ import msgspec
 import pytest
 
 from bench.cli import call, replbench
-from bench.cli import plot as plot_verb
+from bench.cli.plot import KINDS as PLOTS
 from bench.cli.run import Task, fresh_folder, tasks_of
 from bench.metrics.trial import Trial
 from bench.scenario import ENGINES, Scenario, load_suite, scenario_names
@@ -75,9 +76,12 @@ def test_help_answers_before_anything_heavy_is_imported() -> None:
     """What keeps it under 0.3 s: the time itself depends on the machine, the imports do not."""
     program = (
         "import sys; from bench.cli import call; call(['--help']); call(['run', '--help']);"
-        "print(sorted({'numpy', 'pandas', 'matplotlib', 'scipy', 'rich', 'asyncio', 'engines'} & set(sys.modules)))"
+        "print(sorted({'numpy', 'pandas', 'matplotlib', 'scipy', 'rich', "
+        "'asyncio', 'engines'} & set(sys.modules)))"
     )
-    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert ended.stdout.splitlines()[-1] == "[]"
 
 
@@ -92,7 +96,7 @@ def test_list_names_what_can_be_run(screen: Screen) -> None:
 def test_the_names_of_the_plots_are_those_of_the_plots() -> None:
     from bench.plots import KINDS
 
-    assert set(plot_verb.KINDS) == set(KINDS)  # type: ignore[attr-defined]
+    assert set(PLOTS) == set(KINDS)
 
 
 def test_a_run_ends_with_a_table_and_the_path_of_the_result(screen: Screen, driver: Driver) -> None:
@@ -119,7 +123,7 @@ def test_without_out_a_fresh_folder_is_made_under_results_local(screen: Screen, 
 
 
 def test_a_fresh_folder_is_not_one_in_the_making(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.cli.run.time.strftime", lambda _: "20240601-101500")
+    monkeypatch.setattr("time.strftime", lambda _: "20240601-101500")
     assert fresh_folder("lan-3") == Path("results/local/lan-3-20240601-101500")
     Path("results/local/.lan-3-20240601-101500.abc").mkdir(parents=True)
     assert fresh_folder("lan-3") == Path("results/local/lan-3-20240601-101500-2")
@@ -185,7 +189,9 @@ def test_ctrl_c_before_anything_is_finished_leaves_nothing(screen: Screen, drive
     assert list(Path().iterdir()) == []
 
 
-def test_an_error_of_the_program_is_one_line_and_keeps_what_is_finished(screen: Screen, driver: Driver) -> None:
+def test_an_error_of_the_program_is_one_line_and_keeps_what_is_finished(
+    screen: Screen, driver: Driver
+) -> None:
     driver(interrupt_third(AssertionError))
     assert screen(*LAN, "--out", "made") == 3
     assert "zab" in screen.err
@@ -263,6 +269,7 @@ def test_replay_of_a_result_finds_it_the_same_or_says_what_is_not(screen: Screen
     driver(lambda scenario, engine, axes, seed, trial: synthetic(scenario, engine, axes, seed + 1, trial))
     assert screen("replay", "made", "--point", "1") == 1
     assert "different: seed was 1, and is 2" in screen.err
+    driver(synthetic)
     assert screen("replay", "lan-3", "--seed", "5", "--json") == 0
     assert json.loads(screen.out)["seed"] == 5
 
@@ -270,7 +277,7 @@ def test_replay_of_a_result_finds_it_the_same_or_says_what_is_not(screen: Screen
 def test_plot_draws_into_the_result_or_elsewhere(screen: Screen, driver: Driver) -> None:
     assert screen(*LAN, "--out", "made", "--plot") == 0
     assert {path.name for path in Path("made/plots").iterdir()} == {
-        f"{kind}.{form}" for kind in plot_verb.KINDS for form in ("svg", "png")  # type: ignore[attr-defined]
+        f"{kind}.{form}" for kind in PLOTS for form in ("svg", "png")
     }
     assert screen("plot", "made", "--kind", "cdf", "--out", "one.svg") == 0
     assert screen.out.strip() == "one.svg"
@@ -282,7 +289,9 @@ def test_tasks_are_numbered_by_part_engine_point_and_trial() -> None:
     assert [task.index for task in tasks] == list(range(len(tasks)))
     order = [(task.part, task.engine, list(task.axes.values()), task.trial) for task in tasks]
     assert order[:3] == [
-        ("quick-lan", "paxos", [1000], 0), ("quick-lan", "paxos", [1000], 1), ("quick-lan", "paxos", [5000], 0),
+        ("quick-lan", "paxos", [1000], 0),
+        ("quick-lan", "paxos", [1000], 1),
+        ("quick-lan", "paxos", [5000], 0),
     ]  # fmt: skip
     assert {task.seed - task.trial for task in tasks} == {1}
     assert all(isinstance(task, Task) and task.weight > 0 for task in tasks)

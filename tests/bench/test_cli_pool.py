@@ -1,4 +1,5 @@
 """The pool: every task once, whatever the order; errors by number; nothing left running."""
+
 from __future__ import annotations
 
 import multiprocessing

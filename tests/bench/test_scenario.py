@@ -1,4 +1,7 @@
-"""Scenarios: what a file says is what is run, every default is written out, and the built-ins are what they claim."""
+"""Scenarios: what a file says is what is run, every default is written out, and the built-ins are what they
+claim.
+"""
+
 from __future__ import annotations
 
 import json
@@ -85,7 +88,9 @@ def test_the_example_is_read_as_it_says() -> None:
     assert (scenario.replicas, scenario.initial_leader, scenario.seed) == (5, 0, 1)
     assert (scenario.duration_ns, scenario.warmup_ns) == (20_000_000_000, 5_000_000_000)
     assert scenario.network.matrix is not None
-    assert scenario.network.matrix.one_way_ns("us-west-1", "eu-west-1") == 70_600_000  # asymmetric: 141.2 one way,
+    assert (
+        scenario.network.matrix.one_way_ns("us-west-1", "eu-west-1") == 70_600_000
+    )  # asymmetric: 141.2 one way,
     assert scenario.network.matrix.one_way_ns("eu-west-1", "us-west-1") == 70_550_000  # 141.1 the other
     assert scenario.network.jitter_ns == 500_000
     assert (scenario.network.loss.model, scenario.network.loss.probability) == ("independent", 0.001)
@@ -93,30 +98,39 @@ def test_the_example_is_read_as_it_says() -> None:
     assert scenario.cpu.per_message == Constant(value=5_000)
     assert scenario.cpu.per_byte_ns == 1.0
     assert scenario.storage.fsync == Constant(value=1_000_000)
-    assert (scenario.batching.max_commands, scenario.batching.max_delay_ns, scenario.batching.pipeline) == (64, 0, 32)
+    assert (scenario.batching.max_commands, scenario.batching.max_delay_ns, scenario.batching.pipeline) == (
+        64,
+        0,
+        32,
+    )
     assert scenario.timeouts.election_ns == (1_000_000_000, 2_000_000_000)
     assert (scenario.workload.mix.read, scenario.workload.mix.write) == (0.5, 0.5)
     assert scenario.workload.arrivals.rate_per_s == 500
     assert scenario.client_regions == ("us-east-1",)
     (fault,) = scenario.faults
     assert (fault.kind, fault.replica, fault.at_ns, fault.for_ns) == ("crash", "leader", 10**10, 5 * 10**9)
-    assert [axes for axes, _ in scenario.points()] == [{"workload.arrivals.rate": rate} for rate in (250, 500, 1000)]
+    assert [axes for axes, _ in scenario.points()] == [
+        {"workload.arrivals.rate": rate} for rate in (250, 500, 1000)
+    ]
     assert [point.workload.arrivals.rate_per_s for _, point in scenario.points()] == [250, 500, 1000]
 
 
 VARIANTS = {
     "latency": '[network]\nlatency = { distribution = "normal", mean = "0.427ms", stddev = "0.0476ms" }',
     "loss": '[network]\nloss = { model = "gilbert-elliott", p = 0.001, r = 0.3, h = 0.5, k = 1.0 }',
-    "datagram": 'engine = "raft"\n[network]\ntransport = "datagram"\nduplicate = 0.01\nreorder = 0.1\nbandwidth = "unlimited"',
+    "datagram": 'engine = "raft"\n[network]\ntransport = "datagram"\nduplicate = '
+    '0.01\nreorder = 0.1\nbandwidth = "unlimited"',
     "fsync": '[storage]\nfsync = { distribution = "exponential", mean = "1ms", minimum = "0.2ms" }',
     "mixture": '[cpu]\nper_message = { distribution = "mixture", weights = [9, 1], parts = ["5us", '
     '{ distribution = "pareto", minimum = "1us", alpha = 2.5 }] }',
     "sizes": '[workload]\nvalue_size = [["64B", 9], ["1KiB", 1]]',
     "uniform sizes": '[workload]\nvalue_size = { uniform = ["10B", "1kB"] }',
     "ratios": "[workload]\nmix = { read = 0.5, write = 0.4, cas = 0.1 }",
-    "hotspot": '[workload]\nkeys = { distribution = "hotspot", count = 10, fraction = 0.1, probability = 0.9 }',
+    "hotspot": '[workload]\nkeys = { distribution = "hotspot", count = '
+    "10, fraction = 0.1, probability = 0.9 }",
     "latest": '[workload]\nmix = "ycsb-d"\nkeys = { distribution = "latest" }',
-    "closed": '[workload]\narrivals = { kind = "closed", clients = 8, think = { distribution = "exponential", mean = "1ms" } }',
+    "closed": '[workload]\narrivals = { kind = "closed", clients = 8, think = { '
+    'distribution = "exponential", mean = "1ms" } }',
     "burst": '[workload]\narrivals = { process = "burst", rate = 100, on = "1s", off = "3s" }',
     "ramp": '[workload]\narrivals = { process = "ramp", rate = 0, to = 5000 }',
     "steps": '[workload]\narrivals = { process = "steps", steps = [["5s", 100], ["5s", 200.5]] }',
@@ -163,7 +177,7 @@ def test_the_written_scenario_explains_every_field() -> None:
 
 def test_every_field_has_a_default_and_says_what_it_means() -> None:
     """A scenario that sets one key is complete."""
-    assert read('seed = 1') == Scenario()
+    assert read("seed = 1") == Scenario()
     for table in [Scenario, *Table.__subclasses__()]:
         for field in fields(table).values():
             assert len(field.about) >= 5, f"{table.__name__}.{field.name}"
@@ -197,7 +211,8 @@ def test_distributions_take_the_parameters_that_they_name(tmp_path: Path) -> Non
 def test_a_matrix_of_ones_own_travels_with_the_scenario(tmp_path: Path) -> None:
     (tmp_path / "two.toml").write_text('regions = ["here", "there"]\nrtt_ms = [[0.1, 30], [31.5, 0.2]]\n')
     (tmp_path / "mine.toml").write_text(
-        'replicas = 2\n[network]\nmatrix = "two.toml"\nplacement = ["here", "there"]\n[workload]\nclients_in = ["there"]\n'
+        'replicas = 2\n[network]\nmatrix = "two.toml"\nplacement = ["here", '
+        '"there"]\n[workload]\nclients_in = ["there"]\n'
     )
     scenario = load(tmp_path / "mine.toml")
     assert scenario.network.matrix is not None
@@ -208,7 +223,13 @@ def test_a_matrix_of_ones_own_travels_with_the_scenario(tmp_path: Path) -> None:
 def test_settings_are_toml_or_else_text() -> None:
     scenario = load(
         "wan-5",
-        ["workload.arrivals.rate=250", "duration=3s", "engine=[\"raft\"]", 'network.placement.4="sa-east-1"', "raft.pre_vote=false"],
+        [
+            "workload.arrivals.rate=250",
+            "duration=3s",
+            'engine=["raft"]',
+            'network.placement.4="sa-east-1"',
+            "raft.pre_vote=false",
+        ],
         seed=9,
     )
     assert scenario.workload.arrivals.rate_per_s == 250
@@ -224,14 +245,19 @@ def test_setting_a_swept_key_ends_its_axis_and_a_sweep_may_be_set() -> None:
     assert len(load("lan-3").points()) > 1
     assert load("lan-3", ["workload.arrivals.rate=700"]).points()[0][1].workload.arrivals.rate_per_s == 700
     assert len(load("lan-3", ["workload.arrivals.rate=700"]).points()) == 1
-    swept = load("ycsb-a", ["sweep.\"batching.max_commands\"=[1, 64]", "sweep.replicas=[3, 5]"])
+    swept = load("ycsb-a", ['sweep."batching.max_commands"=[1, 64]', "sweep.replicas=[3, 5]"])
     assert [axes for axes, _ in swept.points()] == [
-        {"batching.max_commands": commands, "replicas": replicas} for commands in (1, 64) for replicas in (3, 5)
+        {"batching.max_commands": commands, "replicas": replicas}
+        for commands in (1, 64)
+        for replicas in (3, 5)
     ]
 
 
 def test_an_axis_may_hold_tables_and_is_then_labelled_by_their_text() -> None:
-    loads = '[sweep]\n"workload.arrivals" = [{ kind = "closed", clients = 4 }, { process = "constant", rate = 9 }]'
+    loads = (
+        '[sweep]\n"workload.arrivals" = [{ kind = "closed", clients = '
+        '4 }, { process = "constant", rate = 9 }]'
+    )
     (first, closed), (second, constant) = read(loads).points()
     assert closed.workload.arrivals.kind == "closed"
     assert constant.workload.arrivals.process == "constant"
@@ -259,7 +285,9 @@ def test_majority_round_trips_between_aws_regions() -> None:
     assert scenario.client_regions == regions
     found = {
         leader: sorted(
-            matrix.one_way_ns(leader, other) + matrix.one_way_ns(other, leader) for other in regions if other != leader
+            matrix.one_way_ns(leader, other) + matrix.one_way_ns(other, leader)
+            for other in regions
+            if other != leader
         )[1] / 1e6
         for leader in regions
     }  # fmt: skip
@@ -276,7 +304,14 @@ def test_the_matrices_are_whole() -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("35ms", 35_000_000), ("0.427ms", 427_000), ("1s", 10**9), ("2 min", 12 * 10**10), ("5µs", 5_000), ("0ns", 0)],
+    [
+        ("35ms", 35_000_000),
+        ("0.427ms", 427_000),
+        ("1s", 10**9),
+        ("2 min", 12 * 10**10),
+        ("5µs", 5_000),
+        ("0ns", 0),
+    ],
 )
 def test_durations(text: str, value: int) -> None:
     assert units.duration_ns(text) == value

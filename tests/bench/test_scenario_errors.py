@@ -1,4 +1,5 @@
 """Bad scenarios: one line that names the file, the field and the remedy."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -32,40 +33,63 @@ WRONG: dict[str, tuple[str, str, str]] = {
     "seed": ("seed = -1", "seed", "from 0"),
     "leader out of range": ("initial_leader = 3", "initial_leader", "give 0 to 2"),
     "missing parameter": (
-        '[network]\nlatency = { distribution = "normal", mean = "1ms" }', "network.latency", "add stddev",
+        '[network]\nlatency = { distribution = "normal", mean = "1ms" }',
+        "network.latency",
+        "add stddev",
     ),
     "unknown parameter": (
-        '[network]\nlatency = { distribution = "constant", valeu = "1ms" }', "network.latency.valeu", '"value"',
+        '[network]\nlatency = { distribution = "constant", valeu = "1ms" }',
+        "network.latency.valeu",
+        '"value"',
     ),
     "unknown distribution": (
-        '[network]\nlatency = { distribution = "norml" }', "network.latency", 'did you mean "normal"?',
+        '[network]\nlatency = { distribution = "norml" }',
+        "network.latency",
+        'did you mean "normal"?',
     ),
     "impossible parameter": (
-        '[network]\nlatency = { distribution = "uniform", low = "2ms", high = "1ms" }', "network.latency.high", "swap",
+        '[network]\nlatency = { distribution = "uniform", low = "2ms", high = "1ms" }',
+        "network.latency.high",
+        "swap",
     ),
     "missing samples": (
-        '[network]\nlatency = { distribution = "empirical", file = "no" }', "network.latency.file", "name a text file",
+        '[network]\nlatency = { distribution = "empirical", file = "no" }',
+        "network.latency.file",
+        "name a text file",
     ),
     "both latencies": ('[network]\nmatrix = "aws-2020"\nlatency = "1ms"', "network.latency", "remove"),
     "unknown matrix": ('[network]\nmatrix = "aws-2021"', "network.matrix", 'did you mean "aws-2020"?'),
     "unknown region": (
         '[network]\nmatrix = "aws-2020"\nplacement = ["us-east-1", "us-west-1", "us-wst-2"]',
-        "network.placement", 'did you mean "us-west-2"?',
+        "network.placement",
+        'did you mean "us-west-2"?',
     ),
     "wrong placement": (
-        '[network]\nmatrix = "aws-2020"\nplacement = ["us-east-1"]', "network.placement", "one region for each",
+        '[network]\nmatrix = "aws-2020"\nplacement = ["us-east-1"]',
+        "network.placement",
+        "one region for each",
     ),
     "placement without a matrix": ('[network]\nplacement = ["us-east-1"]', "network.placement", "add matrix"),
-    "clients without a matrix": ('[workload]\nclients_in = "us-east-1"', "workload.clients_in", "set network.matrix"),
+    "clients without a matrix": (
+        '[workload]\nclients_in = "us-east-1"',
+        "workload.clients_in",
+        "set network.matrix",
+    ),
     "fifo over datagrams": ('[network]\ntransport = "datagram"', "network.transport", 'transport = "tcp"'),
     "reordering tcp": ("[network]\nreorder = 0.1", "network.reorder", "datagram"),
     "mix": ('[workload]\nmix = "ycsb-e"', "workload.mix", "ycsb-"),
     "shares": ("[workload]\nmix = { read = 0.5 }", "workload.mix", "sum to 1"),
     "keys of D": ('[workload]\nmix = "ycsb-d"', "workload.keys", 'distribution = "latest"'),
     "closed with a rate": (
-        '[workload]\narrivals = { kind = "closed", rate = 5 }', "workload.arrivals.rate", 'kind "closed" takes no rate',
+        '[workload]\narrivals = { kind = "closed", rate = 5 }',
+        "workload.arrivals.rate",
+        'kind "closed" takes no rate',
     ),
-    "burst without its times": ('[workload]\narrivals = { process = "burst" }', "workload.arrivals", "add on"),
+    "burst without its times": (
+        '[workload]\narrivals = { process = "burst" }',
+        "workload.arrivals",
+        "add on",
+    ),
     "heartbeat": ('[timeouts]\nheartbeat = "1s"', "timeouts.heartbeat", "lower it"),
     "election": ('[timeouts]\nelection = ["2s", "1s"]', "timeouts.election", "lower end first"),
     "a number for a table": ("network = 5", "network", "[network]"),
@@ -76,25 +100,41 @@ WRONG: dict[str, tuple[str, str, str]] = {
     "no time of a fault": ("[[faults]]\ncrash = 0", "faults[0]", "add at"),
     "unknown target": ('[[faults]]\nat = "5s"\ncrash = "follower"', "faults[0].replica", '"leader"'),
     "target out of range": ('[[faults]]\nat = "5s"\ncrash = 3', "faults[0].crash", "give 0 to 2"),
-    "groups": ('[[faults]]\nat = "5s"\npartition = [[0, 1], [1, 2]]', "faults[0].partition", "share no replica"),
-    "missing from a group": ('[[faults]]\nat = "5s"\npartition = [[0], [1]]', "faults[0].partition", "add them"),
-    "fault's unknown key": ('[[faults]]\nat = "5s"\nclock = { rat = 1 }', "faults[0]", 'did you mean "rate"?'),
+    "groups": (
+        '[[faults]]\nat = "5s"\npartition = [[0, 1], [1, 2]]',
+        "faults[0].partition",
+        "share no replica",
+    ),
+    "missing from a group": (
+        '[[faults]]\nat = "5s"\npartition = [[0], [1]]',
+        "faults[0].partition",
+        "add them",
+    ),
+    "fault's unknown key": (
+        '[[faults]]\nat = "5s"\nclock = { rat = 1 }',
+        "faults[0]",
+        'did you mean "rate"?',
+    ),
     "unknown axis": ('[sweep]\n"workload.rate" = [1]', "workload.rate", "unknown key"),
     "bad value on an axis": ("[sweep]\nreplicas = [3, -1]", "replicas", "from 1 to 99"),
     "empty axis": ("[sweep]\nreplicas = []", "sweep", "list of values"),
     "quorums that miss each other": (
-        "[paxos]\nphase1_quorum = 1\nphase2_quorum = 2", "paxos.phase2_quorum", "more than 3",
+        "[paxos]\nphase1_quorum = 1\nphase2_quorum = 2",
+        "paxos.phase2_quorum",
+        "more than 3",
     ),
     "quorum too large": ("[paxos]\nphase1_quorum = 4", "paxos.phase1_quorum", "at most 3"),
     "grid": (
-        '[paxos]\nphase1_quorum = { kind = "grid", rows = [[0, 1]] }', "paxos.phase1_quorum", "mend rows",
+        '[paxos]\nphase1_quorum = { kind = "grid", rows = [[0, 1]] }',
+        "paxos.phase1_quorum",
+        "mend rows",
     ),
-    "not TOML": ('seed = 1\nduration = 5s', "line 2", "quotes"),
+    "not TOML": ("seed = 1\nduration = 5s", "line 2", "quotes"),
     "empty": ("# nothing yet\n", "empty", "at least one key"),
     "suite of nothing": ("suite = []", "suite", "write suite"),
     "suite with settings": ('suite = ["lan-3"]\nseed = 1', "seed", "in its parts"),
     "suite of suites": ('suite = ["quick"]', "suite", "name its parts"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("text", "field", "remedy"), WRONG.values(), ids=WRONG)
