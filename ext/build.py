@@ -54,6 +54,11 @@ def write_stamp() -> None:
     STAMP.write_text(json.dumps(_fingerprints(), indent=1))
 
 
+def fresh() -> bool:
+    """Whether the extensions were built from the sources that are here now."""
+    return STAMP.exists() and bool(json.loads(STAMP.read_text()) == _fingerprints())
+
+
 def pure() -> bool:
     """True where this interpreter was asked to run the pure sources."""
     return os.environ.get("REPLBENCH_PURE", "") not in ("", "0")

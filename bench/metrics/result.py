@@ -85,7 +85,8 @@ def write_point(folder: Path, index: int, trial: Trial, scenario: str) -> PointS
     row["verdict"], reasons = verdict(trial, row)
     point = Point(
         point=index, scenario=scenario, engine=trial.engine, axes=trial.axes, trial=trial.trial,
-        seed=trial.seed, window_ns=trial.window_ns, end_ns=trial.end_ns, verdict=row["verdict"], reasons=reasons,
+        seed=trial.seed, window_ns=trial.window_ns, end_ns=trial.end_ns,
+        verdict=row["verdict"], reasons=reasons,
         checks=trial.checks, violations=trial.violations, faults=trial.faults, leaders=trial.leaders,
         counts=trial.counts, messages_by_kind=trial.messages_by_kind, fairness=trial.fairness,
         history=f"history-{index}.jsonl.gz",
