@@ -322,8 +322,9 @@ class Result:
         return self.records[point]
 
     def _column(self, point: int, name: str) -> np.ndarray:
+        samples = self._samples
         try:
-            return np.asarray(self._samples[f"{point}/{name}"])
+            return np.asarray(samples[f"{point}/{name}"])
         except (KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
             raise ResultError(
                 f"{self.path / 'latencies.npz'} is damaged: {name} of point {point} cannot be read"

@@ -69,7 +69,7 @@ def render(results: Sequence[Result], kind: str, out: Path) -> list[Path]:
     made = []
     with matplotlib.rc_context(RC):
         for name, part in parts.items():
-            figure = _figure(part, kind, name)
+            figure = compose(part, kind, name)
             for form in formats:
                 path = _path(out, kind, name if len(parts) > 1 else "", form)
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,7 +96,8 @@ def _parts(results: Sequence[Result]) -> dict[str, list[Result]]:
     return together
 
 
-def _figure(results: Sequence[Result], kind: str, name: str) -> Figure:
+def compose(results: Sequence[Result], kind: str, name: str) -> Figure:
+    """The figure of results of one scenario, with its caption above and what must be known below."""
     rows, columns = KINDS[kind].panels(results)
     height = PANEL_HEIGHT if rows == 1 else 2.5
     wide = max(columns * PANEL_WIDTH, 1.6 * PANEL_WIDTH) + LEGEND_WIDTH

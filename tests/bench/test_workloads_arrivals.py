@@ -38,7 +38,7 @@ def test_poisson_gaps_are_exponential():
     # Mean and standard deviation of an exponential are both 1 / rate; three standard errors of 100000 samples.
     assert gaps.mean() == pytest.approx(1 / 5000, rel=3 / 100_000**0.5)
     assert gaps.std() == pytest.approx(1 / 5000, rel=3 * (2 / 100_000) ** 0.5)
-    # Independence: counts of disjoint intervals have the variance of a Poisson count, which is their mean.
+    # Independence: counts of disjoint intervals have the variance of a Poisson count, its mean.
     counts = np.bincount(times // (SECOND_NS // 100), minlength=2000)
     assert counts.var() / counts.mean() == pytest.approx(1, abs=3 * (2 / 2000) ** 0.5)
 

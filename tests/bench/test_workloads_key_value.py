@@ -87,7 +87,9 @@ def test_weighted_sizes():
     assert (drawn["size_bytes"] == 10).mean() == pytest.approx(0.9, abs=0.004)
 
 
-@given(mix=st.sampled_from(sorted(YCSB)), cuts=st.lists(st.integers(0, 50), max_size=6), seed=st.integers(0, 99))
+@given(
+    mix=st.sampled_from(sorted(YCSB)), cuts=st.lists(st.integers(0, 50), max_size=6), seed=st.integers(0, 99)
+)
 @settings(max_examples=40, deadline=None)
 def test_a_stream_does_not_depend_on_how_it_is_cut(mix, cuts, seed):
     whole = stream(workload(mix), seed).draw(sum(cuts))

@@ -60,10 +60,8 @@ def test_hot_keys_get_their_probability_and_share_it_evenly():
 def test_hotspots_at_their_limits(fraction, probability):
     chosen = drawn(Keys(distribution="hotspot", count=10, fraction=fraction, probability=probability), 5000)
     hot = 1 if fraction == 0 else 10
-    if probability == 1:
-        expected = set(range(hot))
-    else:
-        expected = set(range(10)) if fraction == 1 else set(range(1, 10))
+    cold = range(10) if fraction == 1 else range(1, 10)
+    expected = set(range(hot) if probability == 1 else cold)
     assert set(chosen.tolist()) == expected
 
 
