@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from bench.metrics.result import Result
 
 PANEL_WIDTH, PANEL_HEIGHT, LEGEND_WIDTH = 4.6, 3.8, 2.0  # inches
-POINTS_SHOWN = 3  # of a sweep, where each point needs a panel
 FORMATS = ("svg", "png")
 SHARED_HEIGHT = ("latency-throughput", "cdf")
 RC: dict[Any, Any] = {
@@ -40,7 +39,7 @@ class Kind(NamedTuple):
 
 
 def _panels_of_points(rows: int) -> Callable[[Sequence[Result]], tuple[int, int]]:
-    return lambda results: (rows, min(len(sweep.settings(results)), POINTS_SHOWN))
+    return lambda results: (rows, style.settings_shown(results))
 
 
 KINDS = {
@@ -48,7 +47,7 @@ KINDS = {
     "cdf": Kind(cdf.draw, _panels_of_points(1)),
     "timeline": Kind(timeline.draw, _panels_of_points(2)),
     "costs": Kind(
-        costs.draw, lambda results: (1, 3) if len(sweep.settings(results)) <= POINTS_SHOWN else (3, 1)
+        costs.draw, lambda results: (1, 3) if len(sweep.settings(results)) <= style.MOST_SHOWN else (3, 1)
     ),
 }
 

@@ -35,7 +35,7 @@ def test_a_constant_rate_is_not_quantised_to_whole_nanoseconds():
 def test_poisson_gaps_are_exponential():
     times = drawn(Arrivals(process="poisson", rate_per_s=5000), 20 * SECOND_NS)
     gaps = np.diff(times) / SECOND_NS
-    # Mean and standard deviation of an exponential are both 1 / rate; three standard errors of 100000 samples.
+    # Mean and standard deviation of an exponential are both 1 / rate; within three standard errors.
     assert gaps.mean() == pytest.approx(1 / 5000, rel=3 / 100_000**0.5)
     assert gaps.std() == pytest.approx(1 / 5000, rel=3 * (2 / 100_000) ** 0.5)
     # Independence: counts of disjoint intervals have the variance of a Poisson count, its mean.
