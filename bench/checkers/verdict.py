@@ -43,7 +43,7 @@ def _accounting(trial: Trial, row: dict[str, Any]) -> list[str]:
     )
     if impossible:
         reasons.append(
-            f"{impossible} operations completed before they started, or are ok without a completion."
+            f"{impossible} of {len(done)} ok operations have no completion, or one before they started."
         )
     if trial.offered_ops_per_s is not None:
         first, last = trial.window_ns

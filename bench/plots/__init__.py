@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from bench.metrics.result import Result
 
 PANEL_WIDTH, PANEL_HEIGHT, LEGEND_WIDTH = 4.6, 3.8, 2.0  # inches
-POINTS_SHOWN = 3  # of a sweep, where each point needs a panel
 FORMATS = ("svg", "png")
 SHARED_HEIGHT = ("latency-throughput", "cdf")
 RC: dict[Any, Any] = {
@@ -40,7 +39,7 @@ class Kind(NamedTuple):
 
 
 def _panels_of_points(rows: int) -> Callable[[Sequence[Result]], tuple[int, int]]:
-    return lambda results: (rows, min(len(sweep.settings(results)), POINTS_SHOWN))
+    return lambda results: (rows, style.settings_shown(results))
 
 
 KINDS = {
@@ -48,7 +47,7 @@ KINDS = {
     "cdf": Kind(cdf.draw, _panels_of_points(1)),
     "timeline": Kind(timeline.draw, _panels_of_points(2)),
     "costs": Kind(
-        costs.draw, lambda results: (1, 3) if len(sweep.settings(results)) <= POINTS_SHOWN else (3, 1)
+        costs.draw, lambda results: (1, 3) if len(sweep.settings(results)) <= style.MOST_SHOWN else (3, 1)
     ),
 }
 
@@ -69,7 +68,7 @@ def render(results: Sequence[Result], kind: str, out: Path) -> list[Path]:
     made = []
     with matplotlib.rc_context(RC):
         for name, part in parts.items():
-            figure = _figure(part, kind, name)
+            figure = compose(part, kind, name)
             for form in formats:
                 path = _path(out, kind, name if len(parts) > 1 else "", form)
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,7 +95,8 @@ def _parts(results: Sequence[Result]) -> dict[str, list[Result]]:
     return together
 
 
-def _figure(results: Sequence[Result], kind: str, name: str) -> Figure:
+def compose(results: Sequence[Result], kind: str, name: str) -> Figure:
+    """The figure of results of one scenario, with its caption above and what must be known below."""
     rows, columns = KINDS[kind].panels(results)
     height = PANEL_HEIGHT if rows == 1 else 2.5
     wide = max(columns * PANEL_WIDTH, 1.6 * PANEL_WIDTH) + LEGEND_WIDTH

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bench.metrics.result import Result
 
 NS_PER_MS = 1e6
+MOST_SHOWN = 3  # points of a sweep, where each needs a panel
 LOAD_AXES = ("workload.arrivals.rate", "workload.arrivals.clients")
 INK, GREY, FAULT = "#222222", "#8a8a8a", "#d55e00"
 
@@ -59,6 +60,11 @@ class Curve(NamedTuple):
 def look(engine: str) -> Look:
     """The same for an engine in every figure, wherever it is compared with whatever."""
     return ENGINES.get(engine) or OTHERS[sum(engine.encode()) % len(OTHERS)]
+
+
+def settings_shown(results: Sequence[Result]) -> int:
+    """How many points of the sweep a figure shows that needs a panel for each."""
+    return min(len(sweep.settings(results)), MOST_SHOWN)
 
 
 def chosen(results: Sequence[Result], count: int) -> list[Setting]:
