@@ -319,3 +319,19 @@ def test_a_replay_with_the_real_driver_is_the_same_and_can_be_traced(screen: Scr
     assert "the same as recorded" in screen.err
     assert screen("replay", "made", "--trace") == 0
     assert any("AppendEntries" in line and " ms " in line for line in screen.out.splitlines())
+
+
+def test_compare_says_what_is_worse_and_cannot_tell_the_same_apart(screen: Screen, driver: Driver) -> None:
+    """Against itself nothing can be told; against a server of half the speed, latency is higher: the answer is no."""
+    assert screen(*LAN, "--engine", "raft", "--out", "before") == 0
+    driver(
+        lambda _scenario, engine, axes, seed, trial: synthetic_trial(engine, 2000, capacity=3000, seed=seed)
+    )
+    assert screen(*LAN, "--engine", "raft", "--out", "after") == 0
+    assert screen("compare", "before", "before") == 0
+    assert "cannot tell" in screen.out
+    assert "higher" not in screen.out
+    assert screen("compare", "before", "after") == 1
+    assert "higher" in screen.out
+    assert screen("compare", "after", "before", "--json") == 0
+    assert {ratio["says"] for ratio in json.loads(screen.out)["ratios"]} >= {"lower"}
