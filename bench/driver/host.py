@@ -299,7 +299,7 @@ class Host:
                 self.world.led(self)
         if self.commands:
             self.pump(more)
-        if self.engine.log.nbytes >= self.compact_at_bytes:
+        if self.engine.log.nbytes >= self.compact_at_bytes and self.machine.applied > self.engine.log.base:
             self.compact()
         if self.unsynced and not self.sync_in_flight:
             self.flush()
