@@ -16,8 +16,8 @@ cdef u64 NOBODY
 cdef class Session:
     cdef readonly unsigned int id
     cdef public u64 target
-    cdef list links_to
-    cdef list links_from
+    cdef readonly list links_to
+    cdef readonly list links_from
     cdef object waiting
     cdef i64 moved_ns
 
