@@ -158,6 +158,7 @@ class Simulation(World):
             self.trace("crash", node, f"{len(node.stable)} records kept")
         for peer in self.nodes:
             if peer is not node:
+                node.links[peer.id].held = []
                 self.schedule_break(node.id, peer.id)
 
     def run(self, until: int) -> None:
