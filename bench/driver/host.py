@@ -334,7 +334,7 @@ class Host:
     def weigh(self) -> None:
         """Look at the log's size now and then, and compact when it has grown enough."""
         self.weighed_at = self.machine.applied
-        if self.engine.log.nbytes >= self.compact_at_bytes:
+        if self.engine.log.nbytes >= self.compact_at_bytes and self.machine.applied > self.engine.log.base:
             self.compact()
 
     def compact(self) -> None:
