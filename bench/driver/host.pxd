@@ -53,6 +53,7 @@ cdef class Host:
     cdef i64 queued_since_ns
     cdef list batches
     cdef Batch front
+    cdef list own
     cdef list unsynced
     cdef readonly list writing
     cdef bint sync_in_flight
@@ -80,6 +81,7 @@ cdef class Host:
     cdef void propose(self, list commands, list origins) except *
     cdef void perform(self, list effects) except *
     cdef void dispatch(self, Send send) except *
+    cdef void hear_oneself(self) except *
     @cython.locals(promise=Send)
     cdef void persist(self, Persist persist) except *
     @cython.locals(batch=Batch, position=u64, command=bytes, answered=bint)

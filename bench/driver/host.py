@@ -119,6 +119,7 @@ class Host:
         self.queued_since_ns = 0
         self.batches: list[Batch] = []
         self.front: Batch | None = None
+        self.own: list[Message] = []
         self.unsynced: list[Persist] = []
         self.writing: list[Persist] = []
         self.sync_in_flight = False
@@ -253,11 +254,16 @@ class Host:
                 raise AssertionError("only a leading engine is given commands, and it accepts them")
 
     def dispatch(self, send: Send) -> None:
-        """To oneself at once, to others by the transport."""
+        """To others by the transport; to oneself once the effects at hand are done, so that commits keep their order."""
         if send.to == self.id:
-            self.perform(self.engine.step(self.id, send.message, self.now))
+            self.own.append(send.message)
         else:
             self.world.transmit(self, send.to, send.message)
+
+    def hear_oneself(self) -> None:
+        """Step the messages to oneself."""
+        while self.own:
+            self.perform(self.engine.step(self.id, self.own.pop(0), self.now))
 
     def persist(self, persist: Persist) -> None:
         """Put a record on its way to disk; without fsync its promises do not wait for it."""
@@ -297,7 +303,8 @@ class Host:
             self.refuse(self.origins.popleft(), self.commands.popleft())
 
     def settle(self, more: bool) -> None:
-        """The end of a turn: notice leadership, propose, start the next group's sync, compact, set the deadline."""
+        """The end of a turn: hear oneself, notice leadership, propose, start the next group's sync, compact, set the deadline."""
+        self.hear_oneself()
         if self.engine.leading != self.leading:
             if self.leading:
                 self.deposed()
@@ -306,6 +313,7 @@ class Host:
                 self.world.led(self)
         if self.queued > 0:
             self.pump(more)
+            self.hear_oneself()
         if self.machine.applied - self.weighed_at >= WEIGH_EVERY:
             self.weigh()
         if self.unsynced and not self.sync_in_flight:
@@ -334,7 +342,7 @@ class Host:
     def weigh(self) -> None:
         """Look at the log's size now and then, and compact when it has grown enough."""
         self.weighed_at = self.machine.applied
-        if self.engine.log.nbytes >= self.compact_at_bytes:
+        if self.engine.log.nbytes >= self.compact_at_bytes and self.machine.applied > self.engine.log.base:
             self.compact()
 
     def compact(self) -> None:

@@ -23,7 +23,7 @@ cdef class Node:
     cdef readonly bint up
     cdef readonly i64 incarnation
     cdef public list links
-    cdef Durations per_message
+    cdef readonly Durations per_message
     cdef bint busy
     cdef i64 cpu_free_ns
     cdef i64 nic_free_ns
@@ -95,9 +95,11 @@ cdef class Simulation(World):
     cdef void schedule_break(self, u64 one, u64 other) except *
     cdef void break_if_dead(self, u64 one, i64 argument) except *
     cpdef void break_connection(self, u64 one, u64 other, i64 only=*) except *
+    cdef void tell_disconnected(self, Node node, u64 peer) except *
     cpdef void renew(self, u64 id) except *
     cpdef void block(self, u64 one, u64 other) except *
     cpdef void unblock(self, u64 one, u64 other) except *
+    cdef void release(self, u64 one, u64 other) except *
 
     @cython.locals(node=Node, persist=Persist, size=i64, duration=i64)
     cpdef void write(self, Host host, list persists) except *

@@ -173,6 +173,7 @@ class Simulation(World):
             self.trace("crash", node, f"{len(node.stable)} records kept")
         for peer in self.nodes:
             if peer is not node:
+                node.links[peer.id].held = []
                 self.schedule_break(node.id, peer.id)
 
     def run(self, until: int) -> None:
@@ -231,9 +232,7 @@ class Simulation(World):
         link = node.links[to]
         if self.trace is not None:
             self.trace("send", node, (to, message))
-        if link.broken:
-            return
-        if link.blocked:
+        if link.blocks or link.broken:
             link.blocked_messages += 1
             if link.tcp:
                 self.hold(node.id, to, link, message, size)
@@ -327,7 +326,7 @@ class Simulation(World):
     # Connections
 
     def hold(self, sender: int, to: int, link: Link, message: Message, size: int) -> None:
-        """Keep what a blocked tcp link cannot deliver; the connection breaks after the user timeout (RFC 9293, 3.8.3)."""
+        """Keep what a blocked tcp link cannot deliver; it is given up after the user timeout (RFC 9293, 3.8.3)."""
         if not link.held:
             link.held_since_ns = self.now
             self.schedule_break(sender, to)
@@ -343,23 +342,32 @@ class Simulation(World):
         """The user timeout of a connection has passed."""
         other = argument & 0xFFFF
         forth, back = self.nodes[one].links[other], self.nodes[other].links[one]
-        if forth.epoch != argument >> 16 or forth.broken:
+        if forth.epoch != argument >> 16:
             return
-        cut_off = forth.held or back.held or not (self.nodes[one].up and self.nodes[other].up)
-        if cut_off:
+        starved = forth.held and self.now - forth.held_since_ns >= self.user_timeout_ns
+        if starved and forth.broken:
+            # No connection came about: only the end that tried to make one can tell.
+            forth.reset(self.now)
+            self.tell_disconnected(self.nodes[one], other)
+        elif starved or not (self.nodes[one].up and self.nodes[other].up):
             self.break_connection(one, other)
-            forth.broken = back.broken = forth.blocked or back.blocked
 
     def break_connection(self, one: int, other: int, only: int = -1) -> None:
         """Both ends (or ``only`` one) see that their channel is gone; what was under way is lost."""
-        self.nodes[one].links[other].reset(self.now)
-        self.nodes[other].links[one].reset(self.now)
+        forth, back = self.nodes[one].links[other], self.nodes[other].links[one]
+        forth.reset(self.now)
+        back.reset(self.now)
+        forth.broken = back.broken = forth.blocks > 0 or back.blocks > 0
         for here, there in ((self.nodes[one], other), (self.nodes[other], one)):
             if here.up and only in (-1, here.id):
-                if self.trace is not None:
-                    self.trace("disconnect", here, there)
-                here.host.disconnected(there, here.local(self.now))
-                self.arm(here)
+                self.tell_disconnected(here, there)
+
+    def tell_disconnected(self, node: Node, peer: int) -> None:
+        """One end sees that its channel to ``peer`` is gone."""
+        if self.trace is not None:
+            self.trace("disconnect", node, peer)
+        node.host.disconnected(peer, node.local(self.now))
+        self.arm(node)
 
     def renew(self, id: int) -> None:
         """A restarted replica knows nothing of its old connections: its peers' next segments are answered with a reset."""
@@ -368,17 +376,25 @@ class Simulation(World):
                 self.break_connection(id, peer.id, peer.id)
 
     def block(self, one: int, other: int) -> None:
-        """Nothing from ``one`` reaches ``other`` any more."""
+        """Nothing from ``one`` reaches ``other`` any more, until each block has ended."""
         link = self.nodes[one].links[other]
-        link.blocked = True
+        link.blocks += 1
 
     def unblock(self, one: int, other: int) -> None:
-        """The way is free: held data flows in order, or a new connection is made."""
-        link = self.nodes[one].links[other]
-        link.blocked = False
-        back = self.nodes[other].links[one]
-        if not back.blocked:
+        """One block ends. With the last one held data flows; a broken connection needs both ways to be made anew."""
+        link, back = self.nodes[one].links[other], self.nodes[other].links[one]
+        link.blocks -= 1
+        assert link.blocks >= 0, "a block ends that has not begun"
+        if link.blocks or (link.broken and back.blocks):
+            return
+        if link.broken:
             link.broken = back.broken = False
+            self.release(other, one)
+        self.release(one, other)
+
+    def release(self, one: int, other: int) -> None:
+        """What was held flows, in order, when the sender next tries."""
+        link = self.nodes[one].links[other]
         held, link.held = link.held, []
         resume_ns = link.resume_ns(self.now) if held else self.now
         for message, size in held:
