@@ -322,7 +322,9 @@ def test_a_replay_with_the_real_driver_is_the_same_and_can_be_traced(screen: Scr
 
 
 def test_compare_says_what_is_worse_and_cannot_tell_the_same_apart(screen: Screen, driver: Driver) -> None:
-    """Against itself nothing can be told; against a server of half the speed, latency is higher: the answer is no."""
+    """Against itself nothing can be told; against a server of half the speed, latency is higher: the answer
+    is no.
+    """
     assert screen(*LAN, "--engine", "raft", "--out", "before") == 0
     driver(
         lambda _scenario, engine, axes, seed, trial: synthetic_trial(engine, 2000, capacity=3000, seed=seed)
