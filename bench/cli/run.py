@@ -18,7 +18,7 @@ from bench.cli.arguments import (
     scenario_argument,
     settings_option,
 )
-from bench.cli.pool import Failed, default_jobs, each_done
+from bench.cli.pool import Failed, default_jobs, each_done, undisturbed
 from bench.cli.progress import Bar
 from bench.scenario import Scenario, Suite, load_suite
 
@@ -153,7 +153,8 @@ def _run(suite: Suite, out: Path | None, jobs: int, *, plot: bool, quiet: bool, 
         except _BrokenError as broken:
             click.echo(f"replbench: {broken}", err=True)
             code = INVALID
-        path = writer.finish(incomplete=code != 0)
+        with undisturbed():
+            path = writer.finish(incomplete=code != 0)
         rows = [writer.summaries[index] for index in sorted(writer.summaries)]
     if plot and path is not None and code != INTERRUPTED:
         from bench.cli.plot import KINDS, draw
@@ -172,7 +173,8 @@ def _gather(tasks: list[Task], writer: ResultWriter, jobs: int, quiet: bool) -> 
     with Bar(sum(task.weight for task in tasks), quiet) as bar:
         try:
             for index, summary in each_done(perform, tasks, jobs, bar.look):
-                writer.add(summary)
+                with undisturbed():
+                    writer.add(summary)
                 bar.advance(tasks[index].weight)
         except Failed as failed:
             error = failed.error
