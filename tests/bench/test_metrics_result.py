@@ -55,7 +55,7 @@ def test_points_are_a_row_each_with_the_axes_last(folder):
     assert header == [*COLUMNS, "scenario", "point", "workload.arrivals.rate"]
     points = load(folder).points
     assert points["workload.arrivals.rate"].tolist() == list(RATES)
-    assert points["verdict"].tolist() == ["valid", "valid", "valid"]
+    assert points["verdict"].tolist() == ["valid", "valid", "suspect"]
     assert np.isnan(points.loc[0, "latency_p999_ns"])
     assert "n/a" in (folder / "points.csv").read_text()
 
