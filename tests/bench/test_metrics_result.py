@@ -3,6 +3,7 @@
 import gzip
 import json
 import pickle
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -48,6 +49,13 @@ def test_a_result_has_the_published_files(folder):
 def test_the_same_trials_give_the_same_bytes_in_whatever_order_they_came(folder, tmp_path):
     again = written(tmp_path / "again", order=(2, 0, 1))
     assert contents(again) == contents(folder)
+
+
+def test_no_file_says_when_it_was_written(folder):
+    packed = (folder / "history-0.jsonl.gz").read_bytes()
+    assert packed[4:8] == bytes(4)  # RFC 1952: the modification time, 0 for none
+    with zipfile.ZipFile(folder / "latencies.npz") as samples:
+        assert {member.date_time for member in samples.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
 
 def test_points_are_a_row_each_with_the_axes_last(folder):
