@@ -25,7 +25,7 @@ test: build
 
 check: $(VENV)/installed
 	$(BIN)/ruff check .
-	$(BIN)/cython-lint ext engines bench
+	PATH="$(BIN):$$PATH" cython-lint ext engines bench
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_layout.py
 

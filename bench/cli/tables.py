@@ -32,13 +32,13 @@ def absent(value: Any) -> bool:
 
 # heading -> (column of points.csv, how it is printed)
 MEASURES: dict[str, tuple[str, Callable[[Any], str]]] = {
-    "offered ops/s": ("offered_ops_per_s", rate),
+    "offered\nops/s": ("offered_ops_per_s", rate),
     "ops/s": ("throughput_ops_per_s", rate),
     "p50 ms": ("latency_p50_ns", milliseconds),
     "p99 ms": ("latency_p99_ns", milliseconds),
     "max ms": ("latency_max_ns", milliseconds),
-    "messages/commit": ("messages_per_commit", ratio),
-    "fsyncs/commit": ("fsyncs_per_commit", ratio),
+    "messages\n/commit": ("messages_per_commit", ratio),
+    "fsyncs\n/commit": ("fsyncs_per_commit", ratio),
 }
 
 
@@ -70,10 +70,15 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], right: I
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     aligned = set(right)
     for index, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if index in aligned else "left", overflow="fold")
+        table.add_column(heading, justify="right" if index in aligned else "left", no_wrap=True)
     styles = {"invalid": "bold red", "suspect": "yellow"}
     for row in rows:
         table.add_row(*(Text(cell, style=styles.get(cell, "")) for cell in row))
-    terminal = sys.stdout.isatty()
-    console = Console(file=sys.stdout, width=None if terminal else 240, highlight=False)
-    console.print(table)
+    console = Console(file=sys.stdout, highlight=False)
+    # Where the terminal is narrower, a line that wraps is still whole; a cell that is cut is not.
+    console.print(
+        table,
+        width=console.measure(table, options=console.options.update(width=1000)).maximum,
+        crop=False,
+        soft_wrap=True,
+    )

@@ -289,9 +289,51 @@ def test_tasks_are_numbered_by_part_engine_point_and_trial() -> None:
     assert [task.index for task in tasks] == list(range(len(tasks)))
     order = [(task.part, task.engine, list(task.axes.values()), task.trial) for task in tasks]
     assert order[:3] == [
-        ("quick-lan", "paxos", [1000], 0),
-        ("quick-lan", "paxos", [1000], 1),
-        ("quick-lan", "paxos", [5000], 0),
+        ("quick-lan", "paxos", [2000], 0),
+        ("quick-lan", "paxos", [2000], 1),
+        ("quick-lan", "paxos", [10000], 0),
     ]  # fmt: skip
     assert {task.seed - task.trial for task in tasks} == {1}
     assert all(isinstance(task, Task) and task.weight > 0 for task in tasks)
+
+
+def test_however_many_workers_the_result_is_the_same_bytes(screen: Screen) -> None:
+    """The real driver: points are stored in their order, whichever was done first."""
+    small = ["--set", "duration=300ms", "--set", "sweep.seed=[1,2]", "--set", "workload.arrivals.rate=500"]
+    for jobs in ("1", "2"):
+        assert (
+            screen("run", "lan-3", "--engine", "zab,raft", *small, "--jobs", jobs, "--out", jobs, "--quiet")
+            == 0
+        )
+    files = sorted(path.name for path in Path("1").iterdir() if path.is_file())
+    assert files == sorted(path.name for path in Path("2").iterdir() if path.is_file())
+    assert "points.csv" in files
+    for name in files:
+        assert Path("1", name).read_bytes() == Path("2", name).read_bytes(), name
+
+
+def test_a_replay_with_the_real_driver_is_the_same_and_can_be_traced(screen: Screen) -> None:
+    small = ["--set", "duration=300ms", "--set", "workload.arrivals.rate=500", "--engine", "raft", "--quiet"]
+    assert screen("run", "lan-3", *small, "--out", "made") == 0
+    assert screen("replay", "made") == 0
+    assert "the same as recorded" in screen.err
+    assert screen("replay", "made", "--trace") == 0
+    assert any("AppendEntries" in line and " ms " in line for line in screen.out.splitlines())
+
+
+def test_compare_says_what_is_worse_and_cannot_tell_the_same_apart(screen: Screen, driver: Driver) -> None:
+    """Against itself nothing can be told; against a server of half the speed, latency is higher: the answer
+    is no.
+    """
+    assert screen(*LAN, "--engine", "raft", "--out", "before") == 0
+    driver(
+        lambda _scenario, engine, axes, seed, trial: synthetic_trial(engine, 2000, capacity=3000, seed=seed)
+    )
+    assert screen(*LAN, "--engine", "raft", "--out", "after") == 0
+    assert screen("compare", "before", "before") == 0
+    assert "cannot tell" in screen.out
+    assert "higher" not in screen.out
+    assert screen("compare", "before", "after") == 1
+    assert "higher" in screen.out
+    assert screen("compare", "after", "before", "--json") == 0
+    assert {ratio["says"] for ratio in json.loads(screen.out)["ratios"]} >= {"lower"}

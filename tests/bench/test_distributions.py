@@ -75,7 +75,8 @@ def test_an_exponential_keeps_its_minimum_and_a_pareto_too() -> None:
 
 
 def test_the_shape_of_each_tail() -> None:
-    """P(X > x): exponential exp(-(x - m) / (mean - m)); pareto (m / x) ** alpha; lognormal 1/2 at the median."""
+    """P(X > x): exponential exp(-(x - m) / (mean - m)); pareto (m / x) ** alpha; lognormal 1/2 at the median.
+    """
     assert (draw(EACH["exponential"]) > 50_000).mean() == pytest.approx(math.exp(-1), abs=0.006)
     assert (draw(EACH["pareto"]) > 20_000).mean() == pytest.approx(0.5**3.5, abs=0.004)
     assert (draw(EACH["lognormal"]) > 100_000).mean() == pytest.approx(0.5, abs=0.006)
