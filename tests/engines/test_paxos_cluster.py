@@ -133,6 +133,17 @@ def test_a_replica_that_returns_disturbs_a_live_leader_only_where_it_does_not_as
     assert (cluster.engine(0).ballot == before and cluster.leaders() == [0]) == inquire
 
 
+def test_a_replica_that_only_hears_nothing_asks_in_vain() -> None:
+    """The link from the leader to 2 is broken one way: 0 and 1 hear each other, and keep their leader."""
+    cluster = started(3, transport="datagram")
+    cluster.cut(0, 2)
+    before = cluster.engine(0).ballot
+    cluster.run(3 * SECOND)
+    assert cluster.engine(2).role == "inquirer"
+    assert cluster.leaders() == [0] and cluster.engine(0).ballot == before
+    commit(cluster, 0)
+
+
 def test_an_isolated_leader_steps_down_and_the_others_elect() -> None:
     """Stepping down is our addition; that only one of them decides is PMS 2.2, P2."""
     cluster = started(5)
