@@ -61,7 +61,7 @@ def module_of(path: Path) -> str:
 
 
 def imported(path: Path) -> Iterator[tuple[int, str]]:
-    """The line and the module of every import: of ``from a import b``, ``a.b`` where that is a module here."""
+    """The line and module of every import: of ``from a import b``, ``a.b`` where that is a module here."""
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)

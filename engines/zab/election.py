@@ -1,8 +1,9 @@
 """Fast leader election: one replica's view of it, without any input or output.
 
-Votes are tuples (epoch, last_epoch, last_position, leader), so that the greater one is the better one: the history of the
-later current epoch, of the later zxid, then the greater id. Every replica starts with a vote for itself, adopts each
-better one that it hears in the same round, and follows a later round at once; a vote held by a quorum is elected.
+Votes are tuples (epoch, last_epoch, last_position, leader), so that the greater one is the better one: the
+history of the later current epoch, of the later zxid, then the greater id. Every replica starts with a vote
+for itself, adopts each better one that it hears in the same round, and follows a later round at once; a vote
+held by a quorum is elected.
 """
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ class Election:
     resend_at   when the vote is to be told again, in ns; at first after resend_range_ns[0], then ever later
     """
 
-    def __init__(self, id: int, size: int, finalize_wait_ns: int, resend_range_ns: tuple[int, int]) -> None:
+    def __init__(
+        self, id: int, size: int, finalize_wait_ns: int, resend_range_ns: tuple[int, int]
+    ) -> None:
         self.id = id
         self.size = size
         self.finalize_wait_ns = finalize_wait_ns
@@ -55,14 +58,14 @@ class Election:
         self.finalize_at = NEVER
 
     def hear(self, sender: int, message: Notification) -> bool:
-        """Count a notification; true where this changed the round or the vote, which all must then hear of."""
+        """Count a notification; true where this changed the round or the vote: then all must hear of it."""
         vote = vote_in(message)
         later = False
         if message.state == LOOKING:
             self.settled.pop(sender, None)
             later = message.round > self.round
             if later:
-                # A favoured first leader is favoured in the first round only: from the second on it has to win.
+                # A favoured leader is favoured in the first round only: from the second on it has to win.
                 self.enter(message.round, (*self.own[:3], self.id))
         else:
             self.settled[sender] = message
@@ -75,10 +78,10 @@ class Election:
         self.finalize_at = NEVER
         return True
 
-    def forget(self, peer: int) -> None:
-        """The connection broke: the peer will say again where it stands."""
-        self.votes.pop(peer, None)
-        self.settled.pop(peer, None)
+    def forget(self, peer: int) -> bool:
+        """The connection broke, and the peer will vote again; true where it was heard in this election."""
+        voted = self.votes.pop(peer, None) is not None
+        return self.settled.pop(peer, None) is not None or voted
 
     def resend(self, now: int) -> bool:
         """Whether it is time to tell the vote again; if so, the next time is twice as far away."""
@@ -95,8 +98,8 @@ class Election:
     def outcome(self, now: int) -> int:
         """Who is elected; NOBODY as long as that is open.
 
-        An established leader is joined at once. A quorum for our vote gives a better vote some time to come, unless
-        everybody holds it.
+        An established leader is joined at once. A quorum for our vote gives a better vote some time to come,
+        unless everybody holds ours.
         """
         leader = self.established()
         if leader != NOBODY:

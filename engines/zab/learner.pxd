@@ -1,6 +1,7 @@
 cimport cython
 
 from ext.log cimport Log
+from ext.quorum cimport AckTracker, QuorumSystem, VoteTracker
 
 ctypedef unsigned long long u64
 ctypedef long long i64
@@ -16,6 +17,27 @@ cdef class Learner:
     cdef public u64 told
     cdef public u64 inflight
     cdef public i64 heard
+
+
+cdef class Learners:
+    cdef readonly dict by_id
+    cdef readonly list followers
+    cdef public u64 newest
+    cdef readonly VoteTracker joined
+    cdef readonly VoteTracker promised
+    cdef readonly VoteTracker synchronised
+    cdef readonly AckTracker acks
+    cdef readonly AckTracker heard
+
+    cdef void reset(self) except *
+    @cython.locals(learner=Learner)
+    cdef Learner add(self, u64 id, u64 session, i64 now)
+    @cython.locals(learner=Learner)
+    cdef void drop(self, u64 id) except *
+    @cython.locals(learner=Learner)
+    cdef Learner find(self, u64 id, u64 session, i64 now)
+    @cython.locals(learner=Learner)
+    cdef i64 quorum_heard_at(self) except -1
 
 
 @cython.locals(low=u64, high=u64, middle=u64)

@@ -7,15 +7,17 @@ from engines.core import Configuration, Dice
 
 
 class ZabOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """``init_limit`` and ``sync_limit`` are in ticks of ``heartbeat_ns``; ``finalize_wait_ns`` in nanoseconds.
+    """``init_limit`` and ``sync_limit`` are in ticks of ``heartbeat_ns``, ``finalize_wait_ns`` is in ns.
 
-    sync_limit          how long a follower waits for its leader, and a leader for a quorum, before it looks for a new one.
-                        None: as long as the other engines wait for theirs, drawn from the election timeout at each
-                        election, so that failures are noticed equally fast
-    init_limit          how long each of discovery and synchronisation may take. None: twice the above, as in the
-                        configuration that ZooKeeper ships with (10 and 5 ticks)
-    finalize_wait_ns    how long a replica that sees a quorum for its vote waits for a better vote. None: one heartbeat
-                        (ZooKeeper: 200 ms). Where all voters agree there is none to wait for
+    sync_limit        how long a follower waits for its leader, and a leader for a quorum, then looks anew.
+                      None: as long as the other engines wait for theirs, drawn from the election timeout at
+                      each election, so that failures are noticed equally fast
+    init_limit        how long each of discovery and synchronisation may take. None: twice the above, as in
+                      the configuration that ZooKeeper ships with (10 and 5 ticks)
+    finalize_wait_ns  how long a replica that sees a quorum for its vote waits for a better one. None: a
+                      heartbeat (ZooKeeper: 200 ms). Where all voters agree there is none to wait for
+
+    ValueError where a limit is below 2 ticks, or the wait is negative.
     """
 
     init_limit: int | None = None

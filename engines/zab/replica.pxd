@@ -2,13 +2,13 @@ cimport cython
 
 from engines.core cimport Engine
 from engines.zab.election cimport Election
-from engines.zab.learner cimport Learner, common_position
-from ext.quorum cimport AckTracker, MajorityQuorum, VoteTracker
+from engines.zab.learner cimport Learner, Learners, common_position
 
 ctypedef unsigned long long u64
 ctypedef long long i64
 
 cdef int DISCOVERY, SYNCHRONISATION, BROADCAST
+cdef int JOINED, INFORMED, DISCOVERED, SYNCING, SYNCED, ACTIVE
 
 
 cdef class Zab(Engine):
@@ -26,20 +26,13 @@ cdef class Zab(Engine):
     cdef i64 limit_ns
     cdef readonly Election election
     cdef dict waiting
-    cdef readonly dict learners
-    cdef list followers
-    cdef u64 newest
-    cdef VoteTracker joined
-    cdef VoteTracker promised
-    cdef VoteTracker synchronised
-    cdef AckTracker acks
-    cdef AckTracker heard
+    cdef readonly Learners learners
     cdef i64 phase_ends_at
 
     @cython.locals(first=u64, last=u64, entries=bytes, learner=Learner)
     cpdef list propose(self, list commands, i64 now)
 
-    cdef void keep_snapshot(self, bytes state) except *
+    cdef object restatement(self)
     cdef void look(self) except *
     cdef tuple own_vote(self)
     cdef object notification(self)
@@ -61,6 +54,9 @@ cdef class Zab(Engine):
     @cython.locals(first=u64, stop=u64)
     cdef void send_slice(self, Learner learner) except *
     cdef void send_up_to_date(self, Learner learner) except *
+    cdef void accept(self, u64 epoch, u64 first, bytes entries) except *
+    cdef void count(self, Learner learner, u64 epoch, u64 position) except *
+    cdef void deliver(self, u64 epoch, u64 position) except *
     @cython.locals(last=u64)
     cdef void append(self, bytes entries) except *
     @cython.locals(position=u64, learner=Learner)
@@ -68,9 +64,5 @@ cdef class Zab(Engine):
     @cython.locals(position=u64)
     cdef void tell(self, Learner learner) except *
     cdef bint heard_leader(self, u64 sender) except -1
-    @cython.locals(learner=Learner)
-    cdef Learner learner_of(self, u64 sender, u64 session)
-    @cython.locals(learner=Learner)
-    cdef void drop(self, u64 id) except *
     @cython.locals(learner=Learner)
     cdef void tick_leading(self) except *

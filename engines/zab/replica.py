@@ -1,4 +1,4 @@
-"""One replica of Zab: its state by role, and its handlers in the order of the phases (see ``engines.zab``)."""
+"""One replica of Zab: its state by role, its handlers in the order of the phases (see ``engines.zab``)."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from engines.core import NEVER, NOBODY, Configuration, Dice, Effect, Engine, Message, Record, Status
 from engines.zab.election import Election, Vote
-from engines.zab.learner import ACTIVE, DISCOVERED, INFORMED, JOINED, SYNCED, SYNCING, Learner, common_position
+from engines.zab.learner import Learner, Learners, common_position
 from engines.zab.messages import (
     FOLLOWING,
     LEADING,
@@ -34,22 +34,23 @@ from engines.zab.messages import (
     UpToDate,
 )
 from engines.zab.options import ZabOptions
-from ext.quorum import WON, AckTracker, MajorityQuorum, VoteTracker
+from ext.quorum import WON, MajorityQuorum
 
 # The phases of a replica that leads or follows.
 DISCOVERY, SYNCHRONISATION, BROADCAST = 1, 2, 3
+# The stages of a learner: its FollowerInfo came, LeaderInfo was sent, AckEpoch came, history is under way,
+# NewLeader was sent, AckNewLeader came.
+JOINED, INFORMED, DISCOVERED, SYNCING, SYNCED, ACTIVE = 0, 1, 2, 3, 4, 5
 
 
 class Zab(Engine):
-    """Persisted: ``accepted_epoch`` (f.p), ``current_epoch`` (f.a), the log (the history), ``snapshot`` at the log's base.
+    """Persisted: ``accepted_epoch`` (f.p), ``current_epoch`` (f.a), the log (history), ``snapshot`` at base.
 
-    Everybody: ``state``, ``phase``, ``epoch`` (of the leader followed, or of one's own reign; 0 until it is known),
-    ``session`` (the number of this attempt to follow or lead), ``election``, ``limit_ns`` (the patience of a follower),
-    ``waiting`` (those who joined before this replica knew whether it leads, with their FollowerInfo).
-
-    Leader: ``learners``; ``followers``, those of them that get each proposal; ``newest`` accepted epoch of anyone that joined;
-    ``joined``, ``promised``, ``synchronised``, the quorums of the phases; ``acks``, what is on whose disk; ``heard``, the time
-    at which a quorum was last heard.
+    ``epoch``       of the leader followed, or of one's own; 0 until it is known
+    ``session``     the number of this attempt to follow or to lead
+    ``limit_ns``    how long a follower waits for a message of its leader
+    ``waiting``     who joined before this replica knew whether it leads, with their FollowerInfo
+    ``learners``    who joined this leader, itself included
     """
 
     NAME = "zab"
@@ -77,18 +78,10 @@ class Zab(Engine):
             (configuration.heartbeat_ns, configuration.election_timeout_ns[1]),
         )
         self.waiting: dict[int, FollowerInfo] = {}
-        quorum = MajorityQuorum(configuration.voters)
-        self.learners: dict[int, Learner] = {}
-        self.followers: list[Learner] = []
-        self.newest = 0
-        self.joined = VoteTracker(quorum)
-        self.promised = VoteTracker(quorum)
-        self.synchronised = VoteTracker(quorum)
-        self.acks = AckTracker(quorum)
-        self.heard = AckTracker(quorum)
+        self.learners = Learners(MajorityQuorum(configuration.voters))
         self.phase_ends_at = NEVER
 
-    # -- calls of the host --------------------------------------------------------------------------------------------
+    # -- calls of the host -----------------------------------------------------------------------------------
 
     def recover(self, records: list[Record], now: int) -> list[Effect]:
         """What was written is what was promised; what of it is committed, the next leader will say."""
@@ -114,16 +107,19 @@ class Zab(Engine):
         return self.effects
 
     def propose(self, commands: list[bytes], now: int) -> list[Effect]:
-        """Broadcast step 1: propose to every synchronised follower in zxid order, and write at the same time."""
+        """Propose to every synchronised follower in zxid order, and write at the same time (step l.3.1)."""
         self.begin(now)
         if not self.leading:
             self.redirect(commands)
             return self.effects
-        first = self.log.last + 1
-        last = self.log.extend(self.epoch, commands)
+        first = last = self.log.last + 1
+        if len(commands) == 1:
+            self.log.append(self.epoch, commands[0])
+        else:
+            last = self.log.extend(self.epoch, commands)
         entries = self.log.slice(first, last + 1)
         message = Proposal(self.epoch, first, entries)
-        for learner in self.followers:
+        for learner in self.learners.followers:
             if learner.next == first and learner.inflight < self.inflight_limit:
                 learner.next = last + 1
                 learner.inflight += 1
@@ -147,23 +143,23 @@ class Zab(Engine):
         return self.effects
 
     def disconnect(self, peer: int, now: int) -> list[Effect]:
-        """The connection broke: it ends the session with that peer, which may have noticed earlier, or not yet."""
+        """The session with that peer is over; it may have noticed earlier, or not yet."""
         self.begin(now)
         self.waiting.pop(peer, None)
         if self.state == LOOKING:
-            self.election.forget(peer)
+            heard = self.election.forget(peer)
             if self.election.vote[3] == peer:
                 self.look()
-                return self.effects
-            self.conclude()
-        elif self.state == FOLLOWING and peer == self.leader:
-            self.look()
-            return self.effects
-        elif self.state == LEADING and peer in self.learners:
-            self.send(peer, Close(self.learners[peer].session))
-            self.drop(peer)
-        # It may have asked, or been told, for our vote on the connection that broke.
-        self.send(peer, self.notification())
+            elif heard:
+                # It was up, so it may have missed our vote, as we may have missed its.
+                self.send(peer, self.notification())
+                self.conclude()
+        elif self.state == FOLLOWING:
+            if peer == self.leader:
+                self.look()
+        elif peer in self.learners.by_id:
+            self.send(peer, Close(self.learners.by_id[peer].session))
+            self.learners.drop(peer)
         return self.effects
 
     def compact(self, position: int, state: bytes, now: int) -> list[Effect]:
@@ -172,23 +168,22 @@ class Zab(Engine):
         assert position <= self.committed, "a snapshot of what is not committed"
         if position > self.log.base:
             self.log.compact(position)
-            self.keep_snapshot(state)
+            self.snapshot = state
+            self.persist_only(self.restatement())
         return self.effects
 
-    def keep_snapshot(self, state: bytes) -> None:
-        """Write the snapshot at the log's base, and with it all that older records said and that still counts."""
-        self.snapshot = state
-        entries = self.log.slice(self.log.base + 1, self.log.last + 1)
-        self.persist_only(
-            Snapshot(self.log.base, self.log.base_term, state, self.accepted_epoch, self.current_epoch, entries)
-        )
+    def restatement(self) -> Snapshot:
+        """The snapshot at the log's base, and with it all that older records said and that still counts."""
+        base, base_epoch = self.log.base, self.log.base_term
+        entries = self.log.slice(base + 1, self.log.last + 1)
+        return Snapshot(base, base_epoch, self.snapshot, self.accepted_epoch, self.current_epoch, entries)
 
     def status(self) -> Status:
         """The term is the current epoch: that of the last history that this replica took over, or leads."""
         leader = None if self.leader == NOBODY else self.leader
         return Status(STATES[self.state], leader, self.current_epoch, self.committed, self.log.last)
 
-    # -- phase 0: fast leader election --------------------------------------------------------------------------------
+    # -- phase 0: fast leader election -----------------------------------------------------------------------
 
     def look(self) -> None:
         """Leave whoever is followed or led, and stand for election; everybody hears of it, and drops us."""
@@ -198,8 +193,7 @@ class Zab(Engine):
         self.session += 1
         self.leader = NOBODY
         self.leading = False
-        self.learners.clear()
-        self.followers.clear()
+        self.learners.reset()
         self.election.start(self.own_vote(), self.now)
         self.announce()
         self.conclude()
@@ -208,7 +202,8 @@ class Zab(Engine):
         """For oneself; at the very first start for the favoured leader, of whom all then know."""
         candidate = self.id
         favoured = self.configuration.initial_leader
-        if favoured is not None and self.election.round == 0 and self.accepted_epoch == 0 and self.log.last == 0:
+        undecided = self.accepted_epoch == 0 and self.log.last == 0
+        if favoured is not None and undecided and self.election.round == 0:
             candidate = favoured
         return self.current_epoch, self.log.last_term, self.log.last, candidate
 
@@ -227,7 +222,7 @@ class Zab(Engine):
             if message.state != LOOKING:
                 return
             if sender != self.leader or not self.left_by_leader(message):
-                self.drop(sender)
+                self.learners.drop(sender)
                 self.send(sender, self.notification())
                 return
             self.look()
@@ -240,7 +235,7 @@ class Zab(Engine):
         self.conclude()
 
     def left_by_leader(self, message: Notification) -> bool:
-        """Whether the leader looks anew: it answered our FollowerInfo before, or its round is later than that we joined."""
+        """Whether the leader looks anew: it led before, or this is of a later round than ours."""
         return self.phase > DISCOVERY or message.round > self.election.round
 
     def conclude(self) -> None:
@@ -253,7 +248,7 @@ class Zab(Engine):
         else:
             self.follow(elected)
 
-    # -- phase 1: discovery -------------------------------------------------------------------------------------------
+    # -- phase 1: discovery ----------------------------------------------------------------------------------
 
     def follow(self, leader: int) -> None:
         """Join the elected leader, and turn away who thought it was us."""
@@ -272,12 +267,6 @@ class Zab(Engine):
         self.state = LEADING
         self.leader = self.id
         self.init_ns, self.sync_ns = self.options.draw_limits_ns(self.configuration, self.dice)
-        self.newest = 0
-        self.joined.reset()
-        self.promised.reset()
-        self.synchronised.reset()
-        self.acks.reset()
-        self.heard.reset()
         self.phase_ends_at = self.now + self.init_ns
         self.deadline = min(self.now + self.configuration.heartbeat_ns, self.phase_ends_at)
         joining = dict(self.waiting)
@@ -296,20 +285,18 @@ class Zab(Engine):
             self.send(sender, Close(message.session))
 
     def admit(self, id: int, session: int, accepted_epoch: int) -> None:
-        """A learner: with a quorum of them the new epoch is chosen, later than all that they accepted (step l.1.1)."""
+        """A learner; with a quorum of them the new epoch is chosen, later than any of theirs (step l.1.1)."""
         if 0 < self.epoch < accepted_epoch:
             self.look()
             return
-        self.drop(id)
-        learner = Learner(id, session, self.now)
-        self.learners[id] = learner
+        learner = self.learners.add(id, session, self.now)
         if self.epoch > 0:
             self.inform(learner)
             return
-        self.newest = max(self.newest, accepted_epoch)
-        if self.joined.record(id, True) == WON:
-            self.epoch = self.newest + 1
-            for waiting in list(self.learners.values()):
+        self.learners.newest = max(self.learners.newest, accepted_epoch)
+        if self.learners.joined.record(id, True) == WON:
+            self.epoch = self.learners.newest + 1
+            for waiting in list(self.learners.by_id.values()):
                 self.inform(waiting)
 
     def inform(self, learner: Learner) -> None:
@@ -322,7 +309,7 @@ class Zab(Engine):
             self.send(learner.id, LeaderInfo(learner.session, self.epoch))
 
     def on_leader_info(self, sender: int, message: LeaderInfo) -> None:
-        """Promise a later epoch, once on disk; one that was promised before makes no second promise (step f.1.1)."""
+        """Promise a later epoch, once on disk; an epoch once promised is not promised again (f.1.1)."""
         if sender != self.leader or self.phase != DISCOVERY or message.session != self.session:
             return
         if message.epoch < self.accepted_epoch:
@@ -342,8 +329,8 @@ class Zab(Engine):
         return AckEpoch(self.session, promised, self.current_epoch, self.log.last_term, self.log.last)
 
     def on_ack_epoch(self, sender: int, message: AckEpoch) -> None:
-        """With a quorum of promises, and no more recent history among them than ours, ours is the initial one (l.1.2)."""
-        learner = self.learner_of(sender, message.session)
+        """With a quorum of promises, and no more recent history, ours is the initial one (l.1.2)."""
+        learner = self.learners.find(sender, message.session, self.now)
         if learner is None or learner.stage != INFORMED:
             return
         learner.stage = DISCOVERED
@@ -355,10 +342,10 @@ class Zab(Engine):
         theirs = (message.current_epoch, message.last_epoch, message.last_position)
         if theirs > (self.current_epoch, self.log.last_term, self.log.last):
             self.look()
-        elif message.promised and self.promised.record(sender, True) == WON:
+        elif message.promised and self.learners.promised.record(sender, True) == WON:
             self.begin_synchronisation()
 
-    # -- phase 2: synchronisation -------------------------------------------------------------------------------------
+    # -- phase 2: synchronisation ----------------------------------------------------------------------------
 
     def begin_synchronisation(self) -> None:
         """The epoch is ours: our history becomes its initial one, here and at all that follow."""
@@ -367,7 +354,7 @@ class Zab(Engine):
         self.current_epoch = self.epoch
         acknowledgement = AckNewLeader(self.session, self.epoch, self.log.last)
         self.persist(CurrentEpoch(self.epoch), self.id, acknowledgement)
-        for learner in list(self.learners.values()):
+        for learner in list(self.learners.by_id.values()):
             if learner.id == self.id:
                 learner.stage = SYNCED
                 learner.next = NOBODY
@@ -375,7 +362,7 @@ class Zab(Engine):
                 self.synchronise(learner)
 
     def synchronise(self, learner: Learner) -> None:
-        """Go on from the last zxid that both histories have: Snap, Trunc and Diff, or Diff, then NewLeader."""
+        """Go on from the last zxid that both histories have: Snap, or Trunc, then Diff, then NewLeader."""
         learner.stage = SYNCING
         common = common_position(self.log, learner.last_epoch, learner.last_position)
         if common < self.log.base:
@@ -387,18 +374,18 @@ class Zab(Engine):
         self.pump(learner)
 
     def pump(self, learner: Learner) -> None:
-        """Send what the learner lacks, as far as its window is open; then NewLeader, or the commits that it now can take."""
+        """Send what the learner lacks, as far as its window is open; then NewLeader, or what is committed."""
         while learner.next <= self.log.last and learner.inflight < self.inflight_limit:
             self.send_slice(learner)
         if learner.stage == SYNCING and learner.next > self.log.last:
             learner.stage = SYNCED
-            self.followers.append(learner)
+            self.learners.followers.append(learner)
             self.send(learner.id, NewLeader(self.epoch))
         elif learner.stage == ACTIVE:
             self.tell(learner)
 
     def send_slice(self, learner: Learner) -> None:
-        """One message of the history: the snapshot where the learner is behind the log, a Diff, or a Proposal."""
+        """One message of history: the snapshot where the learner is behind the log, a Diff, or a Proposal."""
         first = learner.next
         learner.inflight += 1
         if first <= self.log.base:
@@ -436,9 +423,9 @@ class Zab(Engine):
             return
         assert message.position > self.committed, "a leader takes back what was committed"
         self.log.reset(message.position, message.epoch)
+        self.snapshot = message.state
         self.restore(message.position, message.state)
-        self.keep_snapshot(message.state)
-        self.persist(None, self.leader, Ack(self.session, self.epoch, self.log.last))
+        self.persist(self.restatement(), sender, Ack(self.session, self.epoch, self.log.last))
 
     def on_new_leader(self, sender: int, message: NewLeader) -> None:
         """The initial history is complete: write the epoch after it, and say so (step f.2.1)."""
@@ -450,22 +437,22 @@ class Zab(Engine):
         self.persist(record, sender, AckNewLeader(self.session, self.epoch, self.log.last))
 
     def on_ack_new_leader(self, sender: int, message: AckNewLeader) -> None:
-        """With a quorum of these the epoch is established, its initial history committed, and we serve (step l.2.2)."""
-        learner = self.learner_of(sender, message.session)
+        """With a quorum of these the epoch is established, the initial history committed: serve (l.2.2)."""
+        learner = self.learners.find(sender, message.session, self.now)
         if learner is None or learner.stage != SYNCED or message.epoch != self.epoch:
             return
         learner.stage = ACTIVE
-        moved = self.acks.acknowledge(sender, message.position)
+        moved = self.learners.acks.acknowledge(sender, message.position)
         if self.phase == BROADCAST:
             self.send_up_to_date(learner)
             if moved:
                 self.advance()
-        elif self.synchronised.record(sender, True) == WON:
+        elif self.learners.synchronised.record(sender, True) == WON:
             self.phase = BROADCAST
             self.phase_ends_at = NEVER
             self.leading = True
-            self.commit_through(self.acks.committed)
-            for synchronised in self.followers:
+            self.commit_through(self.learners.acks.committed)
+            for synchronised in self.learners.followers:
                 if synchronised.stage == ACTIVE:
                     self.send_up_to_date(synchronised)
 
@@ -485,14 +472,17 @@ class Zab(Engine):
         self.deadline = self.now + self.limit_ns
         self.commit_through(message.position)
 
-    # -- phase 3: broadcast -------------------------------------------------------------------------------------------
+    # -- phase 3: broadcast ----------------------------------------------------------------------------------
 
     def on_proposal(self, sender: int, message: Proposal) -> None:
         """Accept in zxid order, and acknowledge once it is on disk (step f.3.1); a gap ends the session."""
-        if not self.heard_leader(sender):
-            return
-        if message.first == self.log.last + 1 and message.epoch == self.current_epoch:
-            self.append(message.entries)
+        if self.heard_leader(sender):
+            self.accept(message.epoch, message.first, message.entries)
+
+    def accept(self, epoch: int, first: int, entries: bytes) -> None:
+        """See ``on_proposal``."""
+        if first == self.log.last + 1 and epoch == self.current_epoch:
+            self.append(entries)
         else:
             self.look()
 
@@ -502,23 +492,28 @@ class Zab(Engine):
         self.persist(Appended(entries), self.leader, Ack(self.session, self.epoch, last))
 
     def on_ack(self, sender: int, message: Ack) -> None:
-        """What a quorum has is committed (step l.3.2); acknowledgements before AckNewLeader only open the window."""
-        learner = self.learner_of(sender, message.session)
-        if learner is None or message.epoch != self.epoch:
+        """What a quorum has is committed (step l.3.2); before AckNewLeader this only opens the window."""
+        learner = self.learners.find(sender, message.session, self.now)
+        if learner is not None:
+            self.count(learner, message.epoch, message.position)
+
+    def count(self, learner: Learner, epoch: int, position: int) -> None:
+        """See ``on_ack``."""
+        if epoch != self.epoch:
             return
         if learner.inflight > 0:
             learner.inflight -= 1
-        if learner.stage == ACTIVE and self.acks.acknowledge(sender, message.position):
+        if learner.stage == ACTIVE and self.learners.acks.acknowledge(learner.id, position):
             self.advance()
         if learner.next <= self.log.last:
             self.pump(learner)
 
     def advance(self) -> None:
         """Commit in zxid order, and tell each follower of what it was sent."""
-        position = self.acks.committed
+        position = self.learners.acks.committed
         self.commit_through(position)
         message = CommitProposal(self.epoch, position)
-        for learner in self.followers:
+        for learner in self.learners.followers:
             if learner.stage != ACTIVE:
                 continue
             if learner.next > position:
@@ -536,14 +531,17 @@ class Zab(Engine):
 
     def on_commit(self, sender: int, message: CommitProposal) -> None:
         """Deliver up to there (step f.3.2)."""
-        if not self.heard_leader(sender):
-            return
-        if self.phase == BROADCAST and message.epoch == self.epoch and message.position <= self.log.last:
-            self.commit_through(message.position)
+        if self.heard_leader(sender):
+            self.deliver(message.epoch, message.position)
+
+    def deliver(self, epoch: int, position: int) -> None:
+        """See ``on_commit``."""
+        if self.phase == BROADCAST and epoch == self.epoch and position <= self.log.last:
+            self.commit_through(position)
         else:
             self.look()
 
-    # -- who is there -------------------------------------------------------------------------------------------------
+    # -- who is there ----------------------------------------------------------------------------------------
 
     def heard_leader(self, sender: int) -> bool:
         """Whether this is of the session with the leader; if so, the leader's time begins anew."""
@@ -552,31 +550,14 @@ class Zab(Engine):
         self.deadline = self.now + self.limit_ns
         return True
 
-    def learner_of(self, sender: int, session: int) -> Learner | None:
-        """The learner, if this is of the session that it has now; it was heard."""
-        learner = self.learners.get(sender)
-        if learner is None or learner.session != session:
-            return None
-        learner.heard = self.now
-        return learner
-
-    def drop(self, id: int) -> None:
-        """Forget a learner, but not when it was heard; it has to join anew."""
-        learner = self.learners.pop(id, None)
-        if learner is not None:
-            self.heard.acknowledge(id, learner.heard)
-            if learner in self.followers:
-                self.followers.remove(learner)
-
     def tick_leading(self) -> None:
-        """Ping every learner; look anew where a phase takes too long, or a quorum has been silent for too long."""
-        for learner in self.learners.values():
-            self.heard.acknowledge(learner.id, self.now if learner.id == self.id else learner.heard)
-        silent = self.phase == BROADCAST and self.now >= self.heard.committed + self.sync_ns
+        """Ping every learner; look anew where a phase takes too long, or a quorum was silent for too long."""
+        self.learners.find(self.id, self.session, self.now)
+        silent = self.phase == BROADCAST and self.now >= self.learners.quorum_heard_at() + self.sync_ns
         if silent or self.now >= self.phase_ends_at:
             self.look()
             return
-        for learner in self.learners.values():
+        for learner in self.learners.by_id.values():
             if learner.stage != JOINED and learner.id != self.id:
                 self.send(learner.id, Ping())
         self.deadline = min(self.now + self.configuration.heartbeat_ns, self.phase_ends_at)
@@ -586,8 +567,8 @@ class Zab(Engine):
         if self.state == FOLLOWING:
             if self.heard_leader(sender):
                 self.send(sender, message)
-        elif sender in self.learners:
-            self.learners[sender].heard = self.now
+        elif sender in self.learners.by_id:
+            self.learners.by_id[sender].heard = self.now
 
     def on_close(self, sender: int, message: Close) -> None:
         """The leader has dropped us, or follows somebody itself: look, and join anew."""

@@ -31,7 +31,7 @@ class Forgetful(Unreplicated):
 class Crowned(Unreplicated):
     """Leads, whoever it is."""
 
-    leading = True  # type: ignore[assignment]
+    leading = property(lambda _self: True, lambda _self, _value: None)  # type: ignore[assignment]
 
 
 class Stuttering(Unreplicated):
@@ -58,7 +58,7 @@ class Modest(Unreplicated):
 class Restless(Unreplicated):
     """Wants to be ticked for ever."""
 
-    deadline = 5 * MS  # type: ignore[assignment]
+    deadline = property(lambda _self: 5 * MS, lambda _self, _value: None)  # type: ignore[assignment]
 
 
 class Lost(Unreplicated):
