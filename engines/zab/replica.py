@@ -251,7 +251,7 @@ class Zab(Engine):
     # -- phase 1: discovery ----------------------------------------------------------------------------------
 
     def follow(self, leader: int) -> None:
-        """Join the elected leader, and turn away who thought it was us."""
+        """Join the elected leader, and turn away who thought it was us (step f.1.1)."""
         self.state = FOLLOWING
         self.leader = leader
         self.init_ns, self.sync_ns = self.options.draw_limits_ns(self.configuration, self.dice)
@@ -309,7 +309,7 @@ class Zab(Engine):
             self.send(learner.id, LeaderInfo(learner.session, self.epoch))
 
     def on_leader_info(self, sender: int, message: LeaderInfo) -> None:
-        """Promise a later epoch, once on disk; an epoch once promised is not promised again (f.1.1)."""
+        """Promise a later epoch, once on disk; an epoch once promised is not promised again (f.1.2)."""
         if sender != self.leader or self.phase != DISCOVERY or message.session != self.session:
             return
         if message.epoch < self.accepted_epoch:
@@ -391,6 +391,7 @@ class Zab(Engine):
         if first <= self.log.base:
             self.send(learner.id, Snap(self.log.base_term, self.log.base, self.snapshot))
             learner.next = self.log.base + 1
+            learner.told = self.log.base
             return
         stop = self.log.stop_within(first, self.configuration.message_bytes)
         entries = self.log.slice(first, stop)
