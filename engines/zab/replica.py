@@ -137,7 +137,7 @@ class Zab(Engine):
         elif self.state == LEADING:
             self.tick_leading()
         else:
-            if self.election.resend(now):
+            if self.election.resend(now) and now < self.election.finalize_at:
                 self.announce()
             self.conclude()
         return self.effects
@@ -235,8 +235,13 @@ class Zab(Engine):
         self.conclude()
 
     def left_by_leader(self, message: Notification) -> bool:
-        """Whether the leader looks anew: it led before, or this is of a later round than ours."""
-        return self.phase > DISCOVERY or message.round > self.election.round
+        """Whether the leader, which looks, did lead before; or is in a later round, or for another by now.
+
+        Votes only get better within a round, so whoever is for another there will not come back to itself.
+        """
+        if self.phase > DISCOVERY or message.round > self.election.round:
+            return True
+        return message.round == self.election.round and message.leader != self.leader
 
     def conclude(self) -> None:
         """Lead or follow, where the election is over."""
