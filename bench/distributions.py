@@ -1,10 +1,12 @@
 """Distributions of a duration: how long a message travels, a disk syncs, a client thinks.
 
-Every kind is a frozen struct. Parameters that are durations are in nanoseconds and carry the name that a scenario gives them;
-``sigma``, ``alpha`` and ``weights`` are plain numbers. ``sample(generator, count)`` gives ``count`` int64 nanoseconds, none
-negative, and draws only from the numpy generator that it is handed. ``mean_ns()`` is exact for what ``sample`` draws, but
-for the rounding to whole nanoseconds. Parameters that make no sense raise ValueError("parameter: why") at construction.
+Every kind is a frozen struct. Parameters that are durations are in nanoseconds and carry the name that a
+scenario gives them; ``sigma``, ``alpha`` and ``weights`` are plain numbers. ``sample(generator, count)``
+gives ``count`` int64 nanoseconds, none negative, and draws only from the numpy generator that it is handed.
+``mean_ns()`` is exact for what ``sample`` draws, but for the rounding to whole nanoseconds. Parameters that
+make no sense raise ValueError("parameter: why") at construction.
 """
+
 from __future__ import annotations
 
 import math
@@ -12,7 +14,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
-if TYPE_CHECKING:  # numpy is imported where it is used: a command line that only prints help should not wait for it
+if (
+    TYPE_CHECKING
+):  # numpy is imported where it is used: a command line that only prints help should not wait for it
     import numpy as np
     from numpy.typing import NDArray
 
@@ -72,7 +76,7 @@ class Uniform(Distribution, frozen=True, kw_only=True):
 
 
 class Normal(Distribution, frozen=True, kw_only=True):
-    """Normal, truncated at zero: a negative draw is drawn again, so ``mean`` is that of the untruncated bell."""
+    """Normal, truncated at zero: a negative draw is drawn again; ``mean`` is that of the whole bell."""
 
     distribution: ClassVar[str] = "normal"
     mean: float
@@ -90,7 +94,9 @@ class Normal(Distribution, frozen=True, kw_only=True):
         return _whole(values)
 
     def mean_ns(self) -> float:
-        """mean + stddev * phi(a) / (1 - Phi(a)) with a = -mean / stddev: the mean of a normal truncated from below at 0."""
+        """mean + stddev * phi(a) / (1 - Phi(a)) with a = -mean / stddev: the mean of a normal truncated from
+        below at 0.
+        """
         if not self.stddev:
             return float(self.mean)
         a = -self.mean / self.stddev
@@ -175,7 +181,9 @@ class Mixture(Distribution, frozen=True, kw_only=True):
         if not self.parts:
             raise ValueError("parts: must not be empty; list at least one distribution")
         if len(self.weights) != len(self.parts):
-            raise ValueError(f"weights: {len(self.weights)} weights for {len(self.parts)} parts; give one for each part")
+            raise ValueError(
+                f"weights: {len(self.weights)} weights for {len(self.parts)} parts; give one for each part"
+            )
         if not all(0 <= weight < math.inf for weight in self.weights) or not 0 < sum(self.weights) < math.inf:
             raise ValueError("weights: must not be negative, and not all zero; give a positive weight")
 
@@ -192,7 +200,10 @@ class Mixture(Distribution, frozen=True, kw_only=True):
 
     def mean_ns(self) -> float:
         total = sum(self.weights)
-        return sum(weight * part.mean_ns() for weight, part in zip(self.weights, self.parts, strict=True)) / total
+        return (
+            sum(weight * part.mean_ns() for weight, part in zip(self.weights, self.parts, strict=True))
+            / total
+        )
 
 
 class Empirical(Distribution, frozen=True, kw_only=True):

@@ -6,19 +6,19 @@ ctypedef unsigned long long u64
 ctypedef long long i64
 
 
-@cython.freelist(256)
+@cython.final
 cdef class Send:
     cdef readonly u64 to
     cdef readonly object message
 
 
-@cython.freelist(256)
+@cython.final
 cdef class Persist:
     cdef readonly object record
     cdef readonly list then
 
 
-@cython.freelist(256)
+@cython.final
 cdef class Commit:
     cdef readonly u64 position
     cdef readonly bytes command

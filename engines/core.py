@@ -3,7 +3,8 @@
 An engine is a replication protocol as a pure state machine. It has no clock, socket, disk or dice: it is told the time,
 and given a seeded generator for its jitter. Each call returns the effects that the host must perform, in order:
 
-    Send(to, message)           hand the message to the transport; a message to oneself is stepped at once, at no cost
+    Send(to, message)           hand the message to the transport; a message to oneself is stepped
+                                once the effects at hand are done, at no cost
     Persist(record, then)       write the record; the sends in ``then`` promise that it is durable and leave only once
                                 this record and every record before it is. A record of None writes nothing and only waits
     Commit(position, command)   the command at this position is decided; positions come in order, each once; an empty

@@ -1,4 +1,5 @@
-"""The state machines that commands are applied to, and the sessions that keep a retried command from counting twice.
+"""The state machines that commands are applied to, and the sessions that keep a retried command from counting
+twice.
 
 A command is opaque to the engines; this module gives it its shape, little-endian, 27 bytes before its texts:
 
@@ -14,6 +15,7 @@ alike, and go on.
 A session outlives its client: no command says that a client has gone, and a replica that forgot a session on
 its own would answer a late retry differently from the others.
 """
+
 from __future__ import annotations
 
 import cython
@@ -34,7 +36,12 @@ if not cython.compiled:
         client: int, sequence: int, window: int, operation: int, key: bytes, expected: bytes, value: bytes
     ) -> bytes:
         """The header and the texts of a command in one piece."""
-        return _HEADER.pack(client, sequence, window, operation, len(key), len(expected)) + key + expected + value
+        return (
+            _HEADER.pack(client, sequence, window, operation, len(key), len(expected))
+            + key
+            + expected
+            + value
+        )
 
 
 GET, PUT, CAS, APPEND = 0, 1, 2, 3
@@ -76,8 +83,8 @@ def encode_command(
 ) -> bytes:
     """The bytes of one command; client and sequence are unsigned 64-bit.
 
-    Raises ValueError where ``lowest`` lies beyond ``sequence`` or 2**32 or more below it, where the operation is
-    unknown, or where the key has 64 KiB or the whole 4 GiB or more.
+    Raises ValueError where ``lowest`` lies beyond ``sequence`` or 2**32 or more below it, where the operation
+    is unknown, or where the key has 64 KiB or the whole 4 GiB or more.
     """
     size = HEADER_BYTES + len(key) + len(expected) + len(value)
     key_bytes = len(key)
@@ -178,7 +185,9 @@ class Session:
         self.others: dict[int, bytes] | None = None
 
     def answer(self, sequence: int) -> bytes | None:
-        """The first result of a retried command, STALE where it is forgotten, None where it is yet to be applied."""
+        """The first result of a retried command, STALE where it is forgotten, None where it is yet to be
+        applied.
+        """
         if self.result is not None and sequence == self.latest:
             return self.result
         if sequence < self.lowest:
@@ -199,7 +208,9 @@ class Session:
         self.result = result
 
     def forget_below(self, lowest: int) -> None:
-        """Drop other results below ``lowest``; costs as many steps as there are numbers passed, or results kept."""
+        """Drop other results below ``lowest``; costs as many steps as there are numbers passed, or results
+        kept.
+        """
         others = self.others
         assert others is not None
         kept = len(others)
@@ -235,8 +246,10 @@ class Sessions:
         return session
 
     def dump(self) -> list[tuple[int, int, list[tuple[int, bytes]]]]:
-        """(client, lowest, results) in order: the same for the same history, whatever order it was told in."""
-        return [(client, session.lowest, session.results()) for client, session in sorted(self.by_client.items())]
+        """(client, lowest, results) by client: equal histories give equal lists."""
+        return [
+            (client, session.lowest, session.results()) for client, session in sorted(self.by_client.items())
+        ]
 
     def load(self, dumped: list[tuple[int, int, list[tuple[int, bytes]]]]) -> None:
         """Replace all sessions by what ``dump`` gave."""
@@ -324,8 +337,8 @@ class KeyValue:
         )
 
     def restore(self, position: int, state: bytes) -> None:
-        """Become what ``snapshot`` described; msgspec.DecodeError where ``state`` is none, ValueError where it is of
-        another position.
+        """Become what ``snapshot`` described; msgspec.DecodeError where ``state`` is none, ValueError where
+        it is of another position.
         """
         read = msgspec.msgpack.decode(state, type=KeyValueState)
         if read.applied != position:

@@ -5,13 +5,14 @@
       |           |                     |
       |<--Commit--|<------Durable-------|
 
-Nothing is agreed with anybody, so nothing survives the loss of this one disk, and while the replica is down nobody is
-served. Where more voters are configured, the one with the lowest id serves and the others send everybody there: the same
-clients can then be pointed at the same number of machines as with a real protocol.
+Nothing is agreed with anybody, so nothing survives the loss of this one disk, and while the replica is down
+nobody is served. Where more voters are configured, the one with the lowest id serves and the others send
+everybody there: the same clients can then be pointed at the same number of machines as with a real protocol.
 
-Two calls may write before the first is durable; their ``Durable`` come in order, because promises leave in the order of
-their records.
+Two calls may write before the first is durable; their ``Durable`` come in order, because promises leave in
+the order of their records.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -22,20 +23,20 @@ from engines.core import Configuration, Dice, Effect, Engine, Message, Record, S
 TERM = 1
 
 
-class Durable(Message):
+class Durable(Message, frozen=True):
     """The server's disk to the server: everything up to ``position`` is written."""
 
     position: int
 
 
-class Entries(Record):
+class Entries(Record, frozen=True):
     """The commands of one proposal, packed as the log stores them, from position ``first`` on."""
 
     first: int
     packed: bytes
 
 
-class Snapshot(Record):
+class Snapshot(Record, frozen=True):
     """The state machine at ``position``; entries up to there are superseded."""
 
     position: int
@@ -115,6 +116,7 @@ class Unreplicated(Engine):
     def disconnect(self, peer: int, now: int) -> list[Effect]:
         """Nothing is ever sent to a peer."""
         self.begin(now)
+        assert peer != self.id, "a replica has no channel to itself"
         return self.effects
 
     def status(self) -> Status:

@@ -54,6 +54,11 @@ def write_stamp() -> None:
     STAMP.write_text(json.dumps(_fingerprints(), indent=1))
 
 
+def fresh() -> bool:
+    """Whether the extensions were built from the sources that are here now."""
+    return STAMP.exists() and bool(json.loads(STAMP.read_text()) == _fingerprints())
+
+
 def pure() -> bool:
     """True where this interpreter was asked to run the pure sources."""
     return os.environ.get("REPLBENCH_PURE", "") not in ("", "0")
@@ -66,7 +71,7 @@ def compiled() -> bool:
 
 
 def interpreted(module: str) -> ModuleType:
-    """The source of a compiled module, interpreted under another name: what tests and benchmarks set beside it."""
+    """The source of a compiled module, interpreted under another name, for tests and benchmarks."""
     name = f"interpreted.{module}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, ROOT / sources()[module])

@@ -6,9 +6,10 @@
     clear()                drop all events; the time stays
     len(queue)             how many events are pending
 
-Time runs from 0 and never backwards: an event before the last popped time is a fault of the simulator, and asserted.
-``time`` and ``argument`` are signed 64-bit numbers, ``kind`` and ``target`` unsigned 32-bit ones; others raise
-OverflowError. The queue gives these fields no meaning. ``pop`` and ``peek_time`` raise IndexError where it is empty.
+Time runs from 0 and never backwards: an event before the last popped time is a fault of the simulator
+(AssertionError). ``time`` and ``argument`` are signed 64-bit numbers, ``kind`` and ``target`` unsigned 32-bit
+ones; others raise OverflowError. Only ``time`` means something to the queue. ``pop`` and ``peek_time`` raise
+IndexError where it is empty.
 
 Compiled code may cimport ``push_event`` and ``pop_event``, which are these methods as inline C functions.
 """
@@ -23,8 +24,8 @@ if not cython.compiled:
 
 
 class EventQueue:
-    """See the module. Compiled, the heap is an array of C structs, and ``payloads`` an ordinary list beside it, so that
-    references are counted and cycles through a payload are collected as those of any list are.
+    """See the module. Compiled, the heap is an array of C structs, and ``payloads`` an ordinary list beside
+    it, so that references are counted and cycles through a payload are collected as those of any list are.
     """
 
     def __init__(self) -> None:

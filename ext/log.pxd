@@ -92,7 +92,7 @@ cdef class Log:
     cpdef u64 append_packed(self, bytes packed)
     @cython.locals(raw=bytes_pointer)
     cpdef bytes slice(self, u64 first, u64 stop)
-    @cython.locals(limit=u64, low=u64, high=u64, middle=u64)
+    @cython.locals(start=u64, low=u64, high=u64, middle=u64)
     cpdef u64 stop_within(self, u64 first, u64 max_bytes)
     @cython.locals(raw=bytes_pointer, offset=u64)
     cpdef bytes payload(self, u64 position)

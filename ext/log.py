@@ -5,11 +5,13 @@
     last, last_term       the last position (base when empty) and its term
     nbytes                bytes held by entries: payloads and their headers
 
-A packed batch is what ``slice`` gives and ``append_packed`` takes: entry after entry, each as its term (u64), the
-length of its payload (u32), both little-endian, and the payload. The log holds its entries in the same form, so that a
-slice for replication, or for the disk, is one memory copy. Beside the 12 bytes of a header an entry costs 8 bytes of index.
+A packed batch is what ``slice`` gives and ``append_packed`` takes: entry after entry, each as its term (u64),
+the length of its payload (u32), both little-endian, and the payload. The log holds its entries in the same
+form, so that a slice for replication, or for the disk, is one memory copy. Beside the 12 bytes of its header
+an entry costs 8 bytes of index.
 
-Positions, terms and sizes are unsigned 64-bit; positions stay below 2**63, so that sums of them cannot wrap around.
+Positions, terms and sizes are unsigned 64-bit; a base is below 2**63, so that sums of positions never wrap
+around.
 """
 from __future__ import annotations
 
@@ -25,9 +27,10 @@ PAYLOAD_LIMIT_BYTES = 2**32
 
 
 class Log:
-    """See the module. ``index`` has, for every entry, where it starts in the stream of all bytes ever appended; the
-    buffer holds that stream from ``dropped`` on. Python's bytearray drops bytes at its front without moving the rest,
-    so compaction touches no index entry and moves no payload, and gives memory back once half of it is unused.
+    """See the module. ``index`` has, for every entry, where it starts in the stream of all bytes ever
+    appended; ``buffer`` holds that stream from ``dropped`` on. A bytearray drops bytes at its front without
+    moving the rest, so compaction changes no index entry, and moves what is left only where more than half of
+    the memory is given back.
     """
 
     def __init__(self, base: int = 0, base_term: int = 0) -> None:
@@ -60,7 +63,7 @@ class Log:
     def require(self, first: int, stop: int) -> None:
         """IndexError unless [first, stop) is a range of stored positions; it may be empty."""
         if not self.base < first <= stop <= self.last + 1:
-            raise IndexError(f"positions [{first}, {stop}) are not all in the log of ({self.base}, {self.last}]")
+            raise IndexError(f"positions [{first}, {stop}) are not in the log of ({self.base}, {self.last}]")
 
     def append(self, term: int, payload: bytes) -> int:
         """Store one entry; its position."""
@@ -74,7 +77,7 @@ class Log:
         return self.last
 
     def extend(self, term: int, payloads: list[bytes]) -> int:
-        """Store a batch of one term; the last position. TypeError where not all payloads are bytes, with nothing stored."""
+        """Store a batch of one term; the last position. TypeError, nothing stored, unless all are bytes."""
         for payload in payloads:
             if not isinstance(payload, bytes):
                 raise TypeError(f"a payload must be bytes, not {type(payload).__name__}")
@@ -83,7 +86,7 @@ class Log:
         return self.last
 
     def append_packed(self, packed: bytes) -> int:
-        """Store entries as they were sliced; the last position. ValueError where malformed, with nothing stored."""
+        """Store entries as they were sliced; the last position. ValueError, nothing stored, if malformed."""
         entries = count(packed)
         if entries == 0:
             return self.last
@@ -110,12 +113,12 @@ class Log:
     def stop_within(self, first: int, max_bytes: int) -> int:
         """The largest stop for which ``slice(first, stop)`` fits; at least one entry where there is one."""
         self.require(first, first)
-        limit = self.start(first) + max_bytes
+        start = self.start(first)
         low = min(first + 1, self.last + 1)
         high = self.last + 1
         while low < high:
             middle = low + (high - low + 1) // 2
-            if self.start(middle) <= limit:
+            if self.start(middle) - start <= max_bytes:
                 low = middle
             else:
                 high = middle - 1
@@ -142,7 +145,7 @@ class Log:
         return found
 
     def term(self, position: int) -> int:
-        """The term at this position, the base included; IndexError where it is compacted or beyond the end."""
+        """The term at this position, the base included; IndexError below the base and beyond the end."""
         if position == self.base:
             return self.base_term
         self.require(position, position + 1)
@@ -161,7 +164,7 @@ class Log:
         self.last_term = self.term(self.last)
 
     def compact(self, position: int) -> None:
-        """Drop up to and including this position; nothing where that is done already, IndexError beyond the end."""
+        """Drop up to and including this position, where that is not done yet; IndexError beyond the end."""
         if position <= self.base:
             return
         self.base_term = self.term(position)
@@ -172,10 +175,10 @@ class Log:
         self.base = position
 
     def conflict(self, first: int, packed: bytes) -> int:
-        """The first position of the batch (which starts at ``first``) that is absent here or has another term.
+        """Where a batch that starts at ``first`` differs: its first position absent here or of another term.
 
-        It is first + count where all are present and equal. Positions at or below the base count as equal: what is
-        compacted was committed. ValueError where the batch is malformed before that position.
+        It is first + count where all are present and equal. Positions at or below the base count as equal:
+        what is compacted was committed. ValueError where the batch is malformed before that position.
         """
         raw = packed
         size = len(packed)
@@ -194,9 +197,9 @@ class Log:
 
 
 def after(raw: bytes, offset: int, size: int) -> int:
-    """The offset behind the entry at ``offset`` of a batch of ``size`` bytes; ValueError where it does not fit."""
+    """The offset behind the entry at ``offset`` of a batch of ``size`` bytes; ValueError unless it fits."""
     if offset + HEADER_BYTES > size:
-        raise ValueError(f"malformed batch: {size - offset} bytes left at offset {offset} are less than a header")
+        raise ValueError(f"malformed batch: the header at offset {offset} is cut off after {size - offset}")
     following = offset + HEADER_BYTES + load_u32(raw, offset + 8)
     if following > size:
         raise ValueError(f"malformed batch: the entry at offset {offset} ends at {following} of {size} bytes")

@@ -70,12 +70,14 @@ def earliest_event(queue: Any) -> int:
     return int(queue.heap[0][0])
 
 
-def push_event(queue: Any, time: int, payload: object, kind: int, target: int, argument: int) -> None:
+def push_event(  # noqa: PLR0917 (keywords would cost more than all the rest)
+    queue: Any, time: int, payload: object, kind: int, target: int, argument: int
+) -> None:
     """Add an event behind all events of its time; OverflowError where a field is wider than its C type."""
-    if not (
-        -(2**63) <= time < 2**63 and 0 <= kind < 2**32 and 0 <= target < 2**32 and -(2**63) <= argument < 2**63
-    ):
-        raise OverflowError("a field of the event does not fit")
+    if not (-(2**63) <= time < 2**63 and -(2**63) <= argument < 2**63):
+        raise OverflowError("the time or the argument of the event is not a signed 64-bit number")
+    if not (0 <= kind < 2**32 and 0 <= target < 2**32):
+        raise OverflowError("the kind or the target of the event is not an unsigned 32-bit number")
     assert time >= queue.time, "an event lies in the past"
     heappush(queue.heap, (time, queue.order, payload, kind, target, argument))
     queue.order += 1

@@ -26,6 +26,10 @@ cdef class QuorumSystem:
 
 cdef class FlexibleQuorum(QuorumSystem):
     cdef readonly u64 size
+    cdef u64 *largest
+
+    @cython.locals(largest=u64_pointer, size=u64, kept=u64, index=u64, rank=u64)
+    cdef u64 ranked(self, dict acked) except? 0xFFFFFFFFFFFFFFFF
 
 
 cdef class MajorityQuorum(FlexibleQuorum):
@@ -44,10 +48,6 @@ cdef class WeightedQuorum(QuorumSystem):
 
 cdef class GridQuorum(QuorumSystem):
     cdef readonly list rows
-
-
-@cython.locals(largest=u64_pointer, kept=u64, position=u64, rank=u64, found=u64)
-cdef object _nth_largest(tuple voters, dict positions, u64 size)
 
 
 cdef class AckTracker:

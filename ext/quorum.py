@@ -9,7 +9,7 @@ A quorum system says which sets of voters may decide. All are monotone: a set th
     GridQuorum(rows)                     all of one row and one of every row (Cheung, Ammar, Ahamad 1992)
 
     voters                               tuple of distinct ids, in the order given
-    committed_index(acked) -> int        largest index acknowledged by a quorum; a voter missing from acked has 0
+    committed_index(acked) -> int        largest index acknowledged by a quorum; a voter not in acked has 0
     vote_result(votes) -> str            "won", "lost" (no quorum can be had any more) or "pending"
     holds(members: set) -> bool          whether these voters contain a quorum
 
@@ -21,17 +21,19 @@ Ids and indices are unsigned 64-bit numbers; senders that are no voters are igno
 What an engine keeps:
 
     acks = AckTracker(quorum)
-    acks.acknowledge(voter, position) -> bool   True where this moved ``committed``; duplicates, older positions and
-                                                unknown voters change nothing
-    acks.committed                              largest position acknowledged by a quorum (0 at first)
-    acks.position(voter) -> int                 what this voter acknowledged (0 at first, and for unknown voters)
-    acks.reset()                                forget all
+    acks.acknowledge(voter, position) -> bool
+                                  True where this moved ``committed``; duplicates, older positions and unknown
+                                  voters change nothing
+    acks.committed                largest position acknowledged by a quorum (0 at first)
+    acks.position(voter) -> int   what this voter acknowledged (0 at first, and for unknown voters)
+    acks.reset()                  forget all
 
     votes = VoteTracker(quorum)
-    votes.record(voter, granted) -> str         "won", "lost" or "pending" after this answer; the first one of a voter counts
-    votes.result                                the same, without a new answer
-    votes.answered(voter) -> bool               whether this voter's answer was counted
-    votes.reset()                               forget all
+    votes.record(voter, granted) -> str
+                                  "won", "lost" or "pending" after this answer; a voter's first one counts
+    votes.result                  the same, without a new answer
+    votes.answered(voter) -> bool whether this voter's answer was counted
+    votes.reset()                 forget all
 """
 from __future__ import annotations
 
@@ -83,13 +85,17 @@ class QuorumSystem:
 
 
 class FlexibleQuorum(QuorumSystem):
-    """Any ``size`` of the voters; safe only beside another phase whose quorums it meets (see ``intersects``)."""
+    """Any ``size`` of the voters; safe only beside a phase whose quorums it meets (see ``intersects``)."""
 
     def __init__(self, voters: Iterable[int], size: int) -> None:
         QuorumSystem.__init__(self, voters)
         if not min(1, len(self.voters)) <= size <= max(1, len(self.voters)):
             raise ValueError(f"a quorum of {len(self.voters)} voters cannot have the size {size}")
         self.size = size if self.voters else 0
+        self.largest = allocate(self.size)
+
+    def __dealloc__(self) -> None:
+        release(self.largest)
 
     def holds(self, members: set[int]) -> bool:
         """Whether there are enough of them."""
@@ -99,8 +105,25 @@ class FlexibleQuorum(QuorumSystem):
         """The size-th largest of the acknowledged indices; UNBOUNDED where there are no voters."""
         if self.size == 0:
             return UNBOUNDED
-        positions = acked if type(acked) is dict else dict(acked)
-        return _nth_largest(self.voters, positions, self.size)
+        return self.ranked(acked if type(acked) is dict else dict(acked))
+
+    def ranked(self, acked: dict[int, int]) -> int:
+        """The size-th largest, by insertion into the largest ones so far; a missing index counts as 0."""
+        largest = self.largest
+        size = self.size
+        kept = 0
+        for voter in self.voters:
+            index = acked.get(voter, 0)
+            if kept < size:
+                kept += 1
+            elif index <= largest[size - 1]:
+                continue
+            rank = kept - 1
+            while rank > 0 and largest[rank - 1] < index:
+                largest[rank] = largest[rank - 1]
+                rank -= 1
+            largest[rank] = index
+        return largest[size - 1]
 
 
 class MajorityQuorum(FlexibleQuorum):
@@ -112,7 +135,7 @@ class MajorityQuorum(FlexibleQuorum):
 
 
 class JointQuorum(QuorumSystem):
-    """A majority of the incoming and a majority of the outgoing configuration, while one replaces the other."""
+    """A majority of the incoming and one of the outgoing configuration, while the one replaces the other."""
 
     def __init__(self, incoming: Iterable[int], outgoing: Iterable[int]) -> None:
         self.incoming = MajorityQuorum(incoming)
@@ -147,8 +170,8 @@ class WeightedQuorum(QuorumSystem):
 
 
 class GridQuorum(QuorumSystem):
-    """All of one row and at least one of every row, so that any two quorums meet: where the one has all of a row, the
-    other has somebody. Rows need not be of one length, and a row without voters constrains nothing.
+    """All of one row and at least one of every row, so that any two quorums meet: where the one has all of a
+    row, the other has somebody. Rows need not be of one length, and a row without voters constrains nothing.
 
     This is the write quorum of the grid protocol, with rows where the paper says columns.
     """
@@ -168,31 +191,12 @@ class GridQuorum(QuorumSystem):
         return whole
 
 
-def _nth_largest(voters: tuple[int, ...], positions: dict[int, int], size: int) -> int:
-    """The size-th largest position of these voters; a missing one counts as 0."""
-    largest = allocate(size)
-    kept = 0
-    for voter in voters:
-        position = positions.get(voter, 0)
-        if kept < size:
-            kept += 1
-        elif position <= largest[size - 1]:
-            continue
-        rank = kept - 1
-        while rank > 0 and largest[rank - 1] < position:
-            largest[rank] = largest[rank - 1]
-            rank -= 1
-        largest[rank] = position
-    found = largest[size - 1]
-    release(largest)
-    return found
-
-
 def intersects(phase1: QuorumSystem, phase2: QuorumSystem) -> bool:
     """Whether every quorum of ``phase1`` meets every quorum of ``phase2`` (Flexible Paxos, section 4).
 
-    Exact for counted quorums of any size, for equal majorities, weights and grids, and for anything over at most
-    SEARCHED_VOTERS voters. Beyond that it is sound: True is a proof, False says that none was found.
+    Exact for majorities and counted quorums, and for anything over at most SEARCHED_VOTERS voters. Beyond
+    that it is sound: True is proved (by equal weights, equal grids, or a half of a joint quorum that
+    suffices), False says that no proof was found.
     """
     if isinstance(phase1, FlexibleQuorum) and isinstance(phase2, FlexibleQuorum):
         return _counted_intersect(phase1, phase2)
@@ -211,10 +215,11 @@ def intersects(phase1: QuorumSystem, phase2: QuorumSystem) -> bool:
 
 
 def _counted_intersect(phase1: FlexibleQuorum, phase2: FlexibleQuorum) -> bool:
-    """Each side would first take voters that the other does not have; the rest must not fit into the common ones."""
+    """Each side first takes voters that the other does not have; the rest must not fit into the common."""
     common = len(set(phase1.voters).intersection(phase2.voters))
-    needed = max(0, phase1.size - (len(phase1.voters) - common)) + max(0, phase2.size - (len(phase2.voters) - common))
-    return needed > common
+    needed1 = max(0, phase1.size - (len(phase1.voters) - common))
+    needed2 = max(0, phase2.size - (len(phase2.voters) - common))
+    return needed1 + needed2 > common
 
 
 def _equal_weights(phase1: QuorumSystem, phase2: QuorumSystem) -> bool:
@@ -243,9 +248,10 @@ def _disjoint_found(voters: Sequence[int], phase1: QuorumSystem, phase2: QuorumS
 class AckTracker:
     """The position that each voter has acknowledged, and the largest that a quorum has: ``committed``.
 
-    ``ids`` are the voters in ascending order, ``positions`` what each of them acknowledged. Where quorums are counted,
-    ``ranked`` holds the same positions in ascending order: an acknowledgement moves one of them up, and the
-    committed position is found at a fixed rank. Other systems are asked, where the answer can have changed.
+    ``ids`` are the voters in ascending order, ``positions`` what each of them acknowledged. Where quorums are
+    counted, ``ranked`` holds the same positions in ascending order: an acknowledgement moves one of them up,
+    and the committed position is found at a fixed rank. Other systems are asked, where the answer can have
+    changed.
     """
 
     def __init__(self, quorum: QuorumSystem) -> None:
@@ -324,7 +330,8 @@ class AckTracker:
         """Ask the quorum system, unless the voter was already, or is still not, beyond what is committed."""
         if before > self.committed or position <= self.committed:
             return self.committed
-        return self.quorum.committed_index({self.ids[slot]: self.positions[slot] for slot in range(self.count)})
+        acked = {self.ids[slot]: self.positions[slot] for slot in range(self.count)}
+        return self.quorum.committed_index(acked)
 
 
 class VoteTracker:

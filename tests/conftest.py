@@ -1,4 +1,4 @@
-"""What all tests share: the finder of compiled modules comes first, and the header says which cores are tested.
+"""What all tests share: the finder of compiled modules comes first; the header says which cores are tested.
 
 ``REPLBENCH_PURE=1 pytest`` runs every test over the interpreted sources (see ext/build.py).
 """

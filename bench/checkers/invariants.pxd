@@ -2,6 +2,8 @@ cimport cython
 
 ctypedef unsigned long long u64
 
+cdef u64 RECENT, STRIDE
+
 
 cdef class Agreement:
     cdef u64[::1] recent

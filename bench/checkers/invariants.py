@@ -59,8 +59,7 @@ class Agreement:
 
     def acknowledged(self, position: int) -> None:
         """A client is told that this position is decided."""
-        if position > self.answered:
-            self.answered = position
+        self.answered = max(self.answered, position)
 
     def led(self, replica: int, term: int) -> None:
         """A replica began to lead."""

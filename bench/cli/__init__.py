@@ -1,4 +1,7 @@
-"""The command line: one verb a file. Errors are one line; exit 0 good, 1 the answer is no, 2 bad input, 3 an invalid run."""
+"""The command line: one verb a file. Errors are one line; exit 0 good, 1 the answer is no, 2 bad input, 3 an
+invalid run.
+"""
+
 from __future__ import annotations
 
 import signal
@@ -22,7 +25,8 @@ GOOD, NO, BAD_INPUT, INVALID, INTERRUPTED = 0, 1, 2, 3, 130
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
 @click.version_option(package_name="replbench", message="%(prog)s %(version)s")
 def replbench() -> None:
-    """Measure what replication protocols cost: Multi-Paxos, Raft and Zab under one load, in one simulated world.
+    """Measure what replication protocols cost: Multi-Paxos, Raft and Zab under one load, in one simulated
+    world.
 
     \b
     replbench list                          what can be run
@@ -63,6 +67,6 @@ def _refuse(message: str) -> int:
     return BAD_INPUT
 
 
-def _stop(signal_number: int, frame: FrameType | None) -> None:
+def _stop(_number: int, _frame: FrameType | None) -> None:
     """A polite kill keeps what is finished, as Ctrl-C does."""
     raise KeyboardInterrupt

@@ -1,4 +1,5 @@
 """Arguments that several verbs take, how they complete, and how errors of input become click's."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -14,18 +15,22 @@ from bench.scenario import ENGINES, ScenarioError, nearest, scenario_names
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 
-def _complete_scenario(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
+def _complete_scenario(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
     return [CompletionItem(name) for name in scenario_names() if name.startswith(incomplete)] + [
         CompletionItem(incomplete, type="file")
     ]
 
 
-class Engines(click.ParamType):
+class Engines(click.ParamType[tuple[str, ...]]):
     """Names of engines, separated by commas."""
 
     name = "engines"
 
-    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> tuple[str, ...]:
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> tuple[str, ...]:
         if isinstance(value, tuple):
             return value
         names = tuple(name.strip() for name in str(value).split(","))
@@ -36,7 +41,12 @@ class Engines(click.ParamType):
             self.fail(f'"{value}" names an engine twice; name each once', parameter, context)
         return names
 
-    def shell_complete(self, context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+    def shell_complete(
+        self,
+        context: click.Context,  # noqa: ARG002  (click names the arguments)
+        parameter: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[CompletionItem]:
         before, comma, last = incomplete.rpartition(",")
         return [CompletionItem(before + comma + name) for name in ENGINES if name.startswith(last)]
 
@@ -49,7 +59,11 @@ def scenario_argument(verb: Verb) -> Verb:
 def settings_option(verb: Verb) -> Verb:
     """--set key=value, any number of times."""
     return click.option(
-        "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a field, e.g. workload.arrivals.rate=500."
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Set a field, e.g. workload.arrivals.rate=500.",
     )(verb)
 
 

@@ -1,4 +1,5 @@
 """replbench list: what can be run."""
+
 from __future__ import annotations
 
 import json
@@ -39,10 +40,13 @@ def _networks() -> dict[str, str]:
 
 def _workloads() -> dict[str, str]:
     written = {name: MixKind.shares(mix) for name, mix in YCSB.items()}
-    return {name: ", ".join(f"{share:g} {kind}" for kind, share in shares.items()) for name, shares in written.items()}
+    return {
+        name: ", ".join(f"{share:g} {kind}" for kind, share in shares.items())
+        for name, shares in written.items()
+    }
 
 
-@click.command("list")
+@click.command("list", short_help="List what can be run.")
 @click.argument("group", type=click.Choice(GROUPS), required=False)
 @json_option
 def list_known(group: str | None, as_json: bool) -> None:

@@ -1,13 +1,18 @@
 """replbench micro: the cores, measured on pyperf beside their rivals."""
+
 from __future__ import annotations
 
 import click
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def micro(arguments: tuple[str, ...]) -> None:
-    """Measure the cores beside their rivals: the pure twin, plain Python, and numpy where someone would try it.
+@click.command(
+    short_help="Measure the cores beside their rivals.", context_settings={"ignore_unknown_options": True}
+)
+@click.argument("arguments", metavar="[NAME]... [OPTION OF PYPERF]...", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def micro(context: click.Context, arguments: tuple[str, ...]) -> None:
+    """Measure the cores beside their rivals: the pure twin, plain Python, and numpy where someone would try
+    it.
 
     ARGUMENTS are names of benchmarks and options of pyperf.
 
@@ -18,4 +23,4 @@ def micro(arguments: tuple[str, ...]) -> None:
     """
     from bench.micro import main
 
-    main(list(arguments))
+    context.exit(main(list(arguments)))

@@ -1,4 +1,5 @@
 """Runs independent tasks in worker processes, and keeps what is finished when it is told to stop."""
+
 from __future__ import annotations
 
 import multiprocessing
@@ -16,7 +17,7 @@ Outcome = TypeVar("Outcome")
 LOOK_UP_S = 0.2
 
 
-class WorkerDied(RuntimeError):
+class WorkerDiedError(RuntimeError):
     """A worker process ended without an answer, as when the machine runs out of memory."""
 
 
@@ -32,10 +33,12 @@ class Failed(Exception):  # noqa: N818  (it is an answer, not an error of the po
 def each_done(
     work: Callable[[Task], Outcome], tasks: Sequence[Task], jobs: int, idle: Callable[[], None] = lambda: None
 ) -> Iterator[tuple[int, Outcome]]:
-    """(number of the task, outcome) as each is done, in no promised order; ``idle`` is called now and then meanwhile.
+    """(number of the task, outcome) as each is done, in no promised order; ``idle`` is called now and then
+    meanwhile.
 
-    ``work`` and the tasks are pickled; with one job or one task everything runs in this process. Raises Failed at the first task
-    that raises. Leaving the loop, by an exception or not, ends the workers and what they were doing.
+    ``work`` and the tasks are pickled; with one job or one task everything runs in this process. Raises
+    Failed at the first task that raises. Leaving the loop, by an exception or not, ends the workers and what
+    they were doing.
     """
     assert jobs >= 1, "a pool needs a worker"
     if jobs == 1 or len(tasks) <= 1:
@@ -43,9 +46,13 @@ def each_done(
         return
     # Spawned, not forked: a fresh interpreter depends on nothing that this one has done.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(jobs, len(tasks)), mp_context=context, initializer=_leave_stopping_to_the_parent)
+    pool = ProcessPoolExecutor(
+        min(jobs, len(tasks)), mp_context=context, initializer=_leave_stopping_to_the_parent
+    )
     try:
-        waiting: dict[Future[Outcome], int] = {pool.submit(work, task): index for index, task in enumerate(tasks)}
+        waiting: dict[Future[Outcome], int] = {
+            pool.submit(work, task): index for index, task in enumerate(tasks)
+        }
         while waiting:
             done, _ = wait(waiting, timeout=LOOK_UP_S, return_when=FIRST_COMPLETED)
             for future in sorted(done, key=lambda future: waiting[future]):
@@ -72,7 +79,7 @@ def _outcome(index: int, future: Future[Outcome]) -> Outcome:
     try:
         return future.result()
     except BrokenProcessPool:
-        raise Failed(index, WorkerDied("its process died (out of memory?)")) from None
+        raise Failed(index, WorkerDiedError("its process died (out of memory?)")) from None
     except Exception as error:
         raise Failed(index, error) from error
 

@@ -1,4 +1,5 @@
 """A progress bar with the time left: on standard error, after two seconds, and only where somebody looks."""
+
 from __future__ import annotations
 
 import sys
@@ -33,9 +34,13 @@ class Bar:
             return
         if self._progress is None:
             self._progress = self._open()
-        left_s = (time.monotonic() - self.started_s) * (self.total - self.done) / self.done if self.done else None
+        left_s = (
+            (time.monotonic() - self.started_s) * (self.total - self.done) / self.done if self.done else None
+        )
         self._progress.update(
-            self._progress.task_ids[0], completed=self.done, left="" if left_s is None else f"{left_s:.0f} s left"
+            self._progress.task_ids[0],
+            completed=self.done,
+            left="" if left_s is None else f"{left_s:.0f} s left",
         )
 
     def _open(self) -> Progress:

@@ -1,4 +1,5 @@
 """replbench run: every engine at every point of a scenario, into one result."""
+
 from __future__ import annotations
 
 import json
@@ -24,6 +25,7 @@ from bench.scenario import Scenario, Suite, load_suite
 if TYPE_CHECKING:
     from bench.metrics.result import PointSummary, ResultWriter
 
+INVALID, INTERRUPTED = 3, 130
 RESULTS = Path("results") / "local"
 
 
@@ -52,7 +54,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def tasks_of(suite: Suite, folder: Path) -> list[Task]:
-    """Every trial of a suite in the order of its result: part, engine, point, trial; each trial has the next seed."""
+    """Every trial of a suite in the order of its result: part, engine, point, trial; each trial has the next
+    seed.
+    """
     found: list[Task] = []
     for part in suite.parts:
         points = part.points()
@@ -61,9 +65,15 @@ def tasks_of(suite: Suite, folder: Path) -> list[Task]:
                 for trial in range(point.trials):
                     found.append(
                         Task(
-                            index=len(found), folder=folder, part=part.name, scenario=point, engine=engine,
-                            axes=axes, seed=point.seed + trial, trial=trial,
-                        )  # fmt: skip
+                            index=len(found),
+                            folder=folder,
+                            part=part.name,
+                            scenario=point,
+                            engine=engine,
+                            axes=axes,
+                            seed=point.seed + trial,
+                            trial=trial,
+                        )
                     )
     return found
 
@@ -77,24 +87,34 @@ def perform(task: Task) -> PointSummary:
     return write_point(task.folder, task.index, trial, task.part)
 
 
-@click.command()
+@click.command(short_help="Run a scenario and write a result.")
 @scenario_argument
-@click.option("--engine", type=Engines(), metavar="NAME[,NAME...]", help="Engines to run, instead of the scenario's.")
+@click.option(
+    "--engine", type=Engines(), metavar="NAME[,NAME...]", help="Engines to run, instead of the scenario's."
+)
 @click.option("--world", metavar="WORLD", help="simulation (the only one so far).")
 @click.option("--seed", type=int, help="Of all randomness: same seed and code, same bytes.")
 @click.option("--trials", type=int, help="Repetitions of each point, each with the next seed.")
 @settings_option
-@click.option("--out", type=click.Path(path_type=Path), help="The folder to make; by default a fresh one in results/local.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="The folder to make; by default a fresh one in results/local.",
+)
 @click.option("--jobs", type=click.IntRange(1, 256), help="Worker processes; by default one a processor.")
+@click.option("--plot", is_flag=True, help="Draw the figures, too, into plots/ of the result.")
 @click.option("--quiet", is_flag=True, help="No progress and no table: only the path of the result.")
 @json_option
 @click.pass_context
 def run(
     context: click.Context,
+    /,
+    *,
     scenario: str,
     settings: tuple[str, ...],
     out: Path | None,
     jobs: int | None,
+    plot: bool,
     quiet: bool,
     as_json: bool,
     **fields: Any,
@@ -107,19 +127,21 @@ def run(
     replbench run wan-5 --set 'workload.clients_in="eu-west-1"' --out results/local/europe
     replbench run my-scenario.toml --trials 5 --seed 7
 
-    The table ends with the path of the result, for `replbench plot`, `show`, `compare` and `replay`.
-    Exit 3 where a point is invalid, 130 after Ctrl-C (finished points are kept, and the result says that it is incomplete).
+    The table ends with the path of the result, for `replbench plot`, `show`, `compare` and `replay`. Exit 3
+    where a point is invalid, 130 after Ctrl-C (finished points are kept, and the result says that it is
+    incomplete).
     """
     with reported():
-        suite = load_suite(scenario, settings, **{name: value for name, value in fields.items() if value is not None})
+        suite = load_suite(
+            scenario, settings, **{name: value for name, value in fields.items() if value is not None}
+        )
     with reported_results():
-        context.exit(_run(suite, out, jobs or default_jobs(), quiet, as_json))
+        context.exit(_run(suite, out, jobs or default_jobs(), plot=plot, quiet=quiet, as_json=as_json))
 
 
-def _run(suite: Suite, out: Path | None, jobs: int, quiet: bool, as_json: bool) -> int:
+def _run(suite: Suite, out: Path | None, jobs: int, *, plot: bool, quiet: bool, as_json: bool) -> int:
     from bench.metrics.result import ResultWriter
 
-    _warn_if_pure()
     target = out or fresh_folder(suite.name)
     code = 0
     with ResultWriter(target, suite.name, {part.name: part.resolved() for part in suite.parts}) as writer:
@@ -127,17 +149,22 @@ def _run(suite: Suite, out: Path | None, jobs: int, quiet: bool, as_json: bool) 
             _gather(tasks_of(suite, writer.folder), writer, jobs, quiet or as_json)
         except KeyboardInterrupt:
             click.echo("replbench: interrupted; finished points are kept", err=True)
-            code = 130
-        except _Broken as broken:
+            code = INTERRUPTED
+        except _BrokenError as broken:
             click.echo(f"replbench: {broken}", err=True)
-            code = 3
+            code = INVALID
         path = writer.finish(incomplete=code != 0)
         rows = [writer.summaries[index] for index in sorted(writer.summaries)]
+    if plot and path is not None and code != INTERRUPTED:
+        from bench.cli.plot import KINDS, draw
+
+        draw((path,), KINDS, path / "plots")
+    _warn_if_pure()
     report(rows, path, quiet, as_json)
-    return code or (3 if any(row.point.verdict == "invalid" for row in rows) else 0)
+    return code or (INVALID if any(row.point.verdict == "invalid" for row in rows) else 0)
 
 
-class _Broken(Exception):
+class _BrokenError(Exception):
     """A trial ended with an error of the program; what is finished is kept."""
 
 
@@ -149,10 +176,11 @@ def _gather(tasks: list[Task], writer: ResultWriter, jobs: int, quiet: bool) -> 
                 bar.advance(tasks[index].weight)
         except Failed as failed:
             error = failed.error
-            # What an engine refuses at its construction, such as quorums that do not intersect, is the user's to mend.
+            # What an engine refuses at its construction, such as quorums that do not intersect, is the user's
+            # to mend.
             if isinstance(error, ValueError):
                 raise click.ClickException(f"{tasks[failed.index]}: {error}") from error
-            raise _Broken(f"{tasks[failed.index]}: {type(error).__name__}: {error}") from error
+            raise _BrokenError(f"{tasks[failed.index]}: {type(error).__name__}: {error}") from error
 
 
 def fresh_folder(name: str) -> Path:
@@ -191,4 +219,6 @@ def _warn_if_pure() -> None:
     from ext import build
 
     if not build.compiled():
-        click.echo("replbench: running pure Python, many times slower than compiled: run `make build`", err=True)
+        click.echo(
+            "replbench: this was pure Python, many times slower than compiled: run `make build`", err=True
+        )

@@ -1,12 +1,11 @@
 """Tables on the screen: the points of a result, and lists of names."""
+
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
-
-import click
 
 SECOND_NS = 1_000_000_000
 
@@ -32,7 +31,7 @@ def absent(value: Any) -> bool:
 
 
 # heading -> (column of points.csv, how it is printed)
-MEASURES = {
+MEASURES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "offered ops/s": ("offered_ops_per_s", rate),
     "ops/s": ("throughput_ops_per_s", rate),
     "p50 ms": ("latency_p50_ns", milliseconds),
@@ -62,7 +61,7 @@ def print_points(rows: Sequence[Mapping[str, Any]], axes: Sequence[str]) -> None
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> None:
-    """A table as wide as it needs to be where nobody looks, and as the terminal allows where somebody does."""
+    """As wide as it needs to be where nobody looks, and as the terminal allows where somebody does."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -76,5 +75,5 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], right: I
     for row in rows:
         table.add_row(*(Text(cell, style=styles.get(cell, "")) for cell in row))
     terminal = sys.stdout.isatty()
-    console = Console(file=click.get_text_stream("stdout"), width=None if terminal else 240, highlight=False)
+    console = Console(file=sys.stdout, width=None if terminal else 240, highlight=False)
     console.print(table)

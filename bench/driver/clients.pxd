@@ -16,8 +16,8 @@ cdef u64 NOBODY
 cdef class Session:
     cdef readonly unsigned int id
     cdef public u64 target
-    cdef list links_to
-    cdef list links_from
+    cdef readonly list links_to
+    cdef readonly list links_from
     cdef object waiting
     cdef i64 moved_ns
 
@@ -37,6 +37,7 @@ cdef class Clients:
     cdef i64 operation_ns
     cdef i64 backoff_ns
     cdef i64 stop_ns
+    cdef bint refusals_are_exact
     cdef bytes filler
     cdef dict seen
     cdef bint uses_cas
@@ -81,6 +82,8 @@ cdef class Clients:
     cdef void redirected(self, Py_ssize_t client, i64 sequence, u64 leader) except *
     @cython.locals(session=Session)
     cdef void resend(self, Py_ssize_t row) except *
+    @cython.locals(refusals=int)
+    cdef bint certainly_refused(self, Py_ssize_t row) except -1
     cdef void give_up(self, Session session, Py_ssize_t row) except *
     @cython.locals(now=i64, next_ns=i64, first_ns=i64)
     cdef void retry(self, i64 sequence) except *

@@ -45,7 +45,10 @@ class Session:
 
 
 class Clients:
-    """All clients of a run. An open loop has a ``schedule`` of intended starts; a closed one (None) has think times."""
+    """All clients of a run. An open loop has a ``schedule`` of intended starts; a closed one (None) has think times.
+
+    ``refusals_are_exact`` is false where the network may double a forwarded command, whose refusal then proves nothing.
+    """
 
     def __init__(
         self,
@@ -60,6 +63,7 @@ class Clients:
         request_ns: int,
         operation_ns: int,
         stop_ns: int,
+        refusals_are_exact: bool,
     ) -> None:
         self.queue = queue
         self.sessions = sessions
@@ -75,6 +79,7 @@ class Clients:
         self.operation_ns = operation_ns
         self.backoff_ns = max(request_ns // 64, 1_000)
         self.stop_ns = stop_ns
+        self.refusals_are_exact = refusals_are_exact
         self.filler = bytes(4096)
         self.seen: dict[int, int] = {}
         self.uses_cas = mix.cas > 0.0
@@ -257,12 +262,18 @@ class Clients:
 
     def give_up(self, session: Session, row: int) -> None:
         """The client stops waiting: failed where every try was refused, else the outcome stays unknown."""
-        if self.refusals.pop(row, 0) == self.recorder.attempts_of(row):
+        if self.certainly_refused(row):
             self.recorder.complete(row, self.queue.time, FAILED, 0)
+        self.refusals.pop(row, None)
         self.given_up.add(row)
         self.chained.discard(row)
         if self.closed:
             self.think_then_issue(session)
+
+    def certainly_refused(self, row: int) -> bool:
+        """Whether every try of the operation was refused, so that it did not happen."""
+        refusals: int = self.refusals.get(row, 0)
+        return self.refusals_are_exact and refusals == self.recorder.attempts_of(row)
 
     def retry(self, sequence: int) -> None:
         """A pause after a refusal is over, or it is time to look for operations without an answer."""
@@ -296,6 +307,6 @@ class Clients:
 
     def finish(self) -> None:
         """The end: what was refused at every try certainly did not happen."""
-        for row, refusals in self.refusals.items():
-            if not self.settled(row) and refusals == self.recorder.attempts_of(row):
+        for row in self.refusals:
+            if not self.settled(row) and self.certainly_refused(row):
                 self.recorder.complete(row, self.queue.time, FAILED, 0)

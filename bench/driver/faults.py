@@ -59,15 +59,15 @@ class Faults:
         self.simulation.at(self.simulation.now + step_ns, probe, probes)
 
     def _resolve(self, target: int | str | None) -> int:
-        """A replica's number; "leader" is whoever led last and is up, at this moment."""
+        """A replica's number; "leader" is whoever began to lead last of those that lead now, or else of those that are up."""
         nodes = self.simulation.nodes
-        up = [node.id for node in nodes if node.up]
+        up = [node.id for node in nodes if node.up] or [node.id for node in nodes]
         if isinstance(target, int):
             return target
         if target == "leader":
-            leading = [node.id for node in nodes if node.up and node.host.leading]
             led = [replica for _, replica, _ in reversed(self.simulation.leaders) if replica in up]
-            return (leading or led or up)[-1] if leading else (led or up)[0]
+            leading = [replica for replica in led if nodes[replica].up and nodes[replica].host.leading]
+            return (leading or led or up)[0]
         return self.dice.choice(up)
 
     def _crash(self, fault: Fault) -> tuple[str, Witness, Callable[[], Witness]]:

@@ -8,7 +8,8 @@ ctypedef long long i64
 
 cdef i64 NEVER
 cdef u64 NOBODY
-cdef int REDIRECTED
+cdef int ACCEPTED, REFUSED, FSYNC, BATCH_INTERVAL
+cdef u64 WEIGH_EVERY
 
 
 cdef class World:
@@ -21,7 +22,7 @@ cdef class World:
     cpdef void led(self, Host host) except *
 
 
-@cython.freelist(64)
+@cython.final
 cdef class Batch:
     cdef u64 start
     cdef u64 stop
@@ -42,14 +43,17 @@ cdef class Host:
     cdef bint forward
     cdef u64 compact_after_bytes
     cdef u64 compact_at_bytes
+    cdef u64 weighed_at
     cdef readonly i64 now
     cdef readonly i64 deadline
     cdef readonly bint leading
     cdef object commands
     cdef object origins
+    cdef Py_ssize_t queued
     cdef i64 queued_since_ns
-    cdef object batches
+    cdef list batches
     cdef Batch front
+    cdef list own
     cdef list unsynced
     cdef readonly list writing
     cdef bint sync_in_flight
@@ -77,6 +81,7 @@ cdef class Host:
     cdef void propose(self, list commands, list origins) except *
     cdef void perform(self, list effects) except *
     cdef void dispatch(self, Send send) except *
+    cdef void hear_oneself(self) except *
     @cython.locals(promise=Send)
     cdef void persist(self, Persist persist) except *
     @cython.locals(batch=Batch, position=u64, command=bytes, answered=bint)
@@ -84,4 +89,5 @@ cdef class Host:
     cdef void deposed(self) except *
     cdef void settle(self, bint more) except *
     cdef void flush(self) except *
+    cdef void weigh(self) except *
     cdef void compact(self) except *

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from bench.driver.occasions import ACCEPTED, REFUSED
 from engines.core import NEVER, NOBODY, Commit, Engine, Message, Persist, Record, Redirect, Restore, Send
 from engines.machine import KeyValue, client_of, sequence_of
 
 if TYPE_CHECKING:
     from engines.core import Effect
 
-ANSWERED, REDIRECTED = 0, 1
 FSYNC, BATCH_INTERVAL, NONE = 0, 1, 2
+WEIGH_EVERY = 64
 DURABILITY = {"fsync": FSYNC, "batch-interval": BATCH_INTERVAL, "none": NONE}
 
 
@@ -108,14 +109,17 @@ class Host:
         self.forward = options.forward
         self.compact_after_bytes = options.compact_after_bytes
         self.compact_at_bytes = options.compact_after_bytes
+        self.weighed_at = 0
         self.now = 0
         self.deadline = NEVER
         self.leading = False
         self.commands: deque[bytes] = deque()
         self.origins: deque[int] = deque()
+        self.queued = 0
         self.queued_since_ns = 0
-        self.batches: deque[Batch] = deque()
+        self.batches: list[Batch] = []
         self.front: Batch | None = None
+        self.own: list[Message] = []
         self.unsynced: list[Persist] = []
         self.writing: list[Persist] = []
         self.sync_in_flight = False
@@ -178,11 +182,12 @@ class Host:
         """Propose at once where nothing speaks for waiting; else queue, forward or redirect."""
         if not self.engine.leading:
             self.refuse(origin, command)
-        elif not self.commands and (self.max_commands == 1 or not (more or self.max_delay_ns)) and self.has_room():
+        elif self.queued == 0 and (self.max_commands == 1 or not (more or self.max_delay_ns)) and self.has_room():
             self.propose([command], [origin])
         else:
-            if not self.commands:
+            if self.queued == 0:
                 self.queued_since_ns = self.now
+            self.queued += 1
             self.commands.append(command)
             self.origins.append(origin)
 
@@ -196,7 +201,7 @@ class Host:
         if self.forward and origin >= 0 and leader not in (NOBODY, self.id):
             self.world.transmit(self, leader, Forward((command,)))
         else:
-            self.reply(origin, command, REDIRECTED, b"")
+            self.reply(origin, command, REFUSED, b"")
 
     def reply(self, origin: int, command: bytes, outcome: int, result: bytes) -> None:
         """Send the outcome back to where the command came from."""
@@ -208,13 +213,14 @@ class Host:
 
     def pump(self, more: bool) -> None:
         """Propose queued commands: full batches at once, a smaller one at the end of its turn and delay."""
-        while self.commands and self.engine.leading and self.has_room():
-            count = len(self.commands)
+        while self.queued > 0 and self.engine.leading and self.has_room():
+            count = self.queued
             if count < self.max_commands and (more or self.now < self.queued_since_ns + self.max_delay_ns):
                 return
             count = min(count, self.max_commands)
             commands = [self.commands.popleft() for _ in range(count)]
             origins = [self.origins.popleft() for _ in range(count)]
+            self.queued -= count
             self.queued_since_ns = self.now
             self.propose(commands, origins)
 
@@ -243,15 +249,21 @@ class Host:
                 self.apply(effect)
             elif type(effect) is Restore:
                 self.machine.restore(effect.position, effect.state)
+                self.weighed_at = effect.position
             elif type(effect) is Redirect:
                 raise AssertionError("only a leading engine is given commands, and it accepts them")
 
     def dispatch(self, send: Send) -> None:
-        """To oneself at once, to others by the transport."""
+        """To others by the transport; to oneself once the effects at hand are done, so that commits keep their order."""
         if send.to == self.id:
-            self.perform(self.engine.step(self.id, send.message, self.now))
+            self.own.append(send.message)
         else:
             self.world.transmit(self, send.to, send.message)
+
+    def hear_oneself(self) -> None:
+        """Step the messages to oneself."""
+        while self.own:
+            self.perform(self.engine.step(self.id, self.own.pop(0), self.now))
 
     def persist(self, persist: Persist) -> None:
         """Put a record on its way to disk; without fsync its promises do not wait for it."""
@@ -276,9 +288,9 @@ class Host:
         self.world.applied(self, position, command, answered)
         if answered:
             assert position < batch.stop, "batches are decided in order"
-            self.reply(batch.origins[position - batch.start], command, ANSWERED, result)
+            self.reply(batch.origins[position - batch.start], command, ACCEPTED, result)
             if position + 1 == batch.stop:
-                self.batches.popleft()
+                self.batches.pop(0)
                 self.front = self.batches[0] if self.batches else None
 
     def deposed(self) -> None:
@@ -286,25 +298,28 @@ class Host:
         self.leading = False
         self.batches.clear()
         self.front = None
+        self.queued = 0
         while self.commands:
             self.refuse(self.origins.popleft(), self.commands.popleft())
 
     def settle(self, more: bool) -> None:
-        """The end of a turn: notice leadership, propose, start the next group's sync, compact, set the deadline."""
+        """The end of a turn: hear oneself, notice leadership, propose, start the next group's sync, compact, set the deadline."""
+        self.hear_oneself()
         if self.engine.leading != self.leading:
             if self.leading:
                 self.deposed()
             else:
                 self.leading = True
                 self.world.led(self)
-        if self.commands:
+        if self.queued > 0:
             self.pump(more)
-        if self.engine.log.nbytes >= self.compact_at_bytes:
-            self.compact()
+            self.hear_oneself()
+        if self.machine.applied - self.weighed_at >= WEIGH_EVERY:
+            self.weigh()
         if self.unsynced and not self.sync_in_flight:
             self.flush()
         self.deadline = self.engine.deadline
-        if self.commands and self.max_delay_ns and self.has_room():
+        if self.queued > 0 and self.max_delay_ns and self.has_room():
             self.deadline = min(self.deadline, self.queued_since_ns + self.max_delay_ns)
         if self.unsynced and self.durability == BATCH_INTERVAL and not self.sync_in_flight:
             self.deadline = min(self.deadline, self.next_sync_ns)
@@ -323,6 +338,12 @@ class Host:
             self.unsynced = []
         self.sync_in_flight = True
         self.world.write(self, self.writing)
+
+    def weigh(self) -> None:
+        """Look at the log's size now and then, and compact when it has grown enough."""
+        self.weighed_at = self.machine.applied
+        if self.engine.log.nbytes >= self.compact_at_bytes and self.machine.applied > self.engine.log.base:
+            self.compact()
 
     def compact(self) -> None:
         """Hand the engine a snapshot, and mark which records make the older ones unnecessary."""

@@ -53,7 +53,7 @@ cdef class Link:
     cdef i64 retransmit_ns
     cdef double duplicate, reorder
     cdef public i64 extra_ns
-    cdef public bint blocked
+    cdef public int blocks
     cdef public bint broken
     cdef public i64 held_since_ns
     cdef readonly i64 epoch

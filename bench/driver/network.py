@@ -2,7 +2,8 @@
 
 Over ``tcp`` a link is reliable and in order: a lost packet becomes retransmission delay (RFC 6298: the timeout doubles at
 each loss of the same data), and what follows is held up behind it. While a link is blocked its data is kept; it flows when
-the block ends, unless the connection broke first. Over ``datagram`` messages are lost, duplicated and reordered.
+the block ends, unless the connection broke first; what is sent after that waits for a new one, as long as a connection is
+tried for, and its sender is told when that was in vain. Over ``datagram`` messages are lost, duplicated and reordered.
 """
 from __future__ import annotations
 
@@ -143,7 +144,7 @@ class Link:
         self.duplicate = duplicate
         self.reorder = reorder
         self.extra_ns = 0
-        self.blocked = False
+        self.blocks = 0
         self.broken = False
         self.held_since_ns = 0
         self.epoch = 0

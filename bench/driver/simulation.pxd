@@ -12,8 +12,9 @@ ctypedef unsigned long long u64
 ctypedef long long i64
 
 cdef int ACTION, ANSWER, ARRIVE, BREAK, ISSUE, PROCESS, PROCESS_REQUEST, REDIRECTED, REQUEST, RETRY, STOP, SYNCED, WAKE
-cdef int PEER_MESSAGE, CLIENT_REQUEST, ANSWERED, ANSWER_BYTES, REQUEST_BYTES
-cdef i64 LOST, NEVER
+cdef int ACCEPTED, ANSWER_BYTES, REQUEST_BYTES
+cdef i64 LOST, NEVER, FEMTOSECONDS, HALF, FROM_CLIENT
+cdef Py_ssize_t FORGET_AFTER
 
 
 cdef class Node:
@@ -22,11 +23,13 @@ cdef class Node:
     cdef readonly bint up
     cdef readonly i64 incarnation
     cdef public list links
-    cdef Durations per_message
+    cdef readonly Durations per_message
     cdef bint busy
     cdef i64 cpu_free_ns
     cdef i64 nic_free_ns
-    cdef object waiting
+    cdef list waiting
+    cdef list arguments
+    cdef Py_ssize_t taken
     cdef Durations fsync
     cdef public double fsync_factor
     cdef readonly i64 fsyncs
@@ -38,6 +41,8 @@ cdef class Node:
     cdef i64 clock_base_ns
     cdef i64 clock_set_ns
 
+    cdef void idle(self) except *
+    cdef bint has_more(self) except -1
     cpdef i64 local(self, i64 now) except? -1
     cdef i64 virtual(self, i64 local) except? -1
     cpdef void set_clock_rate(self, double rate, i64 now) except *
@@ -49,9 +54,9 @@ cdef class Simulation(World):
     cdef readonly list nodes
     cdef object new_host
     cdef readonly dict kinds
-    cdef double per_byte_ns
-    cdef double nic_byte_ns
-    cdef double disk_byte_ns
+    cdef i64 cpu_byte_fs
+    cdef i64 nic_byte_fs
+    cdef i64 disk_byte_fs
     cdef bint free_cpu
     cdef dict record_kinds
     cdef readonly Agreement agreement
@@ -77,10 +82,11 @@ cdef class Simulation(World):
     @cython.locals(depart=i64)
     cdef i64 depart(self, Node node, i64 size) except -1
     cdef i64 cpu_cost(self, Node node, i64 size) except -1
-    @cython.locals(sender=i64, link=Link, source=Node)
+    @cython.locals(link=Link, source=Node)
     cdef void arrive(self, Node node, i64 argument, object message) except *
-    @cython.locals(start=i64, finish=i64)
-    cdef void take(self, Node node, int work, object payload, i64 argument) except *
+    @cython.locals(start=i64, finish=i64, size=i64, kind=int, command=bytes)
+    cdef void take(self, Node node, object payload, i64 argument) except *
+    @cython.locals(argument=i64)
     cdef void take_next(self, Node node) except *
     cdef void process(self, Node node, i64 argument, object message) except *
     cdef void handle(self, Node node, u64 sender, object message) except *
@@ -89,9 +95,11 @@ cdef class Simulation(World):
     cdef void schedule_break(self, u64 one, u64 other) except *
     cdef void break_if_dead(self, u64 one, i64 argument) except *
     cpdef void break_connection(self, u64 one, u64 other, i64 only=*) except *
+    cdef void tell_disconnected(self, Node node, u64 peer) except *
     cpdef void renew(self, u64 id) except *
     cpdef void block(self, u64 one, u64 other) except *
     cpdef void unblock(self, u64 one, u64 other) except *
+    cdef void release(self, u64 one, u64 other) except *
 
     @cython.locals(node=Node, persist=Persist, size=i64, duration=i64)
     cpdef void write(self, Host host, list persists) except *

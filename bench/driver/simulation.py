@@ -12,13 +12,13 @@ Same seed, same code, same bytes out.
 """
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from bench.checkers.invariants import Agreement
-from bench.driver.host import ANSWERED, Host, World
+from bench.driver.host import Host, World
 from bench.driver.network import LOST
 from bench.driver.occasions import (
+    ACCEPTED,
     ACTION,
     ANSWER,
     ARRIVE,
@@ -44,7 +44,10 @@ if TYPE_CHECKING:
     from bench.driver.network import Durations, Link
     from engines.core import Message, Persist, Record
 
-PEER_MESSAGE, CLIENT_REQUEST = 0, 1
+FEMTOSECONDS = 1_000_000  # in a nanosecond: costs a byte are whole femtoseconds, so that nothing is rounded twice
+HALF = FEMTOSECONDS // 2
+FORGET_AFTER = 64
+FROM_CLIENT = 1 << 62
 
 
 class Node:
@@ -60,7 +63,9 @@ class Node:
         self.busy = False
         self.cpu_free_ns = 0
         self.nic_free_ns = 0
-        self.waiting: deque[tuple[int, Any, int]] = deque()
+        self.waiting: list[Any] = []
+        self.arguments: list[int] = []
+        self.taken = 0
         self.fsync = fsync
         self.fsync_factor = 1.0
         self.fsyncs = 0
@@ -71,6 +76,17 @@ class Node:
         self.clock_rate = 1.0
         self.clock_base_ns = 0
         self.clock_set_ns = 0
+
+    def idle(self) -> None:
+        """Forget the work that waits for the CPU."""
+        self.busy = False
+        self.waiting = []
+        self.arguments = []
+        self.taken = 0
+
+    def has_more(self) -> bool:
+        """Whether work waits for the CPU."""
+        return self.taken < len(self.waiting)
 
     def local(self, now: int) -> int:
         """This replica's clock at a moment of virtual time."""
@@ -108,9 +124,9 @@ class Simulation(World):
         self.nodes = nodes
         self.new_host = new_host
         self.kinds = kinds
-        self.per_byte_ns = per_byte_ns
-        self.nic_byte_ns = nic_byte_ns
-        self.disk_byte_ns = disk_byte_ns
+        self.cpu_byte_fs = round(per_byte_ns * FEMTOSECONDS)
+        self.nic_byte_fs = round(nic_byte_ns * FEMTOSECONDS)
+        self.disk_byte_fs = round(disk_byte_ns * FEMTOSECONDS)
         self.free_cpu = per_byte_ns == 0.0 and all(n.per_message.constant and not n.per_message.value for n in nodes)
         self.record_kinds: dict[type, Kind] = {}
         self.agreement = Agreement()
@@ -135,9 +151,8 @@ class Simulation(World):
         assert not node.up
         node.up = True
         node.incarnation += 1
-        node.busy = False
         node.cpu_free_ns = node.nic_free_ns = self.now
-        node.waiting.clear()
+        node.idle()
         node.wake_at_ns = NEVER
         node.host = self.new_host(self, id, node.incarnation)
         if self.trace is not None:
@@ -153,11 +168,12 @@ class Simulation(World):
             self.keep(node, persist.record)
         node.up = False
         node.host = None
-        node.waiting.clear()
+        node.idle()
         if self.trace is not None:
             self.trace("crash", node, f"{len(node.stable)} records kept")
         for peer in self.nodes:
             if peer is not node:
+                node.links[peer.id].held = []
                 self.schedule_break(node.id, peer.id)
 
     def run(self, until: int) -> None:
@@ -216,9 +232,7 @@ class Simulation(World):
         link = node.links[to]
         if self.trace is not None:
             self.trace("send", node, (to, message))
-        if link.broken:
-            return
-        if link.blocked:
+        if link.blocks or link.broken:
             link.blocked_messages += 1
             if link.tcp:
                 self.hold(node.id, to, link, message, size)
@@ -241,52 +255,60 @@ class Simulation(World):
                 depart = node.cpu_free_ns
             depart += self.cpu_cost(node, size)
             node.cpu_free_ns = depart
-        if self.nic_byte_ns > 0.0:
+        if self.nic_byte_fs > 0:
             if node.nic_free_ns > depart:
                 depart = node.nic_free_ns
-            depart += int(self.nic_byte_ns * size + 0.5)
+            depart += (self.nic_byte_fs * size + HALF) // FEMTOSECONDS
             node.nic_free_ns = depart
         return depart
 
     def cpu_cost(self, node: Node, size: int) -> int:
         """To receive or to send a message of ``size`` bytes."""
-        return node.per_message.next() + int(self.per_byte_ns * size + 0.5)
+        return node.per_message.next() + (self.cpu_byte_fs * size + HALF) // FEMTOSECONDS
 
     def arrive(self, node: Node, argument: int, message: Message) -> None:
         """A message reached a replica: its CPU takes it now or later."""
-        sender = argument & 0xFFFF
         if not node.up:
             return
-        if (argument >> 16) & 0xFFFF != self.nodes[sender].links[node.id].epoch:
+        source = self.nodes[argument & 0xFFFF]
+        link = source.links[node.id]
+        if (argument >> 16) & 0xFFFF != link.epoch:
             return
-        if self.free_cpu and not node.busy:
-            self.handle(node, sender, message)
-        elif node.busy:
-            node.waiting.append((PEER_MESSAGE, message, argument))
+        if node.busy:
+            node.waiting.append(message)
+            node.arguments.append(argument)
+        elif self.free_cpu:
+            self.handle(node, source.id, message)
         else:
-            self.take(node, PEER_MESSAGE, message, argument)
+            self.take(node, message, argument)
 
-    def take(self, node: Node, work: int, payload: Any, argument: int) -> None:
+    def take(self, node: Node, payload: Any, argument: int) -> None:
         """The CPU begins with a piece of work, as soon as it is free."""
         node.busy = True
         start = node.cpu_free_ns if node.cpu_free_ns > self.now else self.now
-        if work == PEER_MESSAGE:
-            finish = start + self.cpu_cost(node, argument >> 32)
-            argument = (node.incarnation << 16) | (argument & 0xFFFF)
-            self.queue.push(finish, payload, PROCESS, node.id, argument)
+        if argument & FROM_CLIENT:
+            size = REQUEST_BYTES + len(payload)
+            kind, argument = PROCESS_REQUEST, (node.incarnation << 32) | (argument & 0xFFFFFFFF)
         else:
-            finish = start + self.cpu_cost(node, REQUEST_BYTES + len(payload))
-            argument = (node.incarnation << 32) | argument
-            self.queue.push(finish, payload, PROCESS_REQUEST, node.id, argument)
+            size = argument >> 32
+            kind, argument = PROCESS, (node.incarnation << 16) | (argument & 0xFFFF)
+        finish = start + self.cpu_cost(node, size)
         node.cpu_free_ns = finish
+        self.queue.push(finish, payload, kind, node.id, argument)
 
     def take_next(self, node: Node) -> None:
         """The CPU is done with one piece of work."""
-        if node.waiting:
-            work, payload, argument = node.waiting.popleft()
-            self.take(node, work, payload, argument)
-        else:
+        if node.taken == len(node.waiting):
             node.busy = False
+            return
+        payload, argument = node.waiting[node.taken], node.arguments[node.taken]
+        node.waiting[node.taken] = None
+        node.taken += 1
+        if node.taken >= FORGET_AFTER and 2 * node.taken >= len(node.waiting):
+            del node.waiting[: node.taken]
+            del node.arguments[: node.taken]
+            node.taken = 0
+        self.take(node, payload, argument)
 
     def process(self, node: Node, argument: int, message: Message) -> None:
         """The CPU has received a message: the engine steps."""
@@ -298,13 +320,13 @@ class Simulation(World):
         """Step, and re-arm the timer."""
         if self.trace is not None:
             self.trace("step", node, (sender, message))
-        node.host.receive(sender, message, node.local(self.now), len(node.waiting) > 0)
+        node.host.receive(sender, message, node.local(self.now), node.has_more())
         self.arm(node)
 
     # Connections
 
     def hold(self, sender: int, to: int, link: Link, message: Message, size: int) -> None:
-        """Keep what a blocked tcp link cannot deliver; the connection breaks after the user timeout (RFC 9293, 3.8.3)."""
+        """Keep what a blocked tcp link cannot deliver; it is given up after the user timeout (RFC 9293, 3.8.3)."""
         if not link.held:
             link.held_since_ns = self.now
             self.schedule_break(sender, to)
@@ -320,23 +342,32 @@ class Simulation(World):
         """The user timeout of a connection has passed."""
         other = argument & 0xFFFF
         forth, back = self.nodes[one].links[other], self.nodes[other].links[one]
-        if forth.epoch != argument >> 16 or forth.broken:
+        if forth.epoch != argument >> 16:
             return
-        cut_off = forth.held or back.held or not (self.nodes[one].up and self.nodes[other].up)
-        if cut_off:
+        starved = forth.held and self.now - forth.held_since_ns >= self.user_timeout_ns
+        if starved and forth.broken:
+            # No connection came about: only the end that tried to make one can tell.
+            forth.reset(self.now)
+            self.tell_disconnected(self.nodes[one], other)
+        elif starved or not (self.nodes[one].up and self.nodes[other].up):
             self.break_connection(one, other)
-            forth.broken = back.broken = forth.blocked or back.blocked
 
     def break_connection(self, one: int, other: int, only: int = -1) -> None:
         """Both ends (or ``only`` one) see that their channel is gone; what was under way is lost."""
-        self.nodes[one].links[other].reset(self.now)
-        self.nodes[other].links[one].reset(self.now)
+        forth, back = self.nodes[one].links[other], self.nodes[other].links[one]
+        forth.reset(self.now)
+        back.reset(self.now)
+        forth.broken = back.broken = forth.blocks > 0 or back.blocks > 0
         for here, there in ((self.nodes[one], other), (self.nodes[other], one)):
             if here.up and only in (-1, here.id):
-                if self.trace is not None:
-                    self.trace("disconnect", here, there)
-                here.host.disconnected(there, here.local(self.now))
-                self.arm(here)
+                self.tell_disconnected(here, there)
+
+    def tell_disconnected(self, node: Node, peer: int) -> None:
+        """One end sees that its channel to ``peer`` is gone."""
+        if self.trace is not None:
+            self.trace("disconnect", node, peer)
+        node.host.disconnected(peer, node.local(self.now))
+        self.arm(node)
 
     def renew(self, id: int) -> None:
         """A restarted replica knows nothing of its old connections: its peers' next segments are answered with a reset."""
@@ -345,17 +376,25 @@ class Simulation(World):
                 self.break_connection(id, peer.id, peer.id)
 
     def block(self, one: int, other: int) -> None:
-        """Nothing from ``one`` reaches ``other`` any more."""
+        """Nothing from ``one`` reaches ``other`` any more, until each block has ended."""
         link = self.nodes[one].links[other]
-        link.blocked = True
+        link.blocks += 1
 
     def unblock(self, one: int, other: int) -> None:
-        """The way is free: held data flows in order, or a new connection is made."""
-        link = self.nodes[one].links[other]
-        link.blocked = False
-        back = self.nodes[other].links[one]
-        if not back.blocked:
+        """One block ends. With the last one held data flows; a broken connection needs both ways to be made anew."""
+        link, back = self.nodes[one].links[other], self.nodes[other].links[one]
+        link.blocks -= 1
+        assert link.blocks >= 0, "a block ends that has not begun"
+        if link.blocks or (link.broken and back.blocks):
+            return
+        if link.broken:
             link.broken = back.broken = False
+            self.release(other, one)
+        self.release(one, other)
+
+    def release(self, one: int, other: int) -> None:
+        """What was held flows, in order, when the sender next tries."""
+        link = self.nodes[one].links[other]
         held, link.held = link.held, []
         resume_ns = link.resume_ns(self.now) if held else self.now
         for message, size in held:
@@ -371,7 +410,7 @@ class Simulation(World):
         for persist in persists:
             if persist.record is not None:
                 size += self.record_size(persist.record)
-        duration = node.fsync.next() + int(self.disk_byte_ns * size + 0.5)
+        duration = node.fsync.next() + (self.disk_byte_fs * size + HALF) // FEMTOSECONDS
         if node.fsync_factor != 1.0:
             duration = int(duration * node.fsync_factor)
         node.fsyncs += 1
@@ -437,12 +476,13 @@ class Simulation(World):
         if not node.up:
             return
         self.requests += 1
-        if self.free_cpu and not node.busy:
+        if node.busy:
+            node.waiting.append(command)
+            node.arguments.append(FROM_CLIENT | client)
+        elif self.free_cpu:
             self.serve(node, client, command)
-        elif node.busy:
-            node.waiting.append((CLIENT_REQUEST, command, client))
         else:
-            self.take(node, CLIENT_REQUEST, command, client)
+            self.take(node, command, FROM_CLIENT | client)
 
     def process_request(self, node: Node, argument: int, command: bytes) -> None:
         """The CPU has received a client's command."""
@@ -452,7 +492,7 @@ class Simulation(World):
 
     def serve(self, node: Node, client: int, command: bytes) -> None:
         """Hand a client's command to the host."""
-        node.host.request(client, command, node.local(self.now), len(node.waiting) > 0)
+        node.host.request(client, command, node.local(self.now), node.has_more())
         self.arm(node)
 
     def answer(self, host: Host, client: int, sequence: int, outcome: int, leader: int, result: bytes) -> None:
@@ -461,7 +501,7 @@ class Simulation(World):
         size = ANSWER_BYTES + len(result)
         depart = self.depart(node, size)
         arrival = self.clients.answer_arrives(client, host.id, depart, size)
-        if outcome == ANSWERED:
+        if outcome == ACCEPTED:
             self.queue.push(arrival, result, ANSWER, client, sequence)
         else:
             self.queue.push(arrival, leader, REDIRECTED, client, sequence)

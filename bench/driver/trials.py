@@ -148,6 +148,7 @@ class TrialRun:
             scenario.timeouts.request_ns,
             scenario.timeouts.operation_ns,
             self.load_end_ns,
+            workload.routing == "leader" or not scenario.network.duplicate,
         )
 
     def _sessions(self) -> list[Session]:
@@ -203,6 +204,7 @@ class TrialRun:
         self._run_until(self._drained, DRAIN_NS)
         self._run_until(self._level, 2 * self.scenario.timeouts.election_ns[1])
         self.clients.finish()
+        self.clients.recorder.advance(simulation.now)
         simulation.agreement.finish({node.id: node.host.machine.applied for node in simulation.nodes if node.up})
 
     def _run_until(self, condition: Callable[[], bool], limit_ns: int) -> None:

@@ -42,7 +42,8 @@ class Kind:
         """Bytes of this message."""
         size = self.fixed
         for name in self.payloads:
-            size += len(getattr(message, name))
+            payload = getattr(message, name)
+            size += len(payload)
         for name in self.encoded:
             size += len(msgspec.msgpack.encode(getattr(message, name)))
         return size

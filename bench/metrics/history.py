@@ -2,7 +2,7 @@
 
 One operation a line, in the order in which they were first sent:
 
-{"client": 3, "op": "read|write|cas", "key": "17", "arg": .., "ret": .., "call_ns": 1, "return_ns": 4, "ok": ..}
+    {"client": 3, "op": "write", "key": "17", "arg": 9, "ret": null, "call_ns": 1, "return_ns": 4, "ok": true}
 
 Values are tokens: every written value has its own number, null is no value. A write's ``arg`` is its token, a
 cas takes ``[expected, new]`` and returns whether it applied. ``ok`` false: it certainly did not happen;

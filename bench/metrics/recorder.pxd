@@ -59,4 +59,4 @@ cdef class Recorder:
     @cython.locals(chunk=Chunk, started=i64)
     cpdef i64 started_ns(self, Py_ssize_t row) except? -1
     @cython.locals(start=i64, stop=i64)
-    cdef void advance(self, i64 now) except *
+    cpdef void advance(self, i64 now) except *

@@ -150,8 +150,7 @@ class Recorder:
         stop = now if now < self.window_stop_ns else self.window_stop_ns
         if stop > start:
             self.outstanding_ns += self.outstanding * (stop - start)
-        if now > self.changed_ns:
-            self.changed_ns = now
+        self.changed_ns = max(self.changed_ns, now)
 
     def operations(self) -> np.ndarray:
         """All rows as one array of dtype OPERATION, in order; the chunks are released on the way."""

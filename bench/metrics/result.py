@@ -85,7 +85,8 @@ def write_point(folder: Path, index: int, trial: Trial, scenario: str) -> PointS
     row["verdict"], reasons = verdict(trial, row)
     point = Point(
         point=index, scenario=scenario, engine=trial.engine, axes=trial.axes, trial=trial.trial,
-        seed=trial.seed, window_ns=trial.window_ns, end_ns=trial.end_ns, verdict=row["verdict"], reasons=reasons,
+        seed=trial.seed, window_ns=trial.window_ns, end_ns=trial.end_ns,
+        verdict=row["verdict"], reasons=reasons,
         checks=trial.checks, violations=trial.violations, faults=trial.faults, leaders=trial.leaders,
         counts=trial.counts, messages_by_kind=trial.messages_by_kind, fairness=trial.fairness,
         history=f"history-{index}.jsonl.gz",
@@ -285,7 +286,7 @@ class Result:
         Columns intended_ns, completed_ns (-1 without success), latency_ns, service_ns, client, attempts,
         kind, status, in_window.
         """
-        import pandas as pd  # noqa: PLC0415  (late: it is slow to import)
+        import pandas as pd
 
         record = self._record(point)
         samples = {name: self._column(point, name) for name in _SAMPLES}
@@ -308,7 +309,7 @@ class Result:
 
     def latencies(self, point: int) -> pd.Series[int]:
         """The latencies in ns of the operations that count, ascending."""
-        import pandas as pd  # noqa: PLC0415
+        import pandas as pd
 
         first, last = self._record(point).window_ns
         intended = self._column(point, "intended_ns")
@@ -321,8 +322,9 @@ class Result:
         return self.records[point]
 
     def _column(self, point: int, name: str) -> np.ndarray:
+        samples = self._samples
         try:
-            return np.asarray(self._samples[f"{point}/{name}"])
+            return np.asarray(samples[f"{point}/{name}"])
         except (KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
             raise ResultError(
                 f"{self.path / 'latencies.npz'} is damaged: {name} of point {point} cannot be read"
@@ -341,7 +343,7 @@ _SAMPLES = ("intended_ns", "latency_ns", "service_ns", "client", "attempts", "ki
 
 def load(path: Path | str) -> Result:
     """The result in a folder; ResultError, in one line, where there is none or it is damaged."""
-    import pandas as pd  # noqa: PLC0415
+    import pandas as pd
 
     folder = Path(path)
     document_path, points_path = folder / "result.json", folder / "points.csv"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from bench.metrics import sweep
 from bench.plots import cdf, costs, latency_throughput, style, timeline
 
 if TYPE_CHECKING:
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
     from bench.metrics.result import Result
 
 PANEL_WIDTH, PANEL_HEIGHT, LEGEND_WIDTH = 4.6, 3.8, 2.0  # inches
-POINTS_SHOWN = 3  # of a sweep, where each point needs a panel
 FORMATS = ("svg", "png")
-RC = {
+SHARED_HEIGHT = ("latency-throughput", "cdf")
+RC: dict[Any, Any] = {
     "font.size": 9,
     "svg.hashsalt": "replbench",
     "hatch.linewidth": 1.5,
@@ -38,23 +39,25 @@ class Kind(NamedTuple):
 
 
 def _panels_of_points(rows: int) -> Callable[[Sequence[Result]], tuple[int, int]]:
-    return lambda results: (rows, min(len(style.settings(results)), POINTS_SHOWN))
+    return lambda results: (rows, style.settings_shown(results))
 
 
 KINDS = {
     "latency-throughput": Kind(latency_throughput.draw, lambda _: (1, 2)),
     "cdf": Kind(cdf.draw, _panels_of_points(1)),
     "timeline": Kind(timeline.draw, _panels_of_points(2)),
-    "costs": Kind(costs.draw, lambda results: (1, 3) if len(style.settings(results)) <= POINTS_SHOWN else (3, 1)),
+    "costs": Kind(
+        costs.draw, lambda results: (1, 3) if len(sweep.settings(results)) <= style.MOST_SHOWN else (3, 1)
+    ),
 }
 
 
 def render(results: Sequence[Result], kind: str, out: Path) -> list[Path]:
     """Draw results into ``out``, and return the files made, the same bytes for the same results.
 
-    A result of several scenarios gives one figure for each; scenarios of the same name in several results share one. ``out`` is
-    a folder, which gets an SVG and a PNG named after the kind (and the scenario), or a file whose suffix is the format.
-    ValueError for an unknown kind or format.
+    A result of several scenarios gives one figure for each; scenarios of the same name in several results
+    share one. ``out`` is a folder, which gets an SVG and a PNG named after the kind (and the scenario), or a
+    file whose suffix is the format. ValueError for an unknown kind or format.
     """
     if kind not in KINDS:
         raise ValueError(f"unknown kind of plot {kind!r}: choose from {', '.join(KINDS)}")
@@ -65,7 +68,7 @@ def render(results: Sequence[Result], kind: str, out: Path) -> list[Path]:
     made = []
     with matplotlib.rc_context(RC):
         for name, part in parts.items():
-            figure = _figure(part, kind, name)
+            figure = compose(part, kind, name)
             for form in formats:
                 path = _path(out, kind, name if len(parts) > 1 else "", form)
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,16 +95,17 @@ def _parts(results: Sequence[Result]) -> dict[str, list[Result]]:
     return together
 
 
-def _figure(results: Sequence[Result], kind: str, name: str) -> Figure:
+def compose(results: Sequence[Result], kind: str, name: str) -> Figure:
+    """The figure of results of one scenario, with its caption above and what must be known below."""
     rows, columns = KINDS[kind].panels(results)
     height = PANEL_HEIGHT if rows == 1 else 2.5
     wide = max(columns * PANEL_WIDTH, 1.6 * PANEL_WIDTH) + LEGEND_WIDTH
     figure = Figure(figsize=(wide, rows * height + 0.9), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(rows, columns, squeeze=False, sharey="row" if columns > 1 and kind != "costs" else False)
+    panels = figure.subplots(rows, columns, squeeze=False, sharey=kind in SHARED_HEIGHT)
     KINDS[kind].draw(results, list(panels.flat))
-    points = results[0].points
-    caption = f"{name}: {points['replicas'].iloc[0]} replicas, {points['world'].iloc[0]}, seed {points['seed'].iloc[0]}"
+    first = results[0].points.iloc[0]
+    caption = f"{name}: {first['replicas']} replicas, {first['world']}, seed {first['seed']}"
     figure.suptitle(caption, x=0.01, ha="left", fontsize=10, fontweight="bold")
     notes = _notes(results)
     if notes:
@@ -111,7 +115,7 @@ def _figure(results: Sequence[Result], kind: str, name: str) -> Figure:
 
 def _notes(results: Sequence[Result]) -> list[str]:
     """What must be known of the comparison and cannot be seen in it."""
-    said = [f"Not equal: {line}." for line in style.unequal_fairness(results)]
+    said = [f"Not equal: {line}." for line in sweep.unequal_fairness(results)]
     if any(result.incomplete for result in results):
         said.append("The run was interrupted: points are missing.")
     if not all(result.environment.get("compiled", True) for result in results):

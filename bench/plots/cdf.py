@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from bench.checkers.verdict import INVALID, SUSPECT, VALID
+from bench.metrics import sweep
 from bench.metrics.summary import SAMPLES_BEYOND
 from bench.plots import style
 
@@ -18,32 +20,33 @@ if TYPE_CHECKING:
 
 MARKS = 600  # points of a line
 DECADES = 6
+ORDER = ("", VALID, SUSPECT, INVALID)
 
 
 def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
-    """One panel for each of some points of the sweep. The last ten samples, which prove no percentile, are dotted."""
+    """A panel for each of some points of the sweep; the last ten samples, which prove nothing, are dotted."""
     wanted = style.chosen(results, len(axes))
     for panel, setting in zip(axes, wanted, strict=False):
-        verdicts, extremes, deepest = [], [], 1.0
-        labelled: set[str] = set()
+        verdicts: dict[str, str] = {}
+        extremes, deepest = [], 1.0
         for label, look, result, point in style.at(results, setting):
             latency_ms = result.latencies(point).to_numpy() / style.NS_PER_MS
             if not len(latency_ms):
                 continue
-            verdict = str(result.points.loc[point, "verdict"])
-            verdicts.append(verdict)
             extremes += [latency_ms[0], latency_ms[-1]]
             deepest = max(deepest, len(latency_ms))
-            _draw_line(panel, latency_ms, look, "" if label in labelled else label + style.remark(verdict))
-            labelled.add(label)
+            _draw_line(panel, latency_ms, look, "" if label in verdicts else label)
+            verdicts[label] = max(
+                verdicts.get(label, ""), str(result.points.loc[point, "verdict"]), key=ORDER.index
+            )
         style.dress(panel)
         style.milliseconds(panel.xaxis, extremes)
         _nines(panel, deepest)
         panel.set_xlabel("latency (ms)")
         panel.set_ylabel("share of operations not slower")
-        panel.set_title(style.describe(setting), fontsize=9, loc="left")
-        style.watermark(panel, verdicts)
-    style.legend(axes[len(wanted) - 1])
+        panel.set_title(sweep.describe(setting) + style.remark(verdicts), fontsize=9, loc="left")
+        style.watermark(panel, verdicts.values())
+    style.legend(axes[-1], axes)
 
 
 def _draw_line(panel: Axes, ascending_ms: np.ndarray, look: style.Look, label: str) -> None:
@@ -52,10 +55,15 @@ def _draw_line(panel: Axes, ascending_ms: np.ndarray, look: style.Look, label: s
     latency, depth = ascending_ms[count - beyond], count / beyond
     proven = beyond > SAMPLES_BEYOND
     panel.plot(
-        latency[proven], depth[proven], color=look.color, linestyle=look.linestyle, linewidth=1.6, label=label or None
+        latency[proven],
+        depth[proven],
+        color=look.color,
+        linestyle=look.linestyle,
+        linewidth=1.6,
+        label=label or None,
     )
     tail = ~proven
-    tail[max(np.count_nonzero(proven) - 1, 0)] = True
+    tail[max(int(proven.sum()) - 1, 0)] = True
     panel.plot(latency[tail], depth[tail], color=look.color, linestyle=":", linewidth=0.9)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.checkers.verdict import INVALID, SUSPECT
+from bench.checkers.verdict import INVALID, SUSPECT, VALID
+from bench.metrics import sweep
 from bench.plots import style
 
 if TYPE_CHECKING:
@@ -21,39 +22,52 @@ PANELS = (
     ("fsyncs_per_commit", "fsyncs per commit"),
 )
 LABELLED_BARS = 8
+MARKS: dict[str, dict[str, Any]] = {INVALID: {"facecolor": "none"}, SUSPECT: {"hatch": "///", "linewidth": 0}}
 
 
 def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
-    """One panel for each cost: a group of bars for each point of the sweep, a bar for each engine, the mean of its trials.
+    """One panel for each cost: a group of bars for each point of the sweep, a bar for each engine, the mean
+    of its trials.
 
     Trials are equally long, so their mean is a cost too; a whisker spans them.
     """
-    groups = style.settings(results)
-    labels = list(dict.fromkeys(found[0] for setting in groups for found in style.at(results, setting)))
+    groups = sweep.settings(results)
+    labels = {label: look for setting in groups for label, look, _, _ in style.at(results, setting)}
+    labelled = len(groups) * len(labels) <= LABELLED_BARS
     width = 0.8 / max(len(labels), 1)
     verdicts = [verdict for result in results for verdict in result.points["verdict"]]
     for panel, (column, title) in zip(axes, PANELS, strict=False):
         for place, setting in enumerate(groups):
-            for label in labels:
-                left = place - 0.4 + (labels.index(label) + 0.5) * width
+            for beside, label in enumerate(labels):
+                left = place - 0.4 + (beside + 0.5) * width
                 found = [entry for entry in style.at(results, setting) if entry[0] == label]
-                _draw_bar(panel, found, column, left, width, len(groups) * len(labels) <= LABELLED_BARS)
+                _draw_bar(panel, found, column, left=left, width=width, labelled=labelled)
         style.dress(panel)
         panel.grid(False, axis="x")
         panel.margins(y=0.12)
         panel.set_ylim(bottom=0)
         panel.set_ylabel(title)
-        panel.set_xticks(range(len(groups)), [_short(setting) for setting in groups], rotation=0 if len(groups) < 7 else 30)
+        panel.set_xticks(
+            range(len(groups)), [_short(setting) for setting in groups], rotation=0 if len(groups) < 7 else 30
+        )
         panel.set_xlabel(", ".join(axis for axis, _ in groups[0]) if groups else "")
         style.watermark(panel, verdicts)
-    for label, look, _, _ in (entry for setting in groups[:1] for entry in style.at(results, setting)):
-        if label not in axes[-1].get_legend_handles_labels()[1]:
-            axes[-1].bar([0], [0], color=look.color, label=label)
-    style.legend(axes[-1])
+    for label, look in labels.items():
+        axes[0].bar([0], [0], color=look.color, label=label)
+    for verdict, marks in MARKS.items():
+        if verdict in verdicts:
+            axes[0].bar([0], [0], edgecolor=style.GREY, label=verdict, **({"facecolor": style.GREY} | marks))
+    style.legend(axes[0])
 
 
 def _draw_bar(
-    panel: Axes, found: list[tuple[str, style.Look, Result, int]], column: str, left: float, width: float, labelled: bool
+    panel: Axes,
+    found: list[tuple[str, style.Look, Result, int]],
+    column: str,
+    *,
+    left: float,
+    width: float,
+    labelled: bool,
 ) -> None:
     costs = np.array([result.points.loc[point, column] for _, _, result, point in found], dtype=float)
     costs = costs[~np.isnan(costs)]
@@ -61,11 +75,11 @@ def _draw_bar(
         return
     verdicts = {result.points.loc[point, "verdict"] for _, _, result, point in found}
     look = found[0][1]
-    hollow = INVALID in verdicts
-    panel.bar(
-        left, costs.mean(), width * 0.92, facecolor="none" if hollow else look.color, edgecolor=look.color,
-        hatch="///" if SUSPECT in verdicts and not hollow else None, linewidth=1.2,
-    )  # fmt: skip
+    worst = next((verdict for verdict in MARKS if verdict in verdicts), VALID)
+    marks: dict[str, Any] = {"facecolor": look.color, "edgecolor": look.color, "linewidth": 1.2} | MARKS.get(
+        worst, {}
+    )
+    panel.bar(left, costs.mean(), width * 0.92, **marks)
     if len(costs) > 1:
         panel.vlines(left, costs.min(), costs.max(), color=style.INK, linewidth=1)
     if labelled:
@@ -75,5 +89,5 @@ def _draw_bar(
         )  # fmt: skip
 
 
-def _short(setting: style.Setting) -> str:
-    return "\n".join(style.describe(((axis, value),)).rpartition("= ")[2] for axis, value in setting)
+def _short(setting: sweep.Setting) -> str:
+    return "\n".join(sweep.describe(((axis, value),)).rpartition("= ")[2] for axis, value in setting)

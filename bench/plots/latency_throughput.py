@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.checkers.verdict import VALID
 from bench.plots import style
 
 if TYPE_CHECKING:
@@ -18,8 +19,9 @@ PANELS = (("latency_p50_ns", "median latency (ms)"), ("latency_p99_ns", "99th pe
 
 
 def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
-    """The median in the first panel, the 99th percentile in the second; trials of a point are drawn one by one."""
+    """The median in the first panel, the 99th percentile in the second; every trial has a marker."""
     found = style.curves(results)
+    verdicts = [str(verdict) for curve in found for verdict in curve.points["verdict"]]
     shown = [curve.points[column].to_numpy() / style.NS_PER_MS for column, _ in PANELS for curve in found]
     for panel, (column, title) in zip(axes, PANELS, strict=False):
         for curve in found:
@@ -30,9 +32,12 @@ def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
         panel.set_xlim(left=0)
         panel.set_xlabel("achieved throughput (ops/s)")
         panel.set_ylabel(title)
-        style.watermark(panel, [verdict for curve in found for verdict in curve.points["verdict"]])
+        style.watermark(panel, verdicts)
         if all(curve.points[column].isna().all() for curve in found):
-            panel.text(0.5, 0.5, "n/a: too few operations", transform=panel.transAxes, ha="center", color=style.GREY)
+            panel.text(
+                0.5, 0.5, "n/a: too few operations", transform=panel.transAxes, ha="center", color=style.GREY
+            )
+    style.explain(axes[-1], verdicts)
     style.legend(axes[-1])
 
 
@@ -43,18 +48,24 @@ def _draw_curve(panel: Axes, curve: style.Curve, column: str) -> None:
     throughput = curve.points["throughput_ops_per_s"]
     middle = [
         group.index[len(group) // 2]
-        for _, group in latency_ms.sort_values().groupby(curve.points[load] if load else np.zeros(len(latency_ms)), sort=False)
+        for _, group in latency_ms.sort_values().groupby(
+            curve.points[load] if load else np.zeros(len(latency_ms)), sort=False
+        )
     ]
     ordered = [point for point in curve.points.index if point in middle]
-    marks = {"marker": curve.look.marker, "markersize": 6, "color": curve.look.color}
+    marks: dict[str, Any] = {"marker": curve.look.marker, "markersize": 6, "color": curve.look.color}
     panel.plot(
-        throughput[ordered], latency_ms[ordered], linestyle=curve.look.linestyle, linewidth=1.6, color=curve.look.color
+        throughput[ordered],
+        latency_ms[ordered],
+        linestyle=curve.look.linestyle,
+        linewidth=1.6,
+        color=curve.look.color,
     )
     for point in curve.points.index:
-        filling = style.filling(str(curve.points.loc[point, "verdict"]), curve.look.color)
-        panel.plot([throughput[point]], [latency_ms[point]], linestyle="none", **(marks | filling))
+        verdict = str(curve.points.loc[point, "verdict"])
+        filling = style.filling(verdict, curve.look.color)
+        above = 3 if verdict == VALID else 4  # a valid point must not hide one that is not
+        panel.plot(
+            [throughput[point]], [latency_ms[point]], linestyle="none", zorder=above, **(marks | filling)
+        )
     panel.plot([], [], linestyle=curve.look.linestyle, label=curve.label, **marks)
-    for verdict in ("suspect", "invalid"):
-        labels = panel.get_legend_handles_labels()[1]
-        if verdict in set(curve.points["verdict"]) and verdict not in labels:
-            panel.plot([], [], "o", linestyle="none", label=verdict, **style.filling(verdict, style.GREY))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from bench.checkers.verdict import INVALID, SUSPECT
+from bench.metrics import sweep
+from bench.metrics.sweep import Setting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from bench.metrics.result import Result
 
 NS_PER_MS = 1e6
+MOST_SHOWN = 3  # points of a sweep, where each needs a panel
 LOAD_AXES = ("workload.arrivals.rate", "workload.arrivals.clients")
 INK, GREY, FAULT = "#222222", "#8a8a8a", "#d55e00"
 
@@ -37,10 +40,12 @@ ENGINES = {
     "zab": Look("#009e73", "^", "-."),
     "unreplicated": Look("#555555", "D", ":"),
 }
-OTHERS = (Look("#cc79a7", "v", (0, (5, 1))), Look("#56b4e9", "P", (0, (3, 1, 1, 1))), Look("#f0e442", "X", "-"))
+OTHERS = (
+    Look("#cc79a7", "v", (0, (5, 1))),
+    Look("#56b4e9", "P", (0, (3, 1, 1, 1))),
+    Look("#f0e442", "X", "-"),
+)
 VARIANTS = ("-", "--", ":", "-.", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1, 1, 1)))
-
-Setting = tuple[tuple[str, Any], ...]  # a point of a sweep: (axis, value) pairs
 
 
 class Curve(NamedTuple):
@@ -57,19 +62,14 @@ def look(engine: str) -> Look:
     return ENGINES.get(engine) or OTHERS[sum(engine.encode()) % len(OTHERS)]
 
 
-def settings(results: Sequence[Result]) -> list[Setting]:
-    """The points of the sweep, each once, in the order in which they were asked for."""
-    return list(dict.fromkeys(setting(result, point) for result in results for point in result.points.index))
-
-
-def setting(result: Result, point: int) -> Setting:
-    """The point of the sweep to which a point of the result belongs."""
-    return tuple((axis, _hashable(value)) for axis, value in result.records[point].axes.items())
+def settings_shown(results: Sequence[Result]) -> int:
+    """How many points of the sweep a figure shows that needs a panel for each."""
+    return min(len(sweep.settings(results)), MOST_SHOWN)
 
 
 def chosen(results: Sequence[Result], count: int) -> list[Setting]:
-    """``count`` points of the sweep, evenly from the first to the last; the middle one where only one is wanted."""
-    every = settings(results)
+    """``count`` points of the sweep, evenly from first to last; the middle one where one is wanted."""
+    every = sweep.settings(results)
     if count >= len(every):
         return every
     if count == 1:
@@ -78,14 +78,13 @@ def chosen(results: Sequence[Result], count: int) -> list[Setting]:
 
 
 def at(results: Sequence[Result], wanted: Setting) -> list[tuple[str, Look, Result, int]]:
-    """(label, look, result, point) of every point at a point of the sweep; a label names only what differs."""
+    """(label, look, result, point) of every point at a point of the sweep."""
     found = []
-    for place, result in enumerate(results):
-        for point in result.points.index:
-            if setting(result, point) == wanted:
-                engine = str(result.points.loc[point, "engine"])
-                style = look(engine)._replace(linestyle=VARIANTS[place]) if len(results) > 1 else look(engine)
-                found.append((engine + _of(result, results), style, result, int(point)))
+    for label, result, point in sweep.at(results, wanted):
+        style = look(str(result.points.loc[point, "engine"]))
+        if len(results) > 1:
+            style = style._replace(linestyle=VARIANTS[list(results).index(result) % len(VARIANTS)])
+        found.append((label, style, result, point))
     return found
 
 
@@ -97,7 +96,7 @@ def curves(results: Sequence[Result]) -> list[Curve]:
         load = load_axis(result.axes)
         groups: dict[tuple[str, Setting], list[int]] = {}
         for point in result.points.index:
-            rest = tuple(pair for pair in setting(result, point) if pair[0] != load)
+            rest = tuple(pair for pair in sweep.setting(result, point) if pair[0] != load)
             groups.setdefault((str(result.points.loc[point, "engine"]), rest), []).append(point)
         many = len({rest for _, rest in groups}) > 1 or len(results) > 1
         for (engine, rest), members in groups.items():
@@ -106,18 +105,13 @@ def curves(results: Sequence[Result]) -> list[Curve]:
             points = result.points.loc[members]
             if load is not None:
                 points = points.sort_values(load, kind="stable")
-            found.append(Curve(f"{engine}{_of(result, results)}{_said(rest)}", style, result, points))
+            found.append(Curve(f"{engine}{sweep.of(result, results)}{_said(rest)}", style, result, points))
     return found
 
 
 def load_axis(axes: Sequence[str]) -> str | None:
     """The axis along which points are connected: the load where it is swept, else the first one."""
     return next((axis for axis in LOAD_AXES if axis in axes), axes[0] if axes else None)
-
-
-def describe(wanted: Setting) -> str:
-    """A point of a sweep in words: rate = 1,000."""
-    return ", ".join(f"{axis.rpartition('.')[2]} = {_value(value)}" for axis, value in wanted)
 
 
 def filling(verdict: str, color: str) -> dict[str, Any]:
@@ -129,17 +123,25 @@ def filling(verdict: str, color: str) -> dict[str, Any]:
     return {"markerfacecolor": color, "markeredgecolor": color, "fillstyle": "full"}
 
 
-def remark(verdict: str) -> str:
-    """What is added to the label of a point that is not valid."""
-    return f" ({verdict})" if verdict in (INVALID, SUSPECT) else ""
+def remark(verdicts: Mapping[str, str]) -> str:
+    """Which of the labelled runs are not valid, for a panel whose lines cannot show it."""
+    said = ""
+    for verdict in (SUSPECT, INVALID):
+        labels = [label for label, answer in verdicts.items() if answer == verdict]
+        if labels:
+            said += f"\n{verdict}: {', '.join(labels)}"
+    return said
 
 
 def watermark(axes: Axes, verdicts: Iterable[str]) -> None:
-    """Write INVALID across a panel that shows a point which must not be believed."""
-    if INVALID in set(verdicts):
+    """Write INVALID across a panel that shows points which must not be believed, and how many of them."""
+    every = list(verdicts)
+    wrong = every.count(INVALID)
+    if wrong:
         axes.text(
-            0.5, 0.5, "INVALID", transform=axes.transAxes, ha="center", va="center", rotation=25,
-            fontsize=40, fontweight="bold", color="#aa0000", alpha=0.18, zorder=10,
+            0.5, 0.5, "INVALID" if wrong == len(every) else f"{wrong} of {len(every)} INVALID",
+            transform=axes.transAxes, ha="center", va="center", rotation=20,
+            fontsize=32, fontweight="bold", color="#aa0000", alpha=0.2, zorder=10,
         )  # fmt: skip
 
 
@@ -154,59 +156,42 @@ def milliseconds(axis: Axis, values: Iterable[float]) -> None:
     """Scale an axis of latencies in ms: logarithmic, unless all are within a factor of three."""
     known = np.array([value for value in values if value > 0 and math.isfinite(value)])
     if not len(known) or known.max() < 3 * known.min():
-        axis.axes.margins(**{str(axis.axis_name): 0.15})
-        axis.set_major_locator(MaxNLocator(6))
+        axis.axes.margins(0.15)
+        axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     else:
-        (axis.axes.set_yscale if axis.axis_name == "y" else axis.axes.set_xscale)("log")
-        axis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0), numticks=20))
+        (axis.axes.set_yscale if axis is axis.axes.yaxis else axis.axes.set_xscale)("log")
+        decades = math.log10(known.max() / known.min())
+        axis.set_major_locator(
+            LogLocator(base=10, subs=(1.0, 2.0, 5.0) if decades < 2.5 else (1.0,), numticks=20)
+        )
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
     axis.set_minor_formatter(NullFormatter())
 
 
 def rates(axis: Axis) -> None:
     """An axis of operations a second: from 0, thousands separated."""
-    axis.set_major_locator(MaxNLocator(5))
+    axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
 
 
-def legend(axes: Axes) -> None:
-    """Right of the panel, where it hides nothing."""
-    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, borderaxespad=0.0, handlelength=3)
+def explain(axes: Axes, verdicts: Iterable[str]) -> None:
+    """Add to the legend how the verdicts that occur are marked."""
+    for verdict in (SUSPECT, INVALID):
+        if verdict in set(verdicts):
+            axes.plot([], [], "o", linestyle="none", label=verdict, **filling(verdict, GREY))
 
 
-def unequal_fairness(results: Sequence[Result]) -> list[str]:
-    """The fields of the fairness record in which points that are compared with one another differ, a line each."""
-    found: dict[str, None] = {}
-    for wanted in settings(results):
-        records = {label: result.records[point].fairness for label, _, result, point in at(results, wanted)}
-        for field in sorted({field for record in records.values() for field in record}):
-            values = {label: _value(record.get(field, "not recorded")) for label, record in records.items()}
-            if len(set(values.values())) > 1:
-                said = ", ".join(f"{label} {value}" for label, value in values.items())
-                found[f"{field}: {said}"] = None
-    return list(found)
-
-
-def _of(result: Result, results: Sequence[Result]) -> str:
-    if len(results) == 1:
-        return ""
-    names = [other.path.name for other in results]
-    return f", {result.path.name if len(set(names)) == len(names) else result.path}"
+def legend(axes: Axes, panels: Iterable[Axes] = ()) -> None:
+    """What any of the panels shows, once, right of ``axes``, where it hides nothing."""
+    found: dict[str, Any] = {}
+    for panel in (axes, *panels):
+        handles, labels = panel.get_legend_handles_labels()
+        found |= {label: handle for handle, label in zip(handles, labels, strict=True) if label not in found}
+    axes.legend(
+        list(found.values()), list(found), loc="upper left", bbox_to_anchor=(1.01, 1.0),
+        frameon=False, borderaxespad=0.0, handlelength=3,
+    )  # fmt: skip
 
 
 def _said(rest: Setting) -> str:
-    return f", {describe(rest)}" if rest else ""
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return str(value)
-    return f"{value:,.6g}"
-
-
-def _hashable(value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return tuple(_hashable(each) for each in value)
-    if isinstance(value, dict):
-        return tuple(sorted((key, _hashable(each)) for key, each in value.items()))
-    return value
+    return f", {sweep.describe(rest)}" if rest else ""

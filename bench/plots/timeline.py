@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.transforms import blended_transform_factory
 
+from bench.metrics import sweep
 from bench.metrics.trial import PENDING
 from bench.plots import style
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
 
     from bench.metrics.result import Point, Result
 
 SECOND_NS = 1e9
-BINS = 100
+INTERVALS, OPERATIONS_PER_INTERVAL = 100, 20
 
 
 def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
@@ -27,38 +29,40 @@ def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
     """
     pairs = list(zip(axes[: len(axes) // 2], axes[len(axes) // 2 :], strict=True))
     for (upper, lower), setting in zip(pairs, style.chosen(results, len(pairs)), strict=False):
-        verdicts, latencies = [], [np.zeros(0)]
-        drawn: set[str] = set()
-        for label, look, result, point in style.at(results, setting):
-            if label in drawn:
-                continue
-            verdict = str(result.points.loc[point, "verdict"])
-            latencies.append(_draw_run(upper, lower, result, point, look, label + style.remark(verdict)))
-            _mark(upper, lower, result.records[point], look, len(drawn), shade=not drawn)
-            verdicts.append(verdict)
-            drawn.add(label)
+        runs = {entry[0]: entry for entry in reversed(style.at(results, setting))}
+        verdicts = {
+            label: str(result.points.loc[point, "verdict"]) for label, _, result, point in runs.values()
+        }
+        slowest, stop_s = [np.zeros(0)], 0.0
+        for place, (label, look, result, point) in enumerate(reversed(runs.values())):
+            table = result.operations(point)
+            stop_s = max(stop_s, table["intended_ns"].max() / SECOND_NS)
+            slowest.append(_draw_run(upper, lower, table, look, label))
+            _mark_leaders(upper, result.records[point], look, place)
+        record = next(result.records[point] for _, _, result, point in runs.values())
         for panel in (upper, lower):
+            _shade(panel, record, stop_s)
             style.dress(panel)
-            style.watermark(panel, verdicts)
+            style.watermark(panel, verdicts.values())
+        _name_faults(lower, record)
         style.rates(upper.yaxis)
-        style.milliseconds(lower.yaxis, np.concatenate(latencies))
+        style.milliseconds(lower.yaxis, np.concatenate(slowest))
         upper.set_ylim(bottom=0)
         upper.set_ylabel("throughput (ops/s)")
         lower.set_ylabel("latency (ms): median, slowest")
         lower.set_xlabel("time since the start of the run (s)")
-        upper.set_title(style.describe(setting), fontsize=9, loc="left")
-    style.legend(pairs[-1][0])
+        upper.set_title(sweep.describe(setting) + style.remark(verdicts), fontsize=9, loc="left")
+    style.legend(pairs[-1][0], axes)
 
 
-def _draw_run(upper: Axes, lower: Axes, result: Result, point: int, look: style.Look, label: str) -> np.ndarray:
-    """The latencies in ms that were drawn."""
-    table = result.operations(point)
+def _draw_run(upper: Axes, lower: Axes, table: pd.DataFrame, look: style.Look, label: str) -> np.ndarray:
+    """The latencies in ms that were drawn. The drain after the last arrival is not."""
     intended = table["intended_ns"].to_numpy()
     completed = table["completed_ns"].to_numpy()
     if not len(intended):
         return np.zeros(0)
-    width = _interval_ns(float(intended[-1]))
-    bounds = np.arange(int(intended[-1] // width) + 1) * width
+    width = _interval_ns(int(intended[-1]), len(intended))
+    bounds = np.arange(intended[-1] // width + 1) * width
     counts = np.histogram(completed[completed != PENDING], bins=[*bounds, bounds[-1] + width])[0]
     # The last interval is not whole.
     whole = slice(0, -1) if len(bounds) > 1 else slice(None)
@@ -74,32 +78,39 @@ def _draw_run(upper: Axes, lower: Axes, result: Result, point: int, look: style.
     return np.asarray(grouped.max().to_numpy() / style.NS_PER_MS)
 
 
-def _interval_ns(span_ns: float) -> float:
-    """1, 2 or 5 times a power of ten, for about BINS intervals."""
-    raw = max(span_ns / BINS, 1.0)
-    power = 10.0 ** np.floor(np.log10(raw))
-    return float(next(step * power for step in (1, 2, 5, 10) if step * power >= raw))
+def _interval_ns(span_ns: int, operations: int) -> int:
+    """1, 2 or 5 times a power of ten, for about INTERVALS intervals, or fewer where operations are few."""
+    intervals = min(max(operations // OPERATIONS_PER_INTERVAL, 1), INTERVALS)
+    raw = max(span_ns / intervals, 1.0)
+    power: int = 10 ** math.floor(math.log10(raw))
+    return next(step * power for step in (1, 2, 5, 10) if step * power >= raw)
 
 
-def _mark(upper: Axes, lower: Axes, record: Point, look: style.Look, place: int, shade: bool) -> None:
-    """Faults shaded, what is not measured greyed, and a triangle in the engine's colour wherever a leader took over."""
-    if shade:
-        first, last = (moment / SECOND_NS for moment in record.window_ns)
-        for panel in (upper, lower):
-            panel.set_xlim(0, max(last, panel.get_xlim()[1]))
-            panel.axvspan(0, first, color="#000000", alpha=0.06, linewidth=0)
-            panel.axvspan(last, panel.get_xlim()[1], color="#000000", alpha=0.06, linewidth=0)
-    across = blended_transform_factory(upper.transData, upper.transAxes)
-    for fault in record.faults if shade else []:
-        healed = record.end_ns if fault.healed_ns is None else fault.healed_ns
-        for panel in (upper, lower):
-            panel.axvspan(fault.injected_ns / SECOND_NS, healed / SECOND_NS, color=style.FAULT, alpha=0.15, linewidth=0)
-        upper.text(
-            fault.injected_ns / SECOND_NS, 0.02, f" {fault.kind} {fault.target}", transform=across,
-            fontsize=7, color=style.FAULT, va="bottom", clip_on=True,
+def _shade(panel: Axes, record: Point, stop_s: float) -> None:
+    """Faults in red; what is not measured in grey."""
+    first, last = (moment / SECOND_NS for moment in record.window_ns)
+    stop_s = max(stop_s, last)
+    panel.set_xlim(0, stop_s)
+    for left, right in ((0, first), (last, stop_s)):
+        panel.axvspan(left, right, color="#000000", alpha=0.06, linewidth=0)
+    for fault in record.faults:
+        healed = stop_s if fault.healed_ns is None else fault.healed_ns / SECOND_NS
+        panel.axvspan(fault.injected_ns / SECOND_NS, healed, color=style.FAULT, alpha=0.15, linewidth=0)
+
+
+def _name_faults(panel: Axes, record: Point) -> None:
+    for fault in record.faults:
+        panel.text(
+            fault.injected_ns / SECOND_NS, 0.02, f" {fault.kind} {fault.target}",
+            transform=panel.get_xaxis_transform(), fontsize=7, color=style.FAULT, va="bottom", clip_on=True,
+            bbox={"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.5},
         )  # fmt: skip
-    for moment, _, _ in record.leaders:
-        upper.plot(
-            [moment / SECOND_NS], [0.99 - 0.05 * place], marker="v", markersize=6, color=look.color,
-            transform=across, linestyle="none", clip_on=False,
-        )  # fmt: skip
+
+
+def _mark_leaders(panel: Axes, record: Point, look: style.Look, place: int) -> None:
+    """A triangle in the engine's colour whenever a leader took over."""
+    moments = [moment / SECOND_NS for moment, _, _ in record.leaders]
+    panel.plot(
+        moments, [0.99 - 0.05 * place] * len(moments), marker="v", markersize=6, color=look.color,
+        transform=panel.get_xaxis_transform(), linestyle="none", clip_on=False,
+    )  # fmt: skip

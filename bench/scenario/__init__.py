@@ -1,4 +1,5 @@
 """What is to be run: reads and checks scenarios. ``load`` and ``load_suite`` are the way in."""
+
 from bench.scenario.fields import Place, ScenarioError, nearest
 from bench.scenario.files import Suite, load, load_suite, scenario_names
 from bench.scenario.load import Arrivals, Fault, Keys, Mix, ValueSize, Workload

@@ -1,9 +1,12 @@
-"""How a table of a scenario is read and written: each field of a struct names its kind, and the kind knows its unit.
+"""How a table of a scenario is read and written: each field of a struct names its kind, and the kind knows
+its unit.
 
-A field is ``name: Annotated[type, kind, "what it means"] = default``. Its name in a file is the attribute without the unit
-(``jitter_ns`` is ``jitter = "0.5ms"``). A struct whose fields depend on a choice says which in ``CHOICES``.
-Structs check themselves in ``__post_init__`` with ValueError("field: problem; remedy"); reading adds file and table.
+A field is ``name: Annotated[type, kind, "what it means"] = default``. Its name in a file is the attribute
+without the unit (``jitter_ns`` is ``jitter = "0.5ms"``). A struct whose fields depend on a choice says which
+in ``CHOICES``. Structs check themselves in ``__post_init__`` with ValueError("field: problem; remedy");
+reading adds file and table.
 """
+
 from __future__ import annotations
 
 import difflib
@@ -36,7 +39,9 @@ class Place(msgspec.Struct, frozen=True):
 
     def error(self, message: str) -> ScenarioError:
         """The error of this place, on one line whatever the values in it."""
-        return ScenarioError(" ".join(f"{self.source}: {self.path + ': ' if self.path else ''}{message}".split()))
+        return ScenarioError(
+            " ".join(f"{self.source}: {self.path + ': ' if self.path else ''}{message}".split())
+        )
 
 
 def nearest(word: object, words: Iterable[str]) -> str:
@@ -47,7 +52,9 @@ def nearest(word: object, words: Iterable[str]) -> str:
 
 
 class Kind:
-    """Reads a value of a file into what the program uses, and writes it back. Errors are ValueError without the place."""
+    """Reads a value of a file into what the program uses, and writes it back. Errors are ValueError without
+    the place.
+    """
 
     def read(self, value: Any, place: Place) -> Any:
         raise NotImplementedError
@@ -98,11 +105,15 @@ class Number(Kind):
 
     def read(self, value: Any, place: Place) -> float:  # noqa: ARG002
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(f"{shown(value)} is not a number; give one from {self.low:.15g} to {self.high:.15g}")
+            raise ValueError(
+                f"{shown(value)} is not a number; give one from {self.low:.15g} to {self.high:.15g}"
+            )
         if math.isfinite(self.low) and value < self.low <= 0:
             raise ValueError(f"{value} is negative; give a number from {self.low:.15g} to {self.high:.15g}")
         if not self.low <= value <= self.high:  # also refuses nan
-            raise ValueError(f"{value} is not from {self.low:.15g} to {self.high:.15g}; give a number in that range")
+            raise ValueError(
+                f"{value} is not from {self.low:.15g} to {self.high:.15g}; give a number in that range"
+            )
         return float(value)
 
     def write(self, value: float) -> float:
@@ -172,7 +183,8 @@ class Row(Kind):
         if not isinstance(value, list | tuple) or len(value) != len(self.kinds):
             raise ValueError(f"{shown(value)} is not {self.noun}; write a list of {len(self.kinds)}")
         return tuple(
-            read(kind, each, place.at(index)) for index, (kind, each) in enumerate(zip(self.kinds, value, strict=True))
+            read(kind, each, place.at(index))
+            for index, (kind, each) in enumerate(zip(self.kinds, value, strict=True))
         )
 
     def write(self, value: tuple[Any, ...]) -> list[Any]:
@@ -182,8 +194,9 @@ class Row(Kind):
 class Table(msgspec.Struct, frozen=True, kw_only=True):
     """A table of a scenario.
 
-    ``CHOICES``: for a field that chooses, the fields that each of its words takes beside the common ones; of those, one whose
-    default is None or () must be given unless ``OPTIONAL`` names it. ``NAMES``: attributes that a file calls otherwise.
+    ``CHOICES``: for a field that chooses, the fields that each of its words takes beside the common ones; of
+    those, one whose default is None or () must be given unless ``OPTIONAL`` names it. ``NAMES``: attributes
+    that a file calls otherwise.
     """
 
     CHOICES: ClassVar[dict[str, dict[str, tuple[str, ...]]]] = {}
@@ -252,13 +265,15 @@ def read(kind: Kind, value: Any, place: Place) -> Any:
 
 
 def read_table(table: type[AnyTable], value: Any, place: Place) -> AnyTable:
-    """Read a table: unknown keys refused, what is not given at its default, and then the struct's own checks."""
+    """Unknown keys are refused; what is not given takes its default; then come the struct's own checks."""
     try:
         value = table.expand(value)
     except ValueError as error:
         raise place.error(str(error)) from None
     if not isinstance(value, Mapping):
-        raise place.error(f"{shown(value)} is not a table; write it in {{ }}, or under a [{place.path}] heading")
+        raise place.error(
+            f"{shown(value)} is not a table; write it in {{ }}, or under a [{place.path}] heading"
+        )
     known = fields(table)
     allowed = _allowed(table, value, place)
     for name in value:
@@ -281,7 +296,9 @@ def read_table(table: type[AnyTable], value: Any, place: Place) -> AnyTable:
 
 
 def _must_be_given(table: type[Table], name: str) -> bool:
-    """A parameter that only some choices take has a struct default for the others; None and () are no values to run with."""
+    """A parameter that only some choices take has a struct default for the others; None and () are no values
+    to run with.
+    """
     special = any(name in taken for words in table.CHOICES.values() for taken in words.values())
     return special and name not in table.OPTIONAL and fields(table)[name].default in (None, ())
 
@@ -306,7 +323,11 @@ def _allowed(table: type[Table], value: Mapping[str, Any], place: Place) -> list
 def _unknown(table: type[Table], name: str, allowed: list[str], value: Mapping[str, Any]) -> str:
     if name not in fields(table):
         return f"unknown key; {nearest(name, allowed)}"
-    chosen = [f"{choice} {shown(value.get(choice, fields(table)[choice].default))}" for choice in table.CHOICES if choice in allowed]
+    chosen = [
+        f"{choice} {shown(value.get(choice, fields(table)[choice].default))}"
+        for choice in table.CHOICES
+        if choice in allowed
+    ]
     return f"{' and '.join(chosen)} takes no {name}; remove it, or choose another {next(iter(table.CHOICES))}"
 
 

@@ -1,4 +1,5 @@
 """Finding and reading scenario files; settings and sweeps on top of them; suites."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -16,14 +17,18 @@ SCENARIOS = Path(__file__).resolve().parent.parent / "scenarios"
 
 
 class Suite(msgspec.Struct, frozen=True, kw_only=True):
-    """Scenarios that are run together into one result: ``suite = ["one", "another"]`` in a file, or a single scenario."""
+    """Scenarios that are run together into one result: ``suite = ["one", "another"]`` in a file, or a single
+    scenario.
+    """
 
     name: str
     about: str
     parts: tuple[Scenario, ...]
 
     def points(self) -> list[tuple[str, dict[str, Any], Scenario]]:
-        """The points of every part in order: (name of the part, value of each axis, the scenario without a sweep)."""
+        """The points of every part in order: (name of the part, value of each axis, the scenario without a
+        sweep).
+        """
         return [(part.name, axes, point) for part in self.parts for axes, point in part.points()]
 
 
@@ -39,7 +44,9 @@ def _find(name: str, folder: Path) -> tuple[Path, str]:
     path = folder / name
     if name.endswith(".toml") or "/" in name or path.exists():
         return path, name
-    raise ScenarioError(f'{name}: unknown scenario; {nearest(name, scenario_names())}, or give a path that ends in .toml')
+    raise ScenarioError(
+        f"{name}: unknown scenario; {nearest(name, scenario_names())}, or give a path that ends in .toml"
+    )
 
 
 def load(name_or_path: str | Path, overrides: Iterable[str] = (), **fields: Any) -> Scenario:
@@ -49,7 +56,9 @@ def load(name_or_path: str | Path, overrides: Iterable[str] = (), **fields: Any)
     """
     suite = load_suite(name_or_path, overrides, **fields)
     if len(suite.parts) != 1:
-        raise ScenarioError(f"{name_or_path}: is a suite; name one of its parts: {', '.join(p.name for p in suite.parts)}")
+        raise ScenarioError(
+            f"{name_or_path}: is a suite; name one of its parts: {', '.join(p.name for p in suite.parts)}"
+        )
     return suite.parts[0]
 
 
@@ -77,10 +86,14 @@ def load_suite(name_or_path: str | Path, overrides: Iterable[str] = (), **fields
         parts.append(_part(part_table, part_path, part_source, overrides, fields))
     if len({part.name for part in parts}) != len(parts):
         raise place.at("suite").error("two parts have the same name; give them different names")
-    return Suite(name=str(table.get("name", path.stem)), about=str(table.get("about", "")), parts=tuple(parts))
+    return Suite(
+        name=str(table.get("name", path.stem)), about=str(table.get("about", "")), parts=tuple(parts)
+    )
 
 
-def _part(table: dict[str, Any], path: Path, source: str, overrides: list[str], fields: dict[str, Any]) -> Scenario:
+def _part(
+    table: dict[str, Any], path: Path, source: str, overrides: list[str], fields: dict[str, Any]
+) -> Scenario:
     table = {"name": path.stem} | table
     place = Place(f"{source} with --set" if overrides else source, path.parent)
     for override in overrides:

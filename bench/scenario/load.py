@@ -1,4 +1,5 @@
 """What clients ask for, how often, from where; and what goes wrong meanwhile."""
+
 from __future__ import annotations
 
 import math
@@ -31,14 +32,18 @@ RATE = Number(0, 1e9)
 
 
 class Mix(Table, frozen=True, kw_only=True):
-    """Shares of the kinds of operation; they sum to 1. The letters are the core workloads of YCSB (Cooper et al., SoCC 2010)."""
+    """Shares of the kinds of operation; they sum to 1. The letters are the core workloads of YCSB (Cooper et
+    al., SoCC 2010).
+    """
 
     name: Annotated[str, Text(), "where the shares come from"] = "ratios"
     read: Annotated[float, SHARE, "of reads"] = 0.0
     write: Annotated[float, SHARE, "of writes of an existing key"] = 0.0
     cas: Annotated[float, SHARE, "of compare-and-set"] = 0.0
     insert: Annotated[float, SHARE, "of writes of a new key"] = 0.0
-    read_modify_write: Annotated[float, SHARE, "of a read whose answer is followed by a write of the same key"] = 0.0
+    read_modify_write: Annotated[
+        float, SHARE, "of a read whose answer is followed by a write of the same key"
+    ] = 0.0
 
     def __post_init__(self) -> None:
         shares = (self.read, self.write, self.cas, self.insert, self.read_modify_write)
@@ -66,17 +71,26 @@ class MixKind(Kind):
             assert isinstance(mix, Mix)
             return mix
         if value not in YCSB:
-            raise ValueError(f"unknown mix {shown(value)}; {nearest(value, YCSB)}, or give {{ read = 0.5, write = 0.5 }}")
+            raise ValueError(
+                f"unknown mix {shown(value)}; {nearest(value, YCSB)}, or give {{ read = 0.5, write = 0.5 }}"
+            )
         return YCSB[value]
 
     def write(self, value: Mix) -> Any:
         if value.name in YCSB:
             return value.name
-        return {name: share for name, share in Sub(Mix).write(value).items() if share and name != "name"}
+        return self.shares(value)
+
+    @staticmethod
+    def shares(value: Mix) -> dict[str, float]:
+        """The share of each kind of operation that there is."""
+        return {name: share for name, share in write_table(value).items() if share and name != "name"}
 
 
 class Keys(Table, frozen=True, kw_only=True):
-    """Which key an operation is about: one of ``count`` equally likely, Zipf, a hot fraction, or those inserted lately."""
+    """Which key an operation is about: one of ``count`` equally likely, Zipf, a hot fraction, or those
+    inserted lately.
+    """
 
     CHOICES: ClassVar[dict[str, dict[str, tuple[str, ...]]]] = {
         "distribution": {
@@ -87,7 +101,9 @@ class Keys(Table, frozen=True, kw_only=True):
         }
     }
 
-    distribution: Annotated[str, Choice("distribution of keys", *CHOICES["distribution"]), "uniform, zipfian, hotspot or latest"] = "zipfian"
+    distribution: Annotated[
+        str, Choice("distribution of keys", *CHOICES["distribution"]), "uniform, zipfian, hotspot or latest"
+    ] = "zipfian"
     count: Annotated[int, Integer(1, 10_000_000), "how many keys there are at the start"] = 10_000
     theta: Annotated[float, Number(0, 10), "the k-th key is asked for in proportion to 1 / k ** theta"] = 0.99
     fraction: Annotated[float, Number(0, 1), "of the keys that are hot"] = 0.2
@@ -95,12 +111,18 @@ class Keys(Table, frozen=True, kw_only=True):
 
 
 class ValueSize(Table, frozen=True, kw_only=True):
-    """Bytes of a value: "100B", { uniform = ["10B", "1kB"] } (both included), or [["100B", 9], ["1kB", 1]] (size, weight)."""
+    """Bytes of a value: "100B", { uniform = ["10B", "1kB"] } (both included), or [["100B", 9], ["1kB", 1]]
+    (size, weight).
+    """
 
-    kind: Annotated[str, Choice("kind", "constant", "uniform", "weighted"), "constant, uniform or weighted"] = "constant"
+    kind: Annotated[
+        str, Choice("kind", "constant", "uniform", "weighted"), "constant, uniform or weighted"
+    ] = "constant"
     low_bytes: Annotated[int, SIZE, "least (constant: the size)"] = 100
     high_bytes: Annotated[int, SIZE, "most (constant: the size)"] = 100
-    choices: Annotated[tuple[tuple[int, float], ...], Several(Row("a size and its weight", SIZE, RATE)), "weighted sizes"] = ()
+    choices: Annotated[
+        tuple[tuple[int, float], ...], Several(Row("a size and its weight", SIZE, RATE)), "weighted sizes"
+    ] = ()
 
 
 class ValueSizeKind(Kind):
@@ -141,10 +163,11 @@ class ValueSizeKind(Kind):
 class Arrivals(Table, frozen=True, kw_only=True):
     """When operations start.
 
-    Open: by a schedule, however slow the answers: ``rate`` operations a second in all, which ``clients`` sessions share in turn.
-    constant: evenly spaced; poisson; burst: Poisson at ``rate`` for ``on``, nothing for ``off``, and again; ramp: from ``rate`` at
-    the start of the run to ``to`` at its end; steps: each rate for its duration, the last to the end.
-    Closed: each of ``clients`` waits for its answer, thinks, and asks again.
+    Open: by a schedule, however slow the answers: ``rate`` operations a second in all, which ``clients``
+    sessions share in turn. constant: evenly spaced; poisson; burst: Poisson at ``rate`` for ``on``, nothing
+    for ``off``, and again; ramp: from ``rate`` at the start of the run to ``to`` at its end; steps: each rate
+    for its duration, the last to the end. Closed: each of ``clients`` waits for its answer, thinks, and asks
+    again.
     """
 
     CHOICES: ClassVar[dict[str, dict[str, tuple[str, ...]]]] = {
@@ -160,12 +183,18 @@ class Arrivals(Table, frozen=True, kw_only=True):
 
     kind: Annotated[str, Choice("kind of arrivals", "open", "closed"), "open or closed"] = "open"
     clients: Annotated[int, Integer(1, 1_000_000), "sessions, spread over the regions in turn"] = 64
-    process: Annotated[str, Choice("process", *CHOICES["process"]), "constant, poisson, burst, ramp or steps"] = "poisson"
+    process: Annotated[
+        str, Choice("process", *CHOICES["process"]), "constant, poisson, burst, ramp or steps"
+    ] = "poisson"
     rate_per_s: Annotated[float, RATE, "operations a second, of all clients together"] = 1000.0
     to_per_s: Annotated[float | None, RATE, "operations a second at the end of a ramp"] = None
     on_ns: Annotated[int | None, DURATION, "how long a burst lasts"] = None
     off_ns: Annotated[int | None, DURATION, "how long nothing comes after a burst"] = None
-    steps: Annotated[tuple[tuple[int, float], ...], Several(Row("a duration and a rate", DURATION, RATE)), "(duration, rate)"] = ()
+    steps: Annotated[
+        tuple[tuple[int, float], ...],
+        Several(Row("a duration and a rate", DURATION, RATE)),
+        "(duration, rate)",
+    ] = ()
     think: Annotated[Distribution, DRAWN, "between an answer and the next question"] = ZERO
 
     def __post_init__(self) -> None:
@@ -195,17 +224,25 @@ class Clients(Kind):
 class Workload(Table, frozen=True, kw_only=True):
     """Defaults: YCSB A, a thousand operations a second by 64 sessions near the replicas."""
 
-    mix: Annotated[Mix, MixKind(), "ycsb-a, b, c, d, f, or { read = .., write = .., cas = .. }"] = YCSB["ycsb-a"]
+    mix: Annotated[Mix, MixKind(), "ycsb-a, b, c, d, f, or { read = .., write = .., cas = .. }"] = YCSB[
+        "ycsb-a"
+    ]
     keys: Annotated[Keys, Sub(Keys), "which keys"] = Keys()
     value_size: Annotated[ValueSize, ValueSizeKind(), "of what is written"] = ValueSize()
     arrivals: Annotated[Arrivals, Sub(Arrivals), "when operations start"] = Arrivals()
-    clients_in: Annotated[tuple[str, ...], Clients(), "a region, a list, or everywhere (where replicas are)"] = ("everywhere",)
-    routing: Annotated[str, Choice("routing", "leader", "round-robin", "nearest"), "leader, round-robin or nearest"] = "leader"
+    clients_in: Annotated[
+        tuple[str, ...], Clients(), "a region, a list, or everywhere (where replicas are)"
+    ] = ("everywhere",)
+    routing: Annotated[
+        str, Choice("routing", "leader", "round-robin", "nearest"), "leader, round-robin or nearest"
+    ] = "leader"
 
     def __post_init__(self) -> None:
         # YCSB D without its key distribution is another workload under the same name.
         if self.mix.insert and self.keys.distribution != "latest":
-            raise ValueError('keys: a mix with inserts reads the latest keys; set keys = { distribution = "latest" }')
+            raise ValueError(
+                'keys: a mix with inserts reads the latest keys; set keys = { distribution = "latest" }'
+            )
         if not self.mix.insert and self.keys.distribution == "latest":
             raise ValueError('keys: "latest" needs inserts, and the mix has none; set mix = "ycsb-d"')
 
@@ -243,20 +280,21 @@ ACTIONS: dict[str, tuple[str, ...]] = {
 
 
 class Fault(Table, frozen=True, kw_only=True):
-    """Something goes wrong at ``at_ns`` (since the start of the run, warm-up included) and is mended ``for_ns`` later.
+    """Something goes wrong at ``at_ns`` (since the start of the run, warm-up included) and is mended
+    ``for_ns`` later.
 
     In a file: ``at``, ``for``, and one action:
 
-        crash = TARGET                                      the replica stops, loses what was not synced, starts again
-        partition = TARGET                                  it hears nobody and nobody hears it
-        partition = [[0, 1], [2, 3, 4]]                     groups that do not hear each other
-        one_way = { from = TARGET, to = TARGET }            messages this way are lost
-        slow_link = { from = TARGET, to = TARGET, extra = "10ms" }   both ways take this much longer
-        slow_disk = { replica = TARGET, factor = 10 }       each sync takes this many times as long
-        clock = { replica = TARGET, rate = 1.1 }            its clock runs at this rate
+        crash = TARGET                                      the replica stops, loses what was not synced,
+        starts again partition = TARGET                                  it hears nobody and nobody hears it
+        partition = [[0, 1], [2, 3, 4]]                     groups that do not hear each other one_way = {
+        from = TARGET, to = TARGET }            messages this way are lost slow_link = { from = TARGET, to =
+        TARGET, extra = "10ms" }   both ways take this much longer slow_disk = { replica = TARGET, factor = 10
+        }       each sync takes this many times as long clock = { replica = TARGET, rate = 1.1 }
+        its clock runs at this rate
 
-    TARGET is a replica's number, "leader" or "random". ``replica`` is the target of all but one_way and slow_link, which have
-    ``sender`` and ``receiver``, and of a partition by ``groups``.
+    TARGET is a replica's number, "leader" or "random". ``replica`` is the target of all but one_way and
+    slow_link, which have ``sender`` and ``receiver``, and of a partition by ``groups``.
     """
 
     CHOICES: ClassVar[dict[str, dict[str, tuple[str, ...]]]] = {
@@ -276,7 +314,9 @@ class Fault(Table, frozen=True, kw_only=True):
     for_ns: Annotated[int, DURATION, "until it is mended"] = 1_000_000_000
     kind: Annotated[str, Choice("action", *CHOICES["kind"]), "what goes wrong"]
     replica: Annotated[Target, TARGET, "whom it strikes"] = "leader"
-    groups: Annotated[tuple[tuple[int, ...], ...], Several(Several(Integer(0, 98))), "that do not hear each other"] = ()
+    groups: Annotated[
+        tuple[tuple[int, ...], ...], Several(Several(Integer(0, 98))), "that do not hear each other"
+    ] = ()
     sender: Annotated[Target | None, TARGET, "of the messages"] = None
     receiver: Annotated[Target | None, TARGET, "of the messages"] = None
     extra_ns: Annotated[int, DURATION, "added to the latency, both ways"] = 10_000_000
@@ -291,7 +331,9 @@ class Fault(Table, frozen=True, kw_only=True):
         if self.groups:
             members = [replica for group in self.groups for replica in group]
             if len(self.groups) < 2 or len(set(members)) != len(members) or not all(self.groups):
-                raise ValueError("partition: needs two groups or more that share no replica, such as [[0, 1], [2, 3, 4]]")
+                raise ValueError(
+                    "partition: needs two groups or more that share no replica, such as [[0, 1], [2, 3, 4]]"
+                )
 
     @classmethod
     def expand(cls, value: Any) -> Any:
@@ -310,7 +352,10 @@ class Fault(Table, frozen=True, kw_only=True):
         if not ACTIONS[action]:
             target = _targets(target) if action == "partition" else {"replica": target}
         elif not isinstance(target, dict):
-            raise ValueError(f"{action} is not a table; write {action} = {{ {', '.join(f'{key} = ..' for key in ACTIONS[action])} }}")
+            raise ValueError(
+                f"{action} is not a table; write {action} = "
+                f"{{ {', '.join(f'{key} = ..' for key in ACTIONS[action])} }}"
+            )
         else:
             for key in target:
                 if key not in ACTIONS[action]:
@@ -328,7 +373,7 @@ class FaultKind(Kind):
         written = write_table(value)
         target = {key: written[key] for key in ACTIONS[value.kind]}
         if not target:
-            target = written["groups"] or written["replica"] if value.kind == "partition" else written["replica"]
+            target = (
+                written["groups"] or written["replica"] if value.kind == "partition" else written["replica"]
+            )
         return {"at": written["at"], "for": written["for"], value.kind: target}
-
-

@@ -1,4 +1,7 @@
-"""What lies between the replicas: latency or a matrix of regions, loss, bandwidth; and how a distribution is written."""
+"""What lies between the replicas: latency or a matrix of regions, loss, bandwidth; and how a distribution is
+written.
+"""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -30,7 +33,9 @@ NETWORKS = Path(__file__).resolve().parent.parent / "networks"
 
 
 class Drawn(Kind):
-    """A distribution of a duration: ``{ distribution = "normal", mean = "1ms", stddev = "0.1ms" }``, or "1ms" for a constant."""
+    """A distribution of a duration: ``{ distribution = "normal", mean = "1ms", stddev = "0.1ms" }``, or "1ms"
+    for a constant.
+    """
 
     def read(self, value: Any, place: Place) -> Distribution:
         if not isinstance(value, dict):
@@ -38,7 +43,11 @@ class Drawn(Kind):
         name = value.get("distribution")
         if name not in KINDS:
             remedy = nearest(name, KINDS)
-            raise ValueError(f"unknown distribution {shown(name)}; {remedy}" if name else f"distribution is missing; {remedy}")
+            raise ValueError(
+                f"unknown distribution {shown(name)}; {remedy}"
+                if name
+                else f"distribution is missing; {remedy}"
+            )
         kind = KINDS[name]
         given = {key: each for key, each in value.items() if key != "distribution"}
         if kind.distribution == "empirical" and "file" in given:
@@ -53,11 +62,17 @@ class Drawn(Kind):
             parameter, _, message = str(error).partition(": ")
             raise place.at(parameter).error(message) from None
 
-    def _complete(self, kind: type[Distribution], given: dict[str, Any], parameters: list[str], place: Place) -> None:
+    def _complete(
+        self, kind: type[Distribution], given: dict[str, Any], parameters: list[str], place: Place
+    ) -> None:
         for key in given:
             if key not in parameters:
-                raise place.at(key).error(f"unknown parameter of {kind.distribution}; {nearest(key, parameters)}")
-        optional = {field.name for field in msgspec.structs.fields(kind) if field.default is not msgspec.NODEFAULT}
+                raise place.at(key).error(
+                    f"unknown parameter of {kind.distribution}; {nearest(key, parameters)}"
+                )
+        optional = {
+            field.name for field in msgspec.structs.fields(kind) if field.default is not msgspec.NODEFAULT
+        }
         missing = [key for key in parameters if key not in given and key not in optional]
         if missing:
             raise ValueError(f"{kind.distribution} needs {' and '.join(missing)}; add {missing[0]} = ...")
@@ -102,13 +117,17 @@ def _measured(name: Any, place: Place) -> list[str]:
     try:
         text = (place.folder / name).read_text()
     except (OSError, ValueError) as error:
-        raise place.error(f'"{name}" cannot be read ({reason(error)}); name a text file, one duration a line') from None
+        raise place.error(
+            f'"{name}" cannot be read ({reason(error)}); name a text file, one duration a line'
+        ) from None
     lines = [line.partition("#")[0].strip() for line in text.splitlines()]
     return [line for line in lines if line]
 
 
 class Matrix(msgspec.Struct, frozen=True, kw_only=True):
-    """Measured round trips between regions: ``rtt_ns[row][column]``, not necessarily symmetric; inside a region: the diagonal."""
+    """Measured round trips between regions: ``rtt_ns[row][column]``, not necessarily symmetric; inside a
+    region: the diagonal.
+    """
 
     name: str
     regions: tuple[str, ...]
@@ -120,20 +139,29 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MatrixKind(Kind):
-    """A name in bench/networks, the path of a TOML file with ``regions`` and ``rtt_ms``, or a table with these two."""
+    """A name in bench/networks, the path of a TOML file with ``regions`` and ``rtt_ms``, or a table with
+    these two.
+    """
 
     def read(self, value: Any, place: Place) -> Matrix:
         if isinstance(value, dict):
             return self._matrix(str(value.get("name", "inline")), value, place)
         if not isinstance(value, str):
-            raise ValueError(f"{shown(value)} is not a matrix; name one ({', '.join(network_names())}) or a TOML file")
+            raise ValueError(
+                f"{shown(value)} is not a matrix; name one ({', '.join(network_names())}) or a TOML file"
+            )
         if value in network_names():
             path = NETWORKS / f"{value}.toml"
         elif value.endswith(".toml"):
             path = place.folder / value
         else:
-            raise ValueError(f'unknown network "{value}"; {nearest(value, network_names())}, or give a path that ends in .toml')
-        return self._matrix(value, read_toml(path, str(path) if value.endswith(".toml") else f"network {value}"), place)
+            raise ValueError(
+                f'unknown network "{value}"; {nearest(value, network_names())}, '
+                "or give a path that ends in .toml"
+            )
+        return self._matrix(
+            value, read_toml(path, str(path) if value.endswith(".toml") else f"network {value}"), place
+        )
 
     def _matrix(self, name: str, table: dict[str, Any], place: Place) -> Matrix:
         for key in table:
@@ -147,7 +175,9 @@ class MatrixKind(Kind):
         if not regions or len(set(regions)) != len(regions):
             raise ValueError(f"{name}: regions must be distinct and at least one; mend regions")
         if len(rows) != len(regions) or any(len(row) != len(regions) for row in rows):
-            raise ValueError(f"{name}: rtt_ms must be {len(regions)} rows of {len(regions)}, as there are regions; mend it")
+            raise ValueError(
+                f"{name}: rtt_ms must be {len(regions)} rows of {len(regions)}, as there are regions; mend it"
+            )
         rtt_ns = tuple(tuple(round(milliseconds * 1_000_000) for milliseconds in row) for row in rows)
         return Matrix(name=name, regions=regions, rtt_ns=rtt_ns)
 
@@ -167,15 +197,17 @@ def network_names() -> list[str]:
 class Loss(Table, frozen=True, kw_only=True):
     """Which packets are lost: none, each alike, or in bursts (Gilbert 1960, Elliott 1963).
 
-    Gilbert-Elliott: a link turns bad with probability ``p`` and good again with ``r`` at each packet; a packet is delivered with
-    probability ``h`` while bad and ``k`` while good.
+    Gilbert-Elliott: a link turns bad with probability ``p`` and good again with ``r`` at each packet; a
+    packet is delivered with probability ``h`` while bad and ``k`` while good.
     """
 
     CHOICES: ClassVar[dict[str, dict[str, tuple[str, ...]]]] = {
         "model": {"none": (), "independent": ("probability",), "gilbert-elliott": ("p", "r", "h", "k")}
     }
 
-    model: Annotated[str, Choice("model of loss", *CHOICES["model"]), "none, independent or gilbert-elliott"] = "none"
+    model: Annotated[
+        str, Choice("model of loss", *CHOICES["model"]), "none, independent or gilbert-elliott"
+    ] = "none"
     probability: Annotated[float, Number(0, 0.99), "of each packet to be lost"] = 0.0
     p: Annotated[float, PROBABILITY, "from good to bad, at each packet"] = 0.001
     r: Annotated[float, PROBABILITY, "from bad to good, at each packet"] = 0.3
@@ -194,19 +226,29 @@ class Loss(Table, frozen=True, kw_only=True):
 
 
 class Network(Table, frozen=True, kw_only=True):
-    """Defaults: one data centre of the 2020s. 0.1 ms one way between hosts (kernel and switches), 10 Gbit/s a host."""
+    """Defaults: one data centre of the 2020s. 0.1 ms one way between hosts (kernel and switches), 10 Gbit/s a
+    host.
+    """
 
-    transport: Annotated[str, Choice("transport", "tcp", "datagram"), "tcp (in order, lost packets sent again) or datagram"] = "tcp"
-    latency: Annotated[Distribution | None, DRAWN, "one way between two replicas; 0.1ms where there is no matrix"] = None
+    transport: Annotated[
+        str, Choice("transport", "tcp", "datagram"), "tcp (in order, lost packets sent again) or datagram"
+    ] = "tcp"
+    latency: Annotated[
+        Distribution | None, DRAWN, "one way between two replicas; 0.1ms where there is no matrix"
+    ] = None
     matrix: Annotated[Matrix | None, MatrixKind(), "round trips by region instead of one latency"] = None
     placement: Annotated[tuple[str, ...], Several(Text()), "the region of each replica; needs a matrix"] = ()
     jitter_ns: Annotated[int, DURATION, "added to each latency, evenly from zero to this"] = 0
-    client_latency: Annotated[Distribution | None, DRAWN, "one way, client to replica; as between replicas where not given"] = None
+    client_latency: Annotated[
+        Distribution | None, DRAWN, "one way, client to replica; as between replicas where not given"
+    ] = None
     loss: Annotated[Loss, Sub(Loss), "a probability, or a model"] = Loss()
     duplicate: Annotated[float, PROBABILITY, "of a datagram to arrive twice"] = 0.0
     reorder: Annotated[float, PROBABILITY, "of a datagram to be overtaken by those behind it"] = 0.0
     bandwidth_bytes_per_s: Annotated[float, BANDWIDTH, "of each host's interface, or unlimited"] = 1.25e9
-    retransmit_ns: Annotated[int, DURATION, "tcp sends a lost packet again after this (least in Linux: 200ms)"] = 200_000_000
+    retransmit_ns: Annotated[
+        int, DURATION, "tcp sends a lost packet again after this (least in Linux: 200ms)"
+    ] = 200_000_000
     user_timeout_ns: Annotated[int, DURATION, "tcp gives a silent connection up after this"] = 5_000_000_000
 
     def __post_init__(self) -> None:
@@ -233,7 +275,9 @@ class Network(Table, frozen=True, kw_only=True):
 def require_region(matrix: Matrix | None, region: str, field: str) -> None:
     """ValueError where the region is not one of the matrix."""
     if matrix is None:
-        raise ValueError(f'{field}: "{region}" needs a matrix of regions; set network.matrix, or leave {field} out')
+        raise ValueError(
+            f'{field}: "{region}" needs a matrix of regions; set network.matrix, or leave {field} out'
+        )
     if region not in matrix.regions:
         remedy = nearest(region, matrix.regions)
         raise ValueError(f'{field}: region "{region}" is not in the matrix "{matrix.name}"; {remedy}')

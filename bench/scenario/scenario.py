@@ -1,8 +1,10 @@
 """A scenario: everything that decides the outcome of a run. Every field has a default; a LAN of the 2020s.
 
-The costs are of the kind of machine that such clusters are run on: a few microseconds of CPU to receive or send a message
-through the kernel, about a nanosecond for each byte of it, and a millisecond for a sync of network-attached SSD storage.
+The costs are of the kind of machine that such clusters are run on: a few microseconds of CPU to receive or
+send a message through the kernel, about a nanosecond for each byte of it, and a millisecond for a sync of
+network-attached SSD storage.
 """
+
 from __future__ import annotations
 
 import copy
@@ -37,7 +39,9 @@ from bench.scenario.network import DRAWN, Network, require_region
 from bench.scenario.settings import axis_keys, set_key
 
 ENGINES = ("paxos", "raft", "zab", "unreplicated")
-FIFO_ONLY = ("zab",)  # those whose paper assumes FIFO channels (Junqueira, Reed, Serafini, DSN 2011, section III)
+FIFO_ONLY = (
+    "zab",
+)  # those whose paper assumes FIFO channels (Junqueira, Reed, Serafini, DSN 2011, section III)
 WORLDS = ("simulation",)
 COUNT = Integer(1, 1_000_000)
 
@@ -81,22 +85,30 @@ class Batching(Table, frozen=True, kw_only=True):
 class Timeouts(Table, frozen=True, kw_only=True):
     """Of the protocols, and of the clients."""
 
-    election_ns: Annotated[tuple[int, int], Row("a range of durations", DURATION, DURATION), "drawn from this range"] = (
+    election_ns: Annotated[
+        tuple[int, int], Row("a range of durations", DURATION, DURATION), "drawn from this range"
+    ] = (
         1_000_000_000,
         2_000_000_000,
     )
     heartbeat_ns: Annotated[int, DURATION, "between signs of life of a leader"] = 200_000_000
     request_ns: Annotated[int, DURATION, "a client tries again, elsewhere, after this"] = 2_000_000_000
-    operation_ns: Annotated[int, DURATION, "a client gives up after this: the outcome is unknown"] = 10_000_000_000
+    operation_ns: Annotated[int, DURATION, "a client gives up after this: the outcome is unknown"] = (
+        10_000_000_000
+    )
 
     def __post_init__(self) -> None:
         low, high = self.election_ns
         if not 0 < low <= high:
             raise ValueError('election: must be a range above zero, the lower end first; try ["1s", "2s"]')
         if not 0 < self.heartbeat_ns < low:
-            raise ValueError("heartbeat: must be above zero and below the election timeout; lower it, or raise election")
+            raise ValueError(
+                "heartbeat: must be above zero and below the election timeout; lower it, or raise election"
+            )
         if not 0 < self.request_ns <= self.operation_ns:
-            raise ValueError("request: must be above zero and at most operation; lower it, or raise operation")
+            raise ValueError(
+                "request: must be above zero and at most operation; lower it, or raise operation"
+            )
 
 
 class Raft(Table, frozen=True, kw_only=True):
@@ -107,13 +119,18 @@ class Raft(Table, frozen=True, kw_only=True):
 
 
 class Quorum(Table, frozen=True, kw_only=True):
-    """Who must agree: "majority", a number of replicas, every row of a grid, or more than half of the weight."""
+    """Who must agree: "majority", a number of replicas, a grid, or more than half of the weight.
+
+    Of a grid: all of one row, and one of each other row.
+    """
 
     CHOICES: ClassVar[dict[str, dict[str, tuple[str, ...]]]] = {
         "kind": {"majority": (), "size": ("size",), "grid": ("rows",), "weights": ("weights",)}
     }
 
-    kind: Annotated[str, Choice("kind of quorum", *CHOICES["kind"]), "majority, size, grid or weights"] = "majority"
+    kind: Annotated[str, Choice("kind of quorum", *CHOICES["kind"]), "majority, size, grid or weights"] = (
+        "majority"
+    )
     size: Annotated[int | None, Integer(1, 99), "any so many replicas"] = None
     rows: Annotated[tuple[tuple[int, ...], ...], Several(Several(Integer(0, 98))), "of replicas"] = ()
     weights: Annotated[tuple[int, ...], Several(Integer(0, 1_000_000)), "of each replica"] = ()
@@ -122,7 +139,11 @@ class Quorum(Table, frozen=True, kw_only=True):
     def expand(cls, value: Any) -> Any:
         if value == "majority":
             return {}
-        return {"kind": "size", "size": value} if isinstance(value, int) and not isinstance(value, bool) else value
+        return (
+            {"kind": "size", "size": value}
+            if isinstance(value, int) and not isinstance(value, bool)
+            else value
+        )
 
     def require_replicas(self, replicas: int) -> None:
         """ValueError where it does not fit so many replicas."""
@@ -132,7 +153,9 @@ class Quorum(Table, frozen=True, kw_only=True):
         if self.kind == "grid" and (members != list(range(replicas)) or not all(self.rows)):
             raise ValueError(f"the rows must hold each replica from 0 to {replicas - 1} once; mend rows")
         if self.kind == "weights" and (len(self.weights) != replicas or not sum(self.weights)):
-            raise ValueError(f"{len(self.weights)} weights for {replicas} replicas; give one each, not all zero")
+            raise ValueError(
+                f"{len(self.weights)} weights for {replicas} replicas; give one each, not all zero"
+            )
 
 
 class QuorumKind(Sub):
@@ -144,7 +167,9 @@ class QuorumKind(Sub):
 
 
 class Paxos(Table, frozen=True, kw_only=True):
-    """Flexible Paxos (Howard, Malkhi, Spiegelman 2016): quorums of the two phases need only intersect each other."""
+    """Flexible Paxos (Howard, Malkhi, Spiegelman 2016): quorums of the two phases need only intersect each
+    other.
+    """
 
     phase1_quorum: Annotated[Quorum, QuorumKind(Quorum), "to become leader"] = Quorum()
     phase2_quorum: Annotated[Quorum, QuorumKind(Quorum), "to decide a slot"] = Quorum()
@@ -158,11 +183,15 @@ class Zab(Table, frozen=True, kw_only=True):
 
 
 class Sweep(Kind):
-    """Axes, named as in --set, each with its list of values; the points are all combinations, the last axis fastest."""
+    """Axes, named as in --set, each with its list of values; the points are all combinations, the last axis
+    fastest.
+    """
 
     def read(self, value: Any, place: Place) -> dict[str, tuple[Any, ...]]:
         if not isinstance(value, dict):
-            raise ValueError(f'{shown(value)} is not a table; write "workload.arrivals.rate" = [250, 500] under [sweep]')
+            raise ValueError(
+                f'{shown(value)} is not a table; write "workload.arrivals.rate" = [250, 500] under [sweep]'
+            )
         for axis, values in value.items():
             if axis.split(".")[0] in ("sweep", "suite", "name", "about", "engine"):
                 raise ValueError(f"{axis} cannot be swept; engine takes a list, the others take no values")
@@ -175,25 +204,37 @@ class Sweep(Kind):
 
 
 class Scenario(Table, frozen=True, kw_only=True):
-    """What is run. The measured window is [warmup, warmup + duration) from the start; the load goes on for ``cooldown`` after it.
+    """What is run. The measured window is [warmup, warmup + duration) from the start; the load goes on for
+    ``cooldown`` after it.
 
-    What is measured never depends on an operation's neighbours in warm-up or cool-down: operations count by their intended start.
+    What is measured never depends on an operation's neighbours in warm-up or cool-down: operations count by
+    their intended start.
     """
 
     name: Annotated[str, Text(), "of the scenario; the file's name where not given"] = ""
     about: Annotated[str, Text(), "the real situation that it imitates"] = ""
-    engine: Annotated[tuple[str, ...], Several(Choice("engine", *ENGINES), alone=True), "one or a list"] = ENGINES[:3]
+    engine: Annotated[tuple[str, ...], Several(Choice("engine", *ENGINES), alone=True), "one or a list"] = (
+        ENGINES[:3]
+    )
     replicas: Annotated[int, Integer(1, 99), "that hold the data"] = 3
-    initial_leader: Annotated[int | None, Integer(0, 98), "leads at the start; elections decide where not given"] = None
+    initial_leader: Annotated[
+        int | None, Integer(0, 98), "leads at the start; elections decide where not given"
+    ] = None
     seed: Annotated[int, Integer(0, 2**63 - 1), "of all randomness"] = 1
     duration_ns: Annotated[int, DURATION, "measured time, after the warm-up"] = 10_000_000_000
-    warmup_ns: Annotated[int, DURATION, "before it, not measured; a leader is found meanwhile"] = 3_000_000_000
-    cooldown_ns: Annotated[int, DURATION, "after it, not measured; the load goes on, so the last operations meet the same queue"] = (
-        1_000_000_000
+    warmup_ns: Annotated[int, DURATION, "before it, not measured; a leader is found meanwhile"] = (
+        3_000_000_000
     )
-    trials: Annotated[int, Integer(1, 1000), "repetitions of each point, with seeds that follow from the seed"] = 1
+    cooldown_ns: Annotated[
+        int, DURATION, "after it, not measured; the load goes on, so the last operations meet the same queue"
+    ] = 1_000_000_000
+    trials: Annotated[
+        int, Integer(1, 1000), "repetitions of each point, with seeds that follow from the seed"
+    ] = 1
     world: Annotated[str, Choice("world", *WORLDS), "that it runs in"] = "simulation"
-    network: Annotated[Network, Sub(Network), "between the replicas"] = Network(latency=Constant(value=100_000))
+    network: Annotated[Network, Sub(Network), "between the replicas"] = Network(
+        latency=Constant(value=100_000)
+    )
     cpu: Annotated[Cpu, Sub(Cpu), "of each replica"] = Cpu()
     storage: Annotated[Storage, Sub(Storage), "of each replica"] = Storage()
     batching: Annotated[Batching, Sub(Batching), "of the leader's host"] = Batching()
@@ -203,9 +244,11 @@ class Scenario(Table, frozen=True, kw_only=True):
     raft: Annotated[Raft, Sub(Raft), "where engine is raft"] = Raft()
     paxos: Annotated[Paxos, Sub(Paxos), "where engine is paxos"] = Paxos()
     zab: Annotated[Zab, Sub(Zab), "where engine is zab"] = Zab()
-    sweep: Annotated[dict[str, tuple[Any, ...]], Sweep(), "axis (as in --set) = list of values"] = msgspec.field(
-        default_factory=dict
-    )
+    sweep: Annotated[
+        dict[str, tuple[Any, ...]],
+        Sweep(),
+        "axis (as in --set) = list of values; paths are relative to the working directory",
+    ] = msgspec.field(default_factory=dict)
 
     @property
     def end_ns(self) -> int:
@@ -220,11 +263,15 @@ class Scenario(Table, frozen=True, kw_only=True):
         return self.workload.clients_in
 
     def resolved(self) -> dict[str, Any]:
-        """Every field as it would stand in a file, defaults included; ``read_scenario`` gives an equal scenario back."""
+        """Every field as it would stand in a file, defaults included; ``read_scenario`` gives an equal
+        scenario back.
+        """
         return write_table(self)
 
-    def points(self) -> list[tuple[dict[str, Any], Scenario]]:
-        """All combinations of the sweep, the last axis fastest: (value of each axis, the scenario without a sweep)."""
+    def points(self, source: str = "") -> list[tuple[dict[str, Any], Scenario]]:
+        """All combinations of the sweep, the last axis fastest: (value of each axis, the scenario without a
+        sweep).
+        """
         base = self.resolved()
         base.pop("sweep", None)
         found = []
@@ -232,10 +279,13 @@ class Scenario(Table, frozen=True, kw_only=True):
             settings = dict(zip(self.sweep, values, strict=True))
             table = copy.deepcopy(base)
             label = ", ".join(f"{axis} = {value}" for axis, value in settings.items())
-            place = Place(f"{self.name}: sweep: {label}" if settings else self.name, Path())
+            place = Place(f"{source or self.name}: sweep: {label}" if settings else self.name, Path())
             for axis, value in settings.items():
                 set_key(table, axis_keys(axis), value, place)
-            axes = {axis: value if isinstance(value, str | int | float) else json.dumps(value) for axis, value in settings.items()}
+            axes = {
+                axis: value if isinstance(value, str | int | float) else json.dumps(value)
+                for axis, value in settings.items()
+            }
             found.append((axes, read_scenario(table, place)))
         return found
 
@@ -247,10 +297,13 @@ class Scenario(Table, frozen=True, kw_only=True):
         for engine in self.engine:
             if engine in FIFO_ONLY and self.network.transport != "tcp":
                 raise ValueError(
-                    f'network.transport: {engine} needs FIFO channels; set transport = "tcp", or leave {engine} out of engine'
+                    f"network.transport: {engine} needs FIFO channels; set transport "
+                    f'= "tcp", or leave {engine} out of engine'
                 )
         if self.initial_leader is not None and self.initial_leader >= self.replicas:
-            raise ValueError(f"initial_leader: {self.initial_leader} is not a replica; give 0 to {self.replicas - 1}")
+            raise ValueError(
+                f"initial_leader: {self.initial_leader} is not a replica; give 0 to {self.replicas - 1}"
+            )
         self._require_places()
         self._require_faults()
         self._require_quorums()
@@ -259,7 +312,8 @@ class Scenario(Table, frozen=True, kw_only=True):
         placement = self.network.placement
         if self.network.matrix is not None and len(placement) != self.replicas:
             raise ValueError(
-                f"network.placement: {len(placement)} regions for {self.replicas} replicas; name one region for each"
+                f"network.placement: {len(placement)} regions for {self.replicas} "
+                "replicas; name one region for each"
             )
         for region in self.workload.clients_in:
             if region != "everywhere":
@@ -269,15 +323,26 @@ class Scenario(Table, frozen=True, kw_only=True):
         for index, fault in enumerate(self.faults):
             # A fault that is not mended within the run could not be shown to have been mended.
             if fault.at_ns >= self.end_ns:
-                raise ValueError(f"faults[{index}].at: lies beyond the end of the run; give a time before it, or a longer duration")
+                raise ValueError(
+                    f"faults[{index}].at: lies beyond the end of the run; give "
+                    "a time before it, or a longer duration"
+                )
             if fault.at_ns + fault.for_ns >= self.end_ns:
-                raise ValueError(f"faults[{index}].for: is not over when the run ends; make it shorter, or duration longer")
+                raise ValueError(
+                    f"faults[{index}].for: is not over when the run ends; make it shorter, or duration longer"
+                )
             members = [replica for group in fault.groups for replica in group]
             for target in (fault.replica, fault.sender, fault.receiver, *members):
                 if isinstance(target, int) and target >= self.replicas:
-                    raise ValueError(f"faults[{index}].{fault.kind}: {target} is not a replica; give 0 to {self.replicas - 1}")
+                    raise ValueError(
+                        f"faults[{index}].{fault.kind}: {target} is not a "
+                        f"replica; give 0 to {self.replicas - 1}"
+                    )
             if members and len(members) != self.replicas:
-                raise ValueError(f"faults[{index}].partition: the groups must hold each of the {self.replicas} replicas; add them")
+                raise ValueError(
+                    f"faults[{index}].partition: the groups must hold each of "
+                    f"the {self.replicas} replicas; add them"
+                )
 
     def _require_quorums(self) -> None:
         phases = {"phase1_quorum": self.paxos.phase1_quorum, "phase2_quorum": self.paxos.phase2_quorum}
@@ -287,7 +352,8 @@ class Scenario(Table, frozen=True, kw_only=True):
             except ValueError as error:
                 raise ValueError(f"paxos.{field}: {error}") from None
         sizes = [
-            {"majority": self.replicas // 2 + 1, "size": quorum.size}.get(quorum.kind) for quorum in phases.values()
+            {"majority": self.replicas // 2 + 1, "size": quorum.size}.get(quorum.kind)
+            for quorum in phases.values()
         ]
         if None not in sizes and sum(size or 0 for size in sizes) <= self.replicas:
             raise ValueError(
@@ -297,8 +363,10 @@ class Scenario(Table, frozen=True, kw_only=True):
 
 
 def read_scenario(table: dict[str, Any], place: Place) -> Scenario:
-    """Read and check the table of a scenario, and every point of its sweep, so that none fails half way through."""
+    """Read and check the table of a scenario, and every point of its sweep, so that none fails half way
+    through.
+    """
     scenario = read_table(Scenario, table, place)
     if scenario.sweep:
-        scenario.points()
+        scenario.points(place.source)
     return scenario

@@ -1,4 +1,5 @@
 """Settings on top of a file: --set key=value, and the axes of a sweep."""
+
 from __future__ import annotations
 
 import copy
@@ -9,7 +10,9 @@ from bench.scenario.fields import Place, ScenarioError
 
 
 def parse_setting(setting: str) -> tuple[list[str], Any]:
-    """(["workload", "arrivals", "rate"], 500) of "workload.arrivals.rate=500": the value as TOML, or else as a text."""
+    """(["workload", "arrivals", "rate"], 500) of "workload.arrivals.rate=500": the value as TOML, or else as
+    a text.
+    """
     key, equals, text = setting.partition("=")
     if not equals or not key.strip():
         raise ScenarioError(f'--set: "{setting}" is not key=value; write --set workload.arrivals.rate=500')
@@ -46,9 +49,11 @@ def release_axis(table: dict[str, Any], keys: list[str]) -> None:
 
 
 def set_key(table: dict[str, Any], keys: list[str], value: Any, place: Place) -> None:
-    """Set a dotted key in a nested table (a number is a list's index); whether the key exists shows when it is read."""
+    """Set a dotted key in a nested table (a number is a list's index); whether the key exists shows when it
+    is read.
+    """
     here: Any = table
-    for depth, key in enumerate(keys):
+    for depth in range(len(keys)):
         slot = _slot(here, keys, depth, place)
         if depth == len(keys) - 1:
             here[slot] = value

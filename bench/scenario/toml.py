@@ -1,4 +1,5 @@
 """TOML in and out: reading a file with errors that name it, writing a scenario with its documentation."""
+
 from __future__ import annotations
 
 import json
@@ -19,12 +20,14 @@ def reason(error: Exception) -> str:
 
 
 def read_toml(path: Path, source: str) -> dict[str, Any]:
-    """The table in a TOML file; ScenarioError with ``source`` in front where it cannot be read or is empty."""
+    """The table in a TOML file; ScenarioError, ``source`` in front, where it is unreadable or empty."""
     place = Place(source, path.parent)
     try:
         text = path.read_bytes().decode()
     except (OSError, ValueError) as error:
-        raise place.error(f"cannot be read ({reason(error)}); name a built-in, or a readable TOML file") from None
+        raise place.error(
+            f"cannot be read ({reason(error)}); name a built-in, or a readable TOML file"
+        ) from None
     try:
         table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -46,10 +49,16 @@ def as_toml(table: Table) -> str:
         kind = known[name].kind
         if isinstance(kind, Sub):
             inner = fields(kind.table)
-            lines += ["", f"[{name}]  # {known[name].about}", *_assignments(inner, written[name], list(inner))]
+            lines += [
+                "",
+                f"[{name}]  # {known[name].about}",
+                *_assignments(inner, written[name], list(inner)),
+            ]
         elif isinstance(written[name], Mapping):
             lines += ["", f"[{name}]  # {known[name].about}"]
             lines += [f"{_key(key)} = {_value(each)}" for key, each in written[name].items()]
+        elif not written[name]:
+            lines += ["", f"# [[{name}]] is not set: {known[name].about}"]
         else:
             for element in written[name]:
                 lines += ["", f"[[{name}]]  # {known[name].about}"]
@@ -64,7 +73,10 @@ def _stands_apart(field: Field) -> bool:
 
 def _assignments(known: Mapping[str, Field], written: Mapping[str, Any], names: list[str]) -> list[str]:
     pairs = [
-        (f"{name} = {_value(written[name])}" if name in written else f"# {name} is not set", known[name].about)
+        (
+            f"{name} = {_value(written[name])}" if name in written else f"# {name} is not set",
+            known[name].about,
+        )
         for name in names
     ]
     width = max((len(text) for text, _ in pairs if len(text) <= 50), default=0)
@@ -77,10 +89,15 @@ def _key(name: str) -> str:
 
 def _value(value: Any) -> str:
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{_key(key)} = {_value(each)}" for key, each in value.items()) + " }" if value else "{}"
+        return (
+            "{ " + ", ".join(f"{_key(key)} = {_value(each)}" for key, each in value.items()) + " }"
+            if value
+            else "{}"
+        )
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_value(each) for each in value) + "]"
     if isinstance(value, str):
-        # A basic string of TOML takes JSON's escapes, and DEL is the one control character that JSON leaves bare.
+        # A basic string of TOML takes JSON's escapes, and DEL is the one control character that JSON leaves
+        # bare.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return json.dumps(value)

@@ -1,4 +1,5 @@
 """Quantities as people write them: "35ms", "256B", "10Gbit/s"; exact in both directions."""
+
 from __future__ import annotations
 
 import re
@@ -42,7 +43,9 @@ _QUANTITY = re.compile(r"([+-]?)([0-9]+(?:\.[0-9]+)?|\.[0-9]+) ?([A-Za-zµμ/]+)
 def _parse(text: object, units: dict[str, int] | dict[str, Decimal], noun: str, example: str) -> Decimal:
     known = ", ".join(units)
     if isinstance(text, int | float) and not isinstance(text, bool):
-        raise ValueError(f'{text} has no unit; write {noun} as a string with one of {known}, such as "{example}"')
+        raise ValueError(
+            f'{text} has no unit; write {noun} as a string with one of {known}, such as "{example}"'
+        )
     if not isinstance(text, str):
         raise ValueError(f'{text!r} is not {noun}; write a string such as "{example}"')
     match = _QUANTITY.fullmatch(text.strip())
@@ -100,7 +103,9 @@ def _text(value: Decimal, units: dict[str, int] | dict[str, Decimal]) -> str:
     for unit, scale in units.items():
         amount = value / scale
         text = format(amount.normalize(), "f") + unit
-        if Decimal(format(amount.normalize(), "f")) * scale == value and (not shortest or len(text) <= len(shortest)):
+        if Decimal(format(amount.normalize(), "f")) * scale == value and (
+            not shortest or len(text) <= len(shortest)
+        ):
             shortest = text
     return shortest
 

@@ -1,18 +1,41 @@
-"""Multi-Paxos: ``protocol`` is the engine, ``messages`` what is said, ``slots`` what an acceptor holds, ``window`` what a leader has sent.
+"""Multi-Paxos with a stable leader.
+
+Followed are "Paxos Made Simple" (Lamport 2001, from here on PMS), "Paxos Made Moderately Complex" (van
+Renesse and Altinbuken 2015, PMMC) and "Flexible Paxos" (Howard, Malkhi and Spiegelman 2016, FPaxos).
+
+    protocol    the engine, with its message chart and the argument for its one shortcut
+    messages    what replicas say to each other, and what they write down
+    slots       what an acceptor has accepted
+    window      what a leader has under way to one acceptor
+    options     the quorum systems
+
+The replicas agree on a sequence of slots, each of them one instance of the synod of PMS 2. Every replica
+plays all parts. The acceptor promises ballots, and accepts values at ballots not below its promise (P1a);
+both are durable before it says so. The proposer, once a candidate, runs phase 1 for all slots from its first
+undecided one on (PMS 3) and so becomes the leader of its ballot. For each slot that a phase-1 quorum reports
+it proposes the value of the highest ballot (P2c); slots between them that nobody reports get a no-op. From
+then on a command costs phase 2 only. The learner knows a slot as decided once a phase-2 quorum has accepted
+it at one ballot: the leader counts, the others are told by the commit position that rides on each Accept and
+Heartbeat.
+
+Any two quorum systems serve as long as every phase-1 quorum meets every phase-2 quorum (FPaxos).
 
 What the papers leave open, and what is done here:
 
-    Liveness    PMS 2.4 asks for one distinguished proposer. A follower stands when it has heard no leader for a time drawn at
-                random from the election timeout; each failed candidacy widens the range, as PMMC 3 backs off after
-                a preemption.
-    Asking first  With ``PaxosOptions.inquire`` (the default) it asks before it stands, and stands when a phase-1 quorum has
-                lost the leader as well. An isolated replica so makes no ballots, and does not depose a live leader
-                with a huge one when it returns. The papers have nothing like it; without it, it stands at once as theirs do.
-    Stepping down  A leader that has heard from no phase-2 quorum for an election timeout stops: our addition, so that clients
-                are sent elsewhere. Safety does not need it.
-    Restarts    A candidate sends its first Prepare when its own promise is on disk, so that no ballot is used twice.
-    Lost messages  See ``engines.paxos.window``. Promises are asked for again, at the heartbeat interval.
+    Liveness        PMS 2.4 asks for one distinguished proposer. A follower stands when it has heard no leader
+                    for a time drawn from the election timeout; each failed candidacy widens the range, as
+                    PMMC 3 backs off.
+    Asking first    With ``PaxosOptions.inquire`` (the default) it asks before it stands, and stands when a
+                    phase-1 quorum has lost the leader as well: an isolated replica makes no ballots, and so
+                    does not depose a live leader when it returns. Our addition; without it, it stands at once
+                    as in the papers.
+    Stepping down   A leader that has heard no phase-2 quorum for an election timeout stops, so that clients
+                    are sent elsewhere. Our addition; safety does not need it.
+    Restarts        A candidate sends its first Prepare when its ballot is on disk, so that none is used
+                    twice.
+    Lost messages   Accepts: see ``window``. Promises are asked for again at the heartbeat interval.
 """
-from engines.paxos.protocol import Paxos, PaxosOptions
+from engines.paxos.options import PaxosOptions
+from engines.paxos.protocol import Paxos
 
 __all__ = ["Paxos", "PaxosOptions"]

@@ -1,8 +1,8 @@
 """What Paxos replicas say to each other, and what they write down.
 
-A ballot is one number, ``round << 16 | rank``, where the rank is the replica's place among the sorted voters: ballots are
-compared as (round, replica) pairs are (Made Simple, 2.2: proposers choose from disjoint sets of numbers), and no two replicas
-can make the same one. Ballot 0 is below all of them: nothing promised, nothing accepted.
+A ballot is one number, ``round << 16 | rank``, where the rank is the replica's place among the sorted voters.
+So ballots compare as (round, replica) pairs do, and no two replicas can make the same one (PMS 2.5: disjoint
+sets of numbers). Ballot 0 is below all of them: nothing promised, nothing accepted.
 """
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ def rank_of(ballot: int) -> int:
     return ballot & ((1 << RANK_BITS) - 1)
 
 
-class Inquiry(Message):
-    """A replica that has lost the leader asks all others, before it disturbs anybody, whether they have too."""
+class Inquiry(Message, frozen=True):
+    """A replica that has lost the leader asks all others whether they have too, before it stands."""
 
     ballot: int
 
 
-class LeaderLost(Message):
+class LeaderLost(Message, frozen=True):
     """The answer to an Inquiry of that ballot, from a replica that hears no leader either."""
 
     ballot: int
 
 
-class Prepare(Message):
-    """Phase 1a, candidate to acceptors: promise this ballot, and tell what you accepted from slot ``first`` on."""
+class Prepare(Message, frozen=True):
+    """Phase 1a, candidate to acceptors: promise this ballot, tell what is accepted from slot ``first`` on."""
 
     ballot: int
     first: int
 
 
-class Promise(Message):
+class Promise(Message, frozen=True):
     """Phase 1b, acceptor to candidate: nothing below ``ballot`` will be accepted any more.
 
-    ``entries`` are the packed accepted entries of the slots from ``first`` on, at the ballots they were accepted at;
-    nothing is accepted in ``[asked, first)``. ``last`` is the last accepted slot: where the entries end before it, the
-    candidate asks on. Every slot up to ``committed`` is decided.
+    ``entries`` are the packed accepted entries of the slots from ``first`` on, at the ballots they were
+    accepted at; nothing is accepted in ``[asked, first)``. ``last`` is the last accepted slot: where the
+    entries end before it, the candidate asks on. Every slot up to ``committed`` is decided.
     """
 
     ballot: int
@@ -61,8 +61,11 @@ class Promise(Message):
     committed: int
 
 
-class Accept(Message):
-    """Phase 2a, leader to acceptors: accept these packed entries from slot ``first`` on; all up to ``committed`` is decided."""
+class Accept(Message, frozen=True):
+    """Phase 2a, leader to acceptors: accept these packed entries from slot ``first`` on.
+
+    Every slot up to ``committed`` is decided.
+    """
 
     ballot: int
     first: int
@@ -70,7 +73,7 @@ class Accept(Message):
     committed: int
 
 
-class Accepted(Message):
+class Accepted(Message, frozen=True):
     """Phase 2b, acceptor to leader: each slot up to ``through`` is decided, or accepted at this ballot.
 
     ``beyond`` is the first slot of the answered Accept where that lies beyond a hole, else 0.
@@ -81,22 +84,22 @@ class Accepted(Message):
     beyond: int
 
 
-class Rejected(Message):
-    """Acceptor to the sender of a message of ``ballot``: a higher one has been promised (PMMC's preemption)."""
+class Rejected(Message, frozen=True):
+    """Acceptor to the sender of a message of ``ballot``: a higher one is promised (PMMC's preemption)."""
 
     ballot: int
     promised: int
 
 
-class Heartbeat(Message):
-    """Leader to acceptors, at intervals: I lead this ballot, all up to ``committed`` is decided; ``sent_ns`` is its clock."""
+class Heartbeat(Message, frozen=True):
+    """Leader to acceptors, at intervals: all up to ``committed`` is decided; ``sent_ns`` is its clock."""
 
     ballot: int
     committed: int
     sent_ns: int
 
 
-class HeartbeatReply(Message):
+class HeartbeatReply(Message, frozen=True):
     """Acceptor to leader: heard; ``through`` as in Accepted, ``sent_ns`` as in the Heartbeat."""
 
     ballot: int
@@ -104,10 +107,12 @@ class HeartbeatReply(Message):
     sent_ns: int
 
 
-class Snapshot(Message):
-    """To a leader's learner, or to a candidate, that asks for slots compacted here: all up to ``position`` as one state.
+class Snapshot(Message, frozen=True):
+    """To a leader's learner, or to a candidate, that asks for slots compacted here: all up to ``position`` as
+    one state.
 
-    ``ballot`` is that of the leader who sends, or of the candidate who is sent it; ``term`` is the ballot of ``position``.
+    ``ballot`` is that of the leader who sends, or of the candidate who is sent it; ``term`` is the ballot of
+    ``position``.
     """
 
     ballot: int
@@ -116,14 +121,21 @@ class Snapshot(Message):
     state: bytes
 
 
-class Promised(Record):
-    """No ballot below this one is accepted any more. A candidate's own ballot is on record before its first Prepare."""
+class Promised(Record, frozen=True):
+    """No ballot below this one is accepted any more; all up to ``committed`` is decided.
+
+    A candidate's own ballot is on record before its first Prepare.
+    """
 
     ballot: int
+    committed: int
 
 
-class AcceptedSlots(Record):
-    """These packed entries are accepted from slot ``first`` on, and ``ballot`` is promised; all up to ``committed`` is decided."""
+class AcceptedSlots(Record, frozen=True):
+    """These packed entries are accepted from slot ``first`` on, and ``ballot`` is promised.
+
+    Every slot up to ``committed`` is decided.
+    """
 
     ballot: int
     first: int
@@ -131,7 +143,7 @@ class AcceptedSlots(Record):
     committed: int
 
 
-class Compacted(Record):
+class Compacted(Record, frozen=True):
     """The state machine at the decided ``position``, which was accepted at the ballot ``term``."""
 
     position: int

@@ -57,9 +57,11 @@ cdef class Paxos(Engine):
 
     cdef void stand(self) except *
     cdef void ask_again(self) except *
+    cdef void answer(self, u64 sender, object message) except *
     cdef object report(self, object asked)
     @cython.locals(slot=u64)
     cpdef object on_promise(self, u64 sender, object message)
+    cdef void ask_on(self, u64 acceptor, u64 through) except *
     @cython.locals(first=u64, decided=u64, window=Window)
     cdef void lead(self) except *
 

@@ -1,42 +1,27 @@
-"""Multi-Paxos with a stable leader.
+"""The engine: one replica as acceptor, proposer and learner. The essay is in ``engines.paxos``.
 
-The replicas agree on a sequence of slots, each of which is one instance of the synod of "Paxos Made Simple" (Lamport 2001,
-from here on PMS). Every replica plays all parts:
+    candidate               acceptors         leader                           acceptors
+       |  Prepare(ballot, first)  |              |  Accept(ballot, slots, commit)  |
+       |------------------------->|  promise     |-------------------------------->|  slots
+       |  Promise(ballot, slots)  |  on disk     |    Accepted(ballot, through)    |  on disk
+       |<-------------------------|              |<--------------------------------|
+    a phase-1 quorum: it leads                a phase-2 quorum: decided; the next Accept says so
 
-    acceptor    It promises ballots, and accepts values at ballots not below its promise (PMS 2.2, P1a). What it promised and
-                accepted is durable before it says so.
-    proposer    A candidate runs phase 1 once, for all slots from its first undecided one on (PMS 3), and becomes the leader
-                of its ballot. For each slot that a quorum of promises reports, it proposes the value of the highest
-                ballot (P2c); slots between them that nobody reports get a no-op. From then on a command costs phase 2 only.
-    learner     A slot is decided once a phase-2 quorum has accepted it at one ballot. The leader counts; the others
-                are told by the commit position that rides on each Accept and Heartbeat.
+How far an acceptor has come is one number: up to the slot ``matched`` it holds, for every slot, the decided
+value or the one proposed at the ballot that it has promised. Such an acknowledgement is cumulative, survives
+loss, doubling and overtaking, and may be counted for each of its slots: one that the acceptor knows as
+decided needs no votes. It falls back to what is decided when a higher ballot is promised. A follower takes
+the leader's commit position at its word only up to ``matched``: what it holds beyond may come from an older
+ballot and differ from the decided value. Whoever has less is sent the missing slots at the leader's ballot,
+decided ones too, since their value is the same; behind the beginning of the leader's log it is sent a
+snapshot (PMMC on garbage collection).
 
-Any two quorum systems will do of which every phase-1 quorum meets every phase-2 quorum: quorums of one phase need not meet
-each other (Howard, Malkhi, Spiegelman 2016, "Flexible Paxos", from here on FPaxos).
-
-    candidate                     acceptors                leader                          acceptors
-        | Prepare(ballot, first)      |                       | Accept(ballot, slots, commit)  |
-        |---------------------------->|  promise on disk      |------------------------------->|  slots on disk
-        |     Promise(ballot, slots)  |                       |      Accepted(ballot, through) |
-        |<----------------------------|                       |<-------------------------------|
-      (a phase-1 quorum: leader)                            (a phase-2 quorum: decided; the next Accept says so)
-
-How far an acceptor has come at a ballot is one number. ``matched`` is the slot up to which it holds, for every slot, the
-decided value or the one proposed at the ballot that it has promised. Such an acknowledgement is cumulative, survives
-loss, doubling and overtaking, and counts for each of its slots: where the acceptor holds a slot as decided, that slot needs no
-more votes. ``matched`` falls back to what is decided when a higher ballot is promised. A follower takes the leader's commit
-position at its word only up to ``matched``: beyond it, an entry may come from an older ballot and be another than the decided
-one (PMS 2.3 on learning; PMMC, 2.3). Whoever has less is sent the missing slots at the leader's own ballot, which is legal for
-decided slots too: the value is the same. Behind the beginning of the leader's log it is sent a snapshot (PMMC 4.2).
-
-The ballot at which an accepted entry is kept is never below the ballot at which its slot was decided, if it was: that is
-what makes the highest reported ballot tell the decided value (PMS, proof of P2c), for partly decided promises too.
+An accepted entry is never kept at a lower ballot than the one at which its slot was decided, if it was. That
+is what makes the highest reported ballot tell the decided value (PMS 2.2, P2c).
 """
 from __future__ import annotations
 
 from typing import Any, ClassVar
-
-import msgspec
 
 from engines.core import NOBODY, Configuration, Dice, Effect, Engine, Message, Record, Status
 from engines.paxos.messages import (
@@ -57,10 +42,11 @@ from engines.paxos.messages import (
     rank_of,
     round_of,
 )
+from engines.paxos.options import PaxosOptions
 from engines.paxos.slots import Slots
 from engines.paxos.window import Window
 from ext.log import count, retag, skip, unpack
-from ext.quorum import AckTracker, MajorityQuorum, QuorumSystem, VoteTracker, intersects
+from ext.quorum import WON, AckTracker, VoteTracker
 
 FOLLOWER = "follower"
 INQUIRER = "inquirer"
@@ -70,20 +56,12 @@ LEADER = "leader"
 BACK_OFF_LIMIT = 8
 
 
-class PaxosOptions(msgspec.Struct, frozen=True):
-    """What Paxos alone is told: the quorum systems of its phases (None: majorities), and whether to ask before standing."""
-
-    phase1: QuorumSystem | None = None
-    phase2: QuorumSystem | None = None
-    inquire: bool = True
-
-
 class Paxos(Engine):
     """One replica. ValueError where the quorum systems of the phases do not meet, or know other voters.
 
-    Acceptor and learner: ``promised`` is the highest ballot promised, ``recorded`` the highest whose promise has been handed to
-    the disk; ``matched`` see above; ``highest`` is the highest ballot heard of. Proposer: ``ballot`` is the one that
-    this replica inquires, stands or leads with.
+    Acceptor and learner: ``promised`` is the highest ballot promised, ``recorded`` the highest whose promise
+    has been handed to the disk; ``matched`` see above; ``highest`` is the highest ballot heard of. Proposer:
+    ``ballot`` is the one that this replica inquires, stands or leads with.
     """
 
     NAME = "paxos"
@@ -91,18 +69,13 @@ class Paxos(Engine):
     HEARTBEATS: ClassVar[frozenset[type[Message]]] = frozenset({Heartbeat, HeartbeatReply})
 
     def __init__(
-        self, id: int, configuration: Configuration, dice: Dice, options: PaxosOptions = PaxosOptions()  # noqa: B008
+        self, id: int, configuration: Configuration, dice: Dice,
+        options: PaxosOptions = PaxosOptions(),  # noqa: B008
     ) -> None:
         Engine.__init__(self, id, configuration, dice)
         self.voters = sorted(configuration.voters)
-        self.phase1 = MajorityQuorum(self.voters) if options.phase1 is None else options.phase1
-        self.phase2 = MajorityQuorum(self.voters) if options.phase2 is None else options.phase2
+        self.phase1, self.phase2 = options.quorums(self.voters)
         self.inquire = options.inquire
-        for phase in (self.phase1, self.phase2):
-            if set(phase.voters) != set(self.voters):
-                raise ValueError(f"a quorum system over {phase.voters} cannot serve the voters {tuple(self.voters)}")
-        if not intersects(self.phase1, self.phase2):
-            raise ValueError("some phase-1 quorum meets some phase-2 quorum nowhere: two values could be decided")
         self.election_low_ns, self.election_high_ns = configuration.election_timeout_ns
         self.heartbeat_ns = configuration.heartbeat_ns
         self.message_bytes = configuration.message_bytes
@@ -130,7 +103,7 @@ class Paxos(Engine):
         self.stood_at = self.ask_at = self.elect_at = self.heartbeat_at = self.now
         self.first_proposed = 0
 
-    # -- waiting for a leader ------------------------------------------------------------------------------------------
+    # -- waiting for a leader --------------------------------------------------------------------------------
 
     def tick(self, now: int) -> list[Effect]:
         """An election timeout, the next heartbeat, or something to be sent again."""
@@ -146,7 +119,7 @@ class Paxos(Engine):
         return self.effects
 
     def rest(self) -> None:
-        """Wait for a leader, for a time drawn at random; the range widens with each candidacy that failed (PMMC 3)."""
+        """Wait for a leader, for a random time; its range widens with each failed candidacy (PMMC 3)."""
         widened = self.election_low_ns * min(self.failed_candidacies, BACK_OFF_LIMIT)
         self.patience_ns = self.dice.randint(self.election_low_ns, self.election_high_ns + widened)
         self.elect_at = self.deadline = self.now + self.patience_ns
@@ -197,7 +170,7 @@ class Paxos(Engine):
         self.count_lost(self.id)
 
     def on_inquiry(self, sender: int, message: Inquiry) -> None:
-        """Answer unless there is a sign of a leader, or of one to be: an election timeout has not passed since."""
+        """Answer, unless a leader, or one to be, was heard within an election timeout."""
         if self.leading or self.now < self.heard_at + self.election_low_ns:
             return
         if message.ballot <= self.promised:
@@ -212,10 +185,10 @@ class Paxos(Engine):
 
     def count_lost(self, voter: int) -> None:
         """Note that this voter has lost the leader."""
-        if self.votes.record(voter, True) == "won":
+        if self.votes.record(voter, True) == WON:
             self.stand()
 
-    # -- phase 1 (PMS 2.2 and 3) ---------------------------------------------------------------------------------------
+    # -- phase 1 (PMS 2.2 and 3) -----------------------------------------------------------------------------
 
     def stand(self) -> None:
         """Begin phase 1 at a new ballot; the Prepares leave once the ballot is on disk."""
@@ -230,7 +203,7 @@ class Paxos(Engine):
         self.elect_at = self.now + self.patience_ns
         self.ask_at = self.now + self.heartbeat_ns
         self.deadline = min(self.elect_at, self.ask_at)
-        self.persist(Promised(ballot), self.id, Prepare(ballot, self.committed + 1))
+        self.persist(Promised(ballot, self.committed), self.id, Prepare(ballot, self.committed + 1))
 
     def ask_again(self) -> None:
         """Ask for promises that have not come, or not whole."""
@@ -243,7 +216,7 @@ class Paxos(Engine):
                 self.send(peer, Prepare(self.ballot, self.reported[peer] + 1))
 
     def on_prepare(self, sender: int, message: Prepare) -> None:
-        """Phase 1b: promise, on disk first, and tell what was accepted. Nothing below the promise is answered (P1a)."""
+        """Phase 1b: promise, on disk first, and tell what was accepted. A lower ballot is refused (P1a)."""
         if message.ballot < self.promised:
             if sender != self.id:
                 self.send(sender, Rejected(message.ballot, self.promised))
@@ -256,22 +229,32 @@ class Paxos(Engine):
         if message.ballot > self.promised:
             self.retire()
             self.promise(message.ballot)
+        if self.leader == NOBODY:
             self.heard_at = self.now
-        if message.ballot > self.recorded:
-            self.recorded = message.ballot
-            self.persist(Promised(message.ballot), sender, self.report(message))
+            self.deadline = self.now + self.patience_ns
+        self.answer(sender, self.report(message))
+
+    def answer(self, sender: int, message: Message) -> None:
+        """Say what the promised ballot and the slots accepted so far stand behind, once they are durable.
+
+        What is decided goes on record with the promise: ``matched`` starts there, and must not fall back at a
+        restart.
+        """
+        if self.recorded < self.promised:
+            self.recorded = self.promised
+            self.persist(Promised(self.promised, self.committed), sender, message)
         else:
-            self.persist(None, sender, self.report(message))
+            self.persist(None, sender, message)
 
     def report(self, asked: Prepare) -> Message:
-        """The next run of slots that were accepted from the asked one on; a snapshot where they are compacted."""
+        """The next run of accepted slots from the asked one on; a snapshot where they are compacted."""
         if asked.first <= self.log.base:
             return self.snapshot_message(asked.ballot)
         first, entries = self.slots.run(asked.first, self.message_bytes)
         return Promise(asked.ballot, asked.first, first, entries, self.slots.last(), self.committed)
 
     def on_promise(self, sender: int, message: Promise) -> None:
-        """Of each slot keep the value of the highest ballot (P2c); lead once a phase-1 quorum has told all it has."""
+        """Keep each slot's value of the highest ballot (P2c); lead once a phase-1 quorum has told all."""
         if message.ballot != self.ballot:
             return
         if self.leading and sender != self.id:
@@ -283,12 +266,18 @@ class Paxos(Engine):
             if slot > self.committed and (slot not in self.adopted or entry[0] > self.adopted[slot][0]):
                 self.adopted[slot] = entry
             slot += 1
-        self.reported[sender] = max(self.reported[sender], slot - 1)
         self.known_decided[sender] = message.committed
-        if self.reported[sender] < message.last:
-            self.send(sender, Prepare(self.ballot, self.reported[sender] + 1))
-        elif self.votes.record(sender, True) == "won":
+        if slot - 1 < message.last:
+            self.ask_on(sender, slot - 1)
+        elif self.votes.record(sender, True) == WON:
             self.lead()
+
+    def ask_on(self, acceptor: int, through: int) -> None:
+        """Ask for the slots after those told so far; a doubled answer is no reason to ask twice."""
+        if through > self.reported[acceptor]:
+            self.reported[acceptor] = through
+            self.elect_at = self.now + self.patience_ns
+            self.send(acceptor, Prepare(self.ballot, through + 1))
 
     def lead(self) -> None:
         """Phase 1 is over: propose for every open slot what must be proposed, else a no-op, and serve."""
@@ -297,7 +286,8 @@ class Paxos(Engine):
         self.leading = True
         self.failed_candidacies = 0
         self.first_proposed = first = self.committed + 1
-        values = [self.adopted.get(slot, (0, b""))[1] for slot in range(first, max(self.adopted, default=0) + 1)]
+        stop = max(self.adopted, default=0) + 1
+        values = [self.adopted.get(slot, (0, b""))[1] for slot in range(first, stop)]
         self.adopted = {}
         self.slots.replace_from(first, self.ballot, values)
         self.matched = self.log.last
@@ -315,7 +305,7 @@ class Paxos(Engine):
             if self.votes.answered(peer):
                 self.hear(window, self.known_decided[peer], 0)
 
-    # -- phase 2 (PMS 2.2) ---------------------------------------------------------------------------------------------
+    # -- phase 2 (PMS 2.2) -----------------------------------------------------------------------------------
 
     def propose(self, commands: list[bytes], now: int) -> list[Effect]:
         """Phase 2a for the next slots, or a redirection."""
@@ -363,7 +353,7 @@ class Paxos(Engine):
                 window.sent(stop, self.now)
 
     def accept(self, first: int, stop: int) -> Accept:
-        """Phase 2a for slots of the log; those decided before this ballot are proposed again at it, with their values."""
+        """Phase 2a for slots of the log; those decided before this ballot are proposed at it again."""
         entries = self.log.slice(first, stop)
         if first < self.first_proposed:
             entries = retag(entries, self.ballot)
@@ -394,9 +384,10 @@ class Paxos(Engine):
         decided = min(message.committed, self.matched)
         if entries:
             self.recorded = ballot
-            self.persist(AcceptedSlots(ballot, first, entries, max(decided, self.committed)), sender, accepted)
+            record = AcceptedSlots(ballot, first, entries, max(decided, self.committed))
+            self.persist(record, sender, accepted)
         else:
-            self.persist(None, sender, accepted)
+            self.answer(sender, accepted)
         if decided > self.committed:
             self.commit_through(decided)
 
@@ -429,8 +420,8 @@ class Paxos(Engine):
         if self.acks.acknowledge(acceptor, through) and self.acks.committed > self.committed:
             self.commit_through(self.acks.committed)
 
-    def on_rejected(self, sender: int, message: Rejected) -> None:
-        """Preempted (PMMC 2.2): somebody has promised a higher ballot."""
+    def on_rejected(self, _sender: int, message: Rejected) -> None:
+        """Preempted (PMMC): somebody has promised a higher ballot."""
         self.highest = max(self.highest, message.promised)
         if message.ballot != self.ballot or message.promised <= self.ballot:
             return
@@ -439,7 +430,7 @@ class Paxos(Engine):
         elif self.role != FOLLOWER:
             self.retire()
 
-    # -- the leader's watch --------------------------------------------------------------------------------------------
+    # -- the leader's watch ----------------------------------------------------------------------------------
 
     def lead_on(self) -> None:
         """Heartbeats, retransmission, and stepping down where no phase-2 quorum is within reach."""
@@ -456,7 +447,7 @@ class Paxos(Engine):
                 self.deadline = min(self.deadline, window.retry_at)
 
     def announce(self) -> None:
-        """A heartbeat to all. Retransmission is never due before the next one, so the deadline need not move at a send."""
+        """A heartbeat to all. Nothing is retransmitted before the next: a send need not move the deadline."""
         self.heartbeat_at = self.deadline = self.now + self.heartbeat_ns
         self.broadcast(Heartbeat(self.ballot, self.committed, self.now))
 
@@ -464,10 +455,10 @@ class Paxos(Engine):
         """Whether a phase-2 quorum was heard within an election timeout."""
         heard = {window.id: self.now - window.heard_at <= self.election_high_ns for window in self.windows}
         heard[self.id] = True
-        return self.phase2.vote_result(heard) == "won"
+        return self.phase2.vote_result(heard) == WON
 
     def send_again(self, window: Window) -> None:
-        """Nothing new was acknowledged for too long: fill the hole, or begin anew; wait for a sign of life from the silent."""
+        """Nothing new was acknowledged for too long: mend the hole, or begin anew; the silent reply first."""
         if self.now - window.heard_at > self.election_high_ns:
             window.rewind()
             window.active = False
@@ -494,7 +485,7 @@ class Paxos(Engine):
             self.send(sender, Rejected(message.ballot, self.promised))
             return
         self.follow(message.ballot, sender)
-        self.persist(None, sender, HeartbeatReply(message.ballot, self.matched, message.sent_ns))
+        self.answer(sender, HeartbeatReply(message.ballot, self.matched, message.sent_ns))
         self.commit_through(min(message.committed, self.matched))
 
     def on_heartbeat_reply(self, sender: int, message: HeartbeatReply) -> None:
@@ -512,25 +503,26 @@ class Paxos(Engine):
             self.window_of[peer].active = False
         return self.effects
 
-    # -- snapshots and restarts ----------------------------------------------------------------------------------------
+    # -- snapshots and restarts ------------------------------------------------------------------------------
 
     def snapshot_message(self, ballot: int) -> Snapshot:
         """The snapshot that stands before the log."""
         return Snapshot(ballot, self.snapshot.position, self.snapshot.term, self.snapshot.state)
 
     def on_snapshot(self, sender: int, message: Snapshot) -> None:
-        """Catch up by a state: as the learner of a leader, or as a candidate who has asked for compacted slots."""
+        """Catch up by a state: as a leader's learner, or as a candidate that asked for compacted slots."""
         if message.ballot < self.promised:
             self.send(sender, Rejected(message.ballot, self.promised))
         elif self.voters[rank_of(message.ballot)] == self.id:
-            if self.role == CANDIDATE:
+            if self.role == CANDIDATE and message.position > self.committed:
                 self.install(message)
-                self.reported[sender] = max(self.reported[sender], self.committed)
+                for acceptor in self.voters:
+                    self.reported[acceptor] = max(self.reported[acceptor], self.committed)
                 self.send(sender, Prepare(self.ballot, self.reported[sender] + 1))
         else:
             self.follow(message.ballot, sender)
             self.install(message)
-            self.persist(None, sender, Accepted(message.ballot, self.matched, 0))
+            self.answer(sender, Accepted(message.ballot, self.matched, 0))
 
     def install(self, message: Snapshot) -> None:
         """Restore the state where it is news. What was accepted beyond it stays."""
@@ -544,7 +536,7 @@ class Paxos(Engine):
         self.adopted = {slot: entry for slot, entry in self.adopted.items() if slot > message.position}
 
     def compact(self, position: int, state: bytes, now: int) -> list[Effect]:
-        """Keep ``state`` instead of the log up to there, and restate the rest. ValueError beyond what is decided."""
+        """Keep ``state`` instead of the log up to there, restate the rest. ValueError if not decided."""
         self.begin(now)
         if position > self.committed:
             raise ValueError(f"position {position} is not decided, only those up to {self.committed} are")
@@ -554,7 +546,7 @@ class Paxos(Engine):
         self.log.compact(position)
         self.persist_only(self.snapshot)
         self.recorded = self.promised
-        self.persist_only(Promised(self.promised))
+        self.persist_only(Promised(self.promised, self.committed))
         asked = position + 1
         while asked <= self.slots.last():
             first, entries = self.slots.run(asked, self.message_bytes)
@@ -563,7 +555,7 @@ class Paxos(Engine):
         return self.effects
 
     def recover(self, records: list[Record], now: int) -> list[Effect]:
-        """Replay what was accepted, last writer wins; at the very first start the initial leader stands at once."""
+        """Replay what was accepted, last writer wins; the initial leader stands at its very first start."""
         self.begin(now)
         assert self.promised == 0 and self.log.last == 0, "recover is the first call"
         for record in reversed(records):
@@ -574,11 +566,10 @@ class Paxos(Engine):
                 break
         decided = 0
         for record in records:
-            if isinstance(record, Promised):
-                self.promised = max(self.promised, record.ballot)
-            elif isinstance(record, AcceptedSlots):
+            if isinstance(record, (Promised, AcceptedSlots)):
                 self.promised = max(self.promised, record.ballot)
                 decided = max(decided, record.committed)
+            if isinstance(record, AcceptedSlots):
                 self.replay(record)
         self.recorded = self.highest = self.promised
         self.commit_through(decided)

@@ -1,8 +1,9 @@
 """What an acceptor has accepted: a log without gaps and, beyond its first gap, islands.
 
-Each slot holds the entry (ballot, value) that it accepted last, and nothing is ever forgotten but by compaction: an Accept in
-the middle replaces its own slots and leaves those after it alone. Datagrams overtake each other, so that an Accept can come
-before the one that precedes it: its slots wait as islands until the gap has closed.
+Each slot holds the entry (ballot, value) that it accepted last, and nothing is ever forgotten but by
+compaction: an Accept in the middle replaces its own slots and leaves those after it alone. Datagrams overtake
+each other, so that an Accept can come before the one that precedes it: its slots wait as islands until the
+gap has closed.
 """
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from ext.log import Log, count, pack, unpack
 
 
 class Slots:
-    """The accepted entries of one acceptor, by slot; ``islands`` has those beyond the first gap of the log."""
+    """The accepted entries of one acceptor by slot; ``islands`` has those beyond the first gap of the log."""
 
     def __init__(self, log: Log) -> None:
         self.log = log

@@ -1,8 +1,9 @@
 """What a leader has under way to one acceptor: flow control, and what tells it that something was lost.
 
-Retransmission works as TCP's does. An Accept counts as lost once nothing new was acknowledged for a ``retry_ns``, or once
-REPORTS_OF_A_HOLE later ones have been acknowledged with a hole before them (RFC 5681, 3.2). The time is the heartbeat
-interval, and at least twice the round trip (RFC 6298 in small): a healthy slow link is never sent anything twice.
+Retransmission works as TCP's does. An Accept counts as lost once nothing new was acknowledged for a
+``retry_ns``, or once REPORTS_OF_A_HOLE later ones have been acknowledged with a hole before them (RFC 5681,
+3.2). The time is the heartbeat interval, and at least twice the round trip (RFC 6298 in small): a healthy
+slow link is never sent anything twice.
 """
 from __future__ import annotations
 
@@ -12,9 +13,10 @@ REPORTS_OF_A_HOLE = 3
 class Window:
     """One acceptor, seen by the leader.
 
-    ``matched`` is the slot up to which the acceptor has acknowledged all, ``next`` the first slot not yet sent. Of the
-    ``under_way`` unacknowledged Accepts, ``stops`` (a ring that begins at ``head``) has the slot after each one's last.
-    ``active`` is false while it is not known where the acceptor stands or whether it is there: nothing is sent until it answers.
+    ``matched`` is the slot up to which the acceptor has acknowledged all, ``next`` the first slot not yet
+    sent. Of the ``under_way`` unacknowledged Accepts, ``stops`` (a ring that begins at ``head``) has the slot
+    after each one's last. ``active`` is false while it is not known where the acceptor stands or whether it
+    is there: nothing is sent until it answers.
     """
 
     def __init__(self, id: int, limit: int, retry_ns: int, now: int) -> None:

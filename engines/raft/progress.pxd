@@ -10,6 +10,7 @@ cdef class Progress:
     cdef readonly u64 next
     cdef readonly bint replicating
     cdef readonly bint snapshotting
+    cdef readonly u64 awaited
     cdef readonly u64 since
     cdef public i64 heard_ns
     cdef list ends
@@ -17,7 +18,7 @@ cdef class Progress:
     cdef int oldest
     cdef readonly int inflight
 
-    cpdef object probe(self, u64 next_index, u64 round)
+    cpdef object probe(self, u64 next_index, u64 last, u64 round)
     cpdef object snapshot(self, u64 index, u64 round)
     @cython.locals(slot=int)
     cpdef object sent(self, u64 last)

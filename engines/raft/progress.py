@@ -20,6 +20,7 @@ class Progress:
         self.next = 1  # the next index to send; in replicate state, on trust
         self.replicating = False
         self.snapshotting = False
+        self.awaited = 0  # in the other states: whoever holds this much has got what is under way
         self.since = 0  # answers to heartbeats up to this round say nothing about what is under way now
         self.heard_ns = 0
         self.ends = [0] * window  # ring: the last index of each message under way
@@ -32,16 +33,17 @@ class Progress:
         """The state, for watchers."""
         return "replicate" if self.replicating else "snapshot" if self.snapshotting else "probe"
 
-    def probe(self, next_index: int, round: int) -> None:
-        """One message from ``next_index`` on goes out after heartbeat ``round``."""
+    def probe(self, next_index: int, last: int, round: int) -> None:
+        """One message, ``next_index`` to ``last`` (if that is before: none yet), leaves after this round."""
         self.replicating = self.snapshotting = False
         self.next = next_index
+        self.awaited = last
         self.since = round
         self.inflight = 0
 
     def snapshot(self, index: int, round: int) -> None:
         """A snapshot up to ``index`` goes out after heartbeat ``round``."""
-        self.probe(index + 1, round)
+        self.probe(index + 1, index, round)
         self.snapshotting = True
 
     def sent(self, last: int) -> None:
@@ -63,7 +65,7 @@ class Progress:
                 if self.oldest == self.window:
                     self.oldest = 0
                 self.inflight -= 1
-        elif match + 1 >= self.next:
+        elif match >= self.awaited:
             self.replicating = True
             self.snapshotting = False
             self.next = match + 1

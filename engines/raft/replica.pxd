@@ -36,13 +36,14 @@ cdef class Raft(Engine):
 
     @cython.locals(prev=u64, prev_term=u64, last=u64)
     cpdef list propose(self, list commands, i64 now)
-    @cython.locals(progress=Progress)
+    @cython.locals(progress=Progress, next_index=u64)
     cpdef list disconnect(self, u64 peer, i64 now)
     @cython.locals(term=u64)
     cpdef list compact(self, u64 position, bytes state, i64 now)
 
     cdef void draw_timeout(self) except *
     cdef void become_follower(self) except *
+    cdef void enter(self, u64 term) except *
     cdef void adopt(self, u64 term) except *
     cdef bint follow(self, u64 leader, u64 term) except -1
     cdef bint in_contact(self) except -1
@@ -54,6 +55,7 @@ cdef class Raft(Engine):
     cdef void stand(self) except *
     cpdef object on_pre_vote(self, u64 sender, object message)
     cpdef object on_pre_vote_reply(self, u64 sender, object message)
+    @cython.locals(newer=bint, free=bint, granted=bint)
     cpdef object on_request_vote(self, u64 sender, object message)
     cpdef object on_request_vote_reply(self, u64 sender, object message)
     cdef void count_vote(self, u64 voter, bint granted) except *
@@ -67,6 +69,7 @@ cdef class Raft(Engine):
     cdef void persist_own(self, u64 first, bytes entries) except *
     @cython.locals(first=u64, stop=u64)
     cdef void replicate(self, Progress progress) except *
+    @cython.locals(stop=u64)
     cdef void probe(self, Progress progress, u64 next_index) except *
     @cython.locals(prev_term=u64, entries=bytes)
     cdef void send_entries(self, Progress progress, u64 first, u64 stop) except *
@@ -88,7 +91,7 @@ cdef class Raft(Engine):
     @cython.locals(middle=u64)
     cdef u64 first_of_term(self, u64 term, u64 low, u64 high) except 0
 
-    @cython.locals(prev=u64, conflict_term=u64, first=u64, commit=u64)
+    @cython.locals(prev=u64, prev_term=u64, conflict_term=u64, first=u64, commit=u64)
     cpdef object on_append_entries(self, u64 sender, object message)
     @cython.locals(record=object)
     cdef void accept(self, u64 sender, u64 first, bytes entries) except *

@@ -160,7 +160,8 @@ class Raft(Engine):
         self.begin(now)
         if self.leading:
             progress = self.progress[peer]
-            progress.probe(progress.match + 1, self.round)
+            next_index = progress.match + 1 if progress.replicating else progress.next
+            progress.probe(next_index, next_index - 1, self.round)
         return self.effects
 
     def compact(self, position: int, state: bytes, now: int) -> list[Effect]:
@@ -189,13 +190,17 @@ class Raft(Engine):
         self.leading = False
         self.leader = NOBODY
 
-    def adopt(self, term: int) -> None:
-        """A newer term was seen: enter it, a follower without a vote, and write it before any reply (3.3)."""
+    def enter(self, term: int) -> None:
+        """A newer term was seen: be a follower in it. It is to be written before any reply (3.3, 3.8)."""
         assert term > self.term
         self.become_follower()
         self.term = term
         self.vote = NOBODY
         self.verified = self.committed
+
+    def adopt(self, term: int) -> None:
+        """Enter a newer term, without a vote."""
+        self.enter(term)
         self.persist_only(Voted(term, NOBODY))
 
     def follow(self, leader: int, term: int) -> bool:
@@ -265,21 +270,18 @@ class Raft(Engine):
             self.count_vote(sender, message.granted)
 
     def on_request_vote(self, sender: int, message: RequestVote) -> None:
-        if message.term > self.term:
+        newer = message.term > self.term
+        if newer:
             if self.options.check_quorum and self.in_contact():
                 return  # 4.2.3: neither the term is adopted nor the vote given
-            self.adopt(message.term)
-        granted = (
-            message.term == self.term
-            and self.vote in (NOBODY, sender)
-            and self.up_to_date(message.last_index, message.last_term)
-        )
-        record = None
+            self.enter(message.term)
+        free = message.term == self.term and self.vote == NOBODY
+        if free and self.up_to_date(message.last_index, message.last_term):
+            self.vote = sender
+        granted = message.term == self.term and self.vote == sender
         if granted:
             self.deadline = self.now + self.timeout_ns
-            if self.vote != sender:
-                self.vote = sender
-                record = Voted(self.term, sender)
+        record = Voted(self.term, self.vote) if newer or (free and granted) else None
         self.persist(record, sender, RequestVoteReply(self.term, granted))
 
     def on_request_vote_reply(self, sender: int, message: RequestVoteReply) -> None:
@@ -368,8 +370,9 @@ class Raft(Engine):
         if next_index <= self.log.base:
             self.send_snapshot(progress)
             return
-        progress.probe(next_index, self.round)
-        self.send_entries(progress, next_index, self.log.stop_within(next_index, self.message_bytes))
+        stop = self.log.stop_within(next_index, self.message_bytes)
+        progress.probe(next_index, stop - 1, self.round)
+        self.send_entries(progress, next_index, stop)
 
     def send_entries(self, progress: Progress, first: int, stop: int) -> None:
         prev_term = self.log.term(first - 1)
@@ -465,12 +468,13 @@ class Raft(Engine):
             self.persist(None, sender, AppendEntriesReply(self.term, 0))
             return
         prev = message.prev_index
-        if prev == self.log.last and message.prev_term == self.log.last_term:
+        prev_term = message.prev_term
+        if prev == self.log.last and prev_term == self.log.last_term:
             self.accept(sender, prev + 1, message.entries)
         elif prev > self.log.last:
             self.persist(None, sender, AppendEntriesConflict(self.term, prev, 0, self.log.last + 1))
             return
-        elif prev >= self.log.base and self.log.term(prev) != message.prev_term:
+        elif prev >= self.log.base and self.log.term(prev) != prev_term:
             conflict_term = self.log.term(prev)
             first = self.first_of_term(conflict_term, self.verified + 1, prev)
             self.persist(None, sender, AppendEntriesConflict(self.term, prev, conflict_term, first))

@@ -75,7 +75,7 @@ def synthetic_trial(
         },
         "messages_by_kind": {"AppendEntries": commits * 2, "Appended": commits * 2},
         "outstanding_ns": 0, "leaders": [(0, 0, 1)], "faults": [], "violations": [],
-        "checks": {"agreement": "ok", "linearizability": "not run"},
+        "checks": {"agreement": "passed", "linearizability": "not run"},
         "fairness": {"durability": "fsync", "batching": 64, "reply_point": "applied", "clients": 16},
     }  # fmt: skip
     trial = Trial(**(fields | changed))

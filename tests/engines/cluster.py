@@ -1,4 +1,5 @@
-"""A small cluster of engines for tests: links, disks, clocks and crashes, and a watcher that checks every call.
+"""A small cluster of engines for tests: links, disks, clocks and crashes, and a watcher that checks every
+call.
 
 By hand, everything waits until it is told to happen:
 
@@ -9,17 +10,19 @@ By hand, everything waits until it is told to happen:
     cluster.propose(0, cluster.put(b"x", b"1"))
     cluster.crash(1); cluster.restart(1)    # what was not synced is gone
 
-``cluster.settle()`` delivers and syncs everything until nothing is under way; ``cluster.run(50 * MS)`` lets virtual time
-pass, with deadlines, delays and disks. Both may be mixed with the calls above.
+``cluster.settle()`` delivers and syncs everything until nothing is under way; ``cluster.run(50 * MS)`` lets
+virtual time pass, with deadlines, delays and disks. Both may be mixed with the calls above.
 
-Over "tcp" a link keeps order and loses nothing while its connection stands: a cut link holds its messages back, and
-``break_connection`` (or a crash) loses them and tells both ends. Over "datagram" messages may be lost, doubled and
-overtaken (``drop``, ``duplicate``, the index of ``deliver``), a cut link loses them, and nobody is told anything.
+Over "tcp" a link keeps order and loses nothing while its connection stands: a cut link holds its messages
+back, and ``break_connection`` (or a crash) loses them and tells both ends. Over "datagram" messages may be
+lost, doubled and overtaken (``drop``, ``duplicate``, the index of ``deliver``), a cut link loses them, and
+nobody is told anything.
 
-Always checked: effects in order and of the closed set; commits consecutive; agreement; a command is on enough disks when it
-is first decided; at most one leader a term; a restored snapshot is the prefix that was decided; a tick moves the deadline.
-``tests/engines/schedule.py`` plays random faults on it.
+Always checked: effects in order and of the closed set; commits consecutive; agreement; a command is on enough
+disks when it is first decided; at most one leader a term; a restored snapshot is the prefix that was decided;
+a tick moves the deadline. ``tests/engines/schedule.py`` plays random faults on it.
 """
+
 from __future__ import annotations
 
 import heapq
@@ -31,7 +34,18 @@ from typing import Any, Union
 import msgspec
 
 from engines import machine
-from engines.core import NEVER, NOBODY, Commit, Configuration, Effect, Engine, Persist, Redirect, Restore, Send
+from engines.core import (
+    NEVER,
+    NOBODY,
+    Commit,
+    Configuration,
+    Effect,
+    Engine,
+    Persist,
+    Redirect,
+    Restore,
+    Send,
+)
 
 MS = 1_000_000
 SECOND = 1_000_000_000
@@ -39,7 +53,7 @@ STORM = 5000
 EFFECTS = (Send, Persist, Commit, Redirect, Restore)
 
 
-class Violation(AssertionError):
+class Violation(AssertionError):  # noqa: N818 (what it is, not what went wrong with the test)
     """Something happened that no schedule may bring about."""
 
 
@@ -61,8 +75,9 @@ class Parcel:
 
 
 class Write:
-    """A record on its way to the disk, and the promises that wait for it; ``restates`` is set on the last record of a
-    compaction: how many records, itself included, stand for everything that was on the disk before them.
+    """A record on its way to the disk, and the promises that wait for it; ``restates`` is set on the last
+    record of a compaction: how many records, itself included, stand for everything that was on the disk
+    before them.
     """
 
     __slots__ = ("promises", "record", "restates")
@@ -112,16 +127,28 @@ class Replica:
 
 
 class Cluster:
-    """``size`` replicas of one engine, numbered from 0 (or as ``ids`` says), all up unless ``start`` is false.
+    """``size`` replicas of one engine, numbered from 0 (or as ``ids`` says), all up unless ``start`` is
+    false.
 
-    ``options`` is handed to the engine's constructor; ``copies`` is how many disks must hold a command when it is first
-    decided (default: a majority). ``instant_disk`` makes every write durable at once. Other keywords go to Configuration.
+    ``options`` is handed to the engine's constructor; ``copies`` is how many disks must hold a command when
+    it is first decided (default: a majority). ``instant_disk`` makes every write durable at once. Other
+    keywords go to Configuration.
     """
 
     def __init__(
-        self, engine_class: type[Engine], size: int = 3, *, seed: int = 0, transport: str = "tcp", ids: Iterable[int] = (),
-        options: Any = None, copies: int | None = None, instant_disk: bool = False, start: bool = True,
-        clocks_permille: Iterable[int] = (), **configuration: Any,
+        self,
+        engine_class: type[Engine],
+        size: int = 3,
+        *,
+        seed: int = 0,
+        transport: str = "tcp",
+        ids: Iterable[int] = (),
+        options: Any = None,
+        copies: int | None = None,
+        instant_disk: bool = False,
+        start: bool = True,
+        clocks_permille: Iterable[int] = (),
+        **configuration: Any,
     ) -> None:
         if transport not in ("tcp", "datagram"):
             raise ValueError(f"transport must be tcp or datagram, not {transport}")
@@ -151,13 +178,13 @@ class Cluster:
         self.leader_of_term: dict[int, int] = {}
         self.observe: Callable[[str, int, Any], None] = lambda _what, _replica, _detail: None
         self._compaction: list[Persist] = []
-        self._messages = msgspec.msgpack.Decoder(Union[tuple(engine_class.HANDLERS)])
-        self._records = msgspec.msgpack.Decoder(Union[engine_class.RECORDS])
+        self._messages = msgspec.msgpack.Decoder(Union[tuple(engine_class.HANDLERS)])  # noqa: UP007 (made at run time)
+        self._records = msgspec.msgpack.Decoder(Union[engine_class.RECORDS])  # noqa: UP007
         if start:
             for id in self.ids:
                 self.restart(id)
 
-    # -- what happens to a replica ------------------------------------------------------------------------------------
+    # -- what happens to a replica ---------------------------------------------------------------------------
 
     def engine(self, id: int) -> Any:
         """The engine of a replica that is up."""
@@ -174,7 +201,9 @@ class Cluster:
         return [id for id in self.up() if self.engine(id).leading]
 
     def tick(self, id: int, after_ns: int | None = None) -> None:
-        """Tick one replica: now (after_ns 0), later, or (None) as soon as its deadline comes. Nobody else is ticked."""
+        """Tick one replica: now (after_ns 0), later, or (None) as soon as its deadline comes. Nobody else is
+        ticked.
+        """
         replica = self.replicas[id]
         if after_ns is not None:
             self.now += after_ns
@@ -191,7 +220,9 @@ class Cluster:
         replica.proposed.update(commands)
         self._perform(replica, self.engine(id).propose(list(commands), replica.clock(self.now)))
 
-    def command(self, operation: int, key: bytes, value: bytes = b"", expected: bytes = b"", client: int = 1) -> bytes:
+    def command(
+        self, operation: int, key: bytes, value: bytes = b"", expected: bytes = b"", client: int = 1
+    ) -> bytes:
         """A fresh command of one client, which has its answers to all earlier ones."""
         self.sequence += 1
         return machine.encode_command(client, self.sequence, self.sequence, operation, key, value, expected)
@@ -210,7 +241,9 @@ class Cluster:
         self._compaction = []
 
     def sync(self, id: int, count: int | None = None) -> None:
-        """The disk has written the oldest ``count`` waiting records (all of them): their promises leave, in order."""
+        """The disk has written the oldest ``count`` waiting records (all of them): their promises leave, in
+        order.
+        """
         replica = self.replicas[id]
         waiting = replica.unsynced[:count]
         del replica.unsynced[:count]
@@ -219,7 +252,7 @@ class Cluster:
         self._perform(replica, [])
 
     def crash(self, id: int, torn: bool = False) -> None:
-        """The machine stops; unsynced records are gone, but for a random number of the oldest where ``torn``."""
+        """The machine stops; unsynced records are gone, but some of the oldest where ``torn``."""
         replica = self.replicas[id]
         self.observe("crashes", id, torn)
         if torn:
@@ -255,14 +288,16 @@ class Cluster:
                     self.break_connection(peer, id, tell=(peer,))
         self._perform(replica, self.engine(id).recover(records, replica.clock(self.now)))
 
-    # -- what happens between replicas --------------------------------------------------------------------------------
+    # -- what happens between replicas -----------------------------------------------------------------------
 
     def under_way(self, sender: int, receiver: int) -> list[Any]:
         """The messages under way on one link, oldest first."""
         return [self._messages.decode(parcel.message) for parcel in self.links[sender, receiver]]
 
     def deliver(self, sender: int, receiver: int, index: int = 0) -> Any:
-        """Deliver one message under way, the oldest unless ``index`` says otherwise (datagram only); returns it."""
+        """Deliver one message under way, the oldest unless ``index`` says otherwise (datagram only); returns
+        it.
+        """
         require(index == 0 or not self.fifo, "a tcp link keeps order")
         parcel = self.links[sender, receiver].pop(index)
         message = self._messages.decode(parcel.message)
@@ -316,7 +351,7 @@ class Cluster:
                 self.observe("loses", end, peer)
                 self._perform(replica, replica.engine.disconnect(peer, replica.clock(self.now)))
 
-    # -- time ---------------------------------------------------------------------------------------------------------
+    # -- time ------------------------------------------------------------------------------------------------
 
     def settle(self, limit: int = 100_000) -> None:
         """Deliver and sync until nothing is under way; no time passes, links in order of their ends."""
@@ -394,10 +429,12 @@ class Cluster:
 
         self.at(self.now + self.disk_ns(replica.id), done)
 
-    # -- effects and what must always hold ----------------------------------------------------------------------------
+    # -- effects and what must always hold -------------------------------------------------------------------
 
     def _perform(self, replica: Replica, effects: list[Effect]) -> None:
-        """Perform effects in order, then step what the replica sent itself, until it has no more to say to itself."""
+        """Perform effects in order, then step what the replica sent itself, until it has no more to say to
+        itself.
+        """
         while True:
             for effect in effects:
                 require(type(effect) in EFFECTS, f"{effect!r} is no effect")
@@ -462,36 +499,55 @@ class Cluster:
                 self._send(replica, promise)
 
     def _commit(self, replica: Replica, position: int, command: bytes) -> bytes:
-        require(position == replica.committed + 1, f"replica {replica.id} commits {position} after {replica.committed}")
+        require(
+            position == replica.committed + 1,
+            f"replica {replica.id} commits {position} after {replica.committed}",
+        )
         replica.committed = position
         replica.commits.append((position, command))
         result = replica.machine.apply(position, command)
         if position == len(self.decided) + 1:
-            holders = sum(any(command in record for record in reversed(one.disk)) for one in self.replicas.values())
+            holders = sum(
+                any(command in record for record in reversed(one.disk)) for one in self.replicas.values()
+            )
             require(not command or holders >= self.copies, f"{position} is decided on only {holders} disks")
             self.decided.append(command)
             self.digests.append(replica.machine.digest)
         decided = self.decided[position - 1]
-        require(command == decided, f"replica {replica.id} commits {command!r} at {position}, decided was {decided!r}")
-        require(replica.machine.digest == self.digests[position - 1], f"replica {replica.id} applied {position} differently")
+        require(
+            command == decided,
+            f"replica {replica.id} commits {command!r} at {position}, decided was {decided!r}",
+        )
+        require(
+            replica.machine.digest == self.digests[position - 1],
+            f"replica {replica.id} applied {position} differently",
+        )
         if command in replica.proposed and replica.engine is not None and replica.engine.leading:
             self.acknowledged.setdefault(command, position)
             replica.results.setdefault(command, result)
         return result
 
     def _restore(self, replica: Replica, effect: Restore) -> None:
-        require(effect.position > replica.committed, f"replica {replica.id} restores {effect!r} after {replica.committed}")
+        require(
+            effect.position > replica.committed,
+            f"replica {replica.id} restores {effect!r} after {replica.committed}",
+        )
         require(effect.position <= len(self.decided), f"{effect!r} lies beyond what was decided")
         replica.machine.restore(effect.position, effect.state)
         replica.committed = effect.position
-        require(replica.machine.digest == self.digests[effect.position - 1], f"{effect!r} is not what was decided")
+        require(
+            replica.machine.digest == self.digests[effect.position - 1], f"{effect!r} is not what was decided"
+        )
 
     def _watch(self, replica: Replica) -> None:
         engine = replica.engine
         if engine is None:
             return
         status = engine.status()
-        require(status.commit == engine.committed == replica.committed, f"{status} but {replica.committed} committed")
+        require(
+            status.commit == engine.committed == replica.committed,
+            f"{status} but {replica.committed} committed",
+        )
         require(status.last >= status.commit, f"{status} commits what it does not hold")
         if engine.leading:
             leader = self.leader_of_term.setdefault(status.term, replica.id)

@@ -5,35 +5,50 @@
     0 -> 1 RequestVote(term=1, ...)
     ...
 
-They live in conversations/<engine>/<what it shows>.txt and are all run by test_conversations.py. Write the commands and
-an empty ``----``, run ``pytest tests/engines --rewrite``, read the difference as you would read code, commit it. A block
-is its comments (#), its commands and what is expected, and ends at an empty line. A line a command:
+They live in conversations/<engine>/<what it shows>.txt and are all run by test_conversations.py. Write the
+commands and an empty ``----``, run ``pytest tests/engines --rewrite``, read the difference as you would read
+code, commit it. A block is its comments (#), its commands and what is expected, and ends at an empty line. A
+line a command:
 
-    start SIZE [key=value]...   transport=datagram, seed=4, initial_leader=0, election=1s..2s, heartbeat=200ms, copies=1,
-                                inflight_messages=2, message_bytes=512, disk=instant; options.NAME=VALUE for the engine
-    tick 0 [150ms]              time moves on (to 0's deadline where no time is given), and only 0 is ticked
-    advance 150ms               time moves on, and every deadline in it is ticked; nothing is delivered or synced
-    deliver 0->1 [#2] [xN]      the oldest message under way (or, datagram only, the one after two others); xN: N of them
-    deliver all                 every message that is under way now, link by link; answers to them stay under way
-    drop 0->1 [#2]              lose one (datagram only)        duplicate 0->1 [#2]   double one (datagram only)
-    propose 0 put x 1; get x    one batch of commands: get K, put K V, cas K OLD NEW, append K V; and for a retry the
-                                session's number at its end: put x 1 @7.3 (client 7, sequence 3)
-    sync 0 [1]                  the disk of 0 has written its oldest record (all of them); sync all: every disk
-    run 500ms                   time passes with deadlines, messages (1 ms each) and disks (1 ms a sync)
-    settle                      deliver and sync until nothing is under way
-    crash 1 [torn]              what was not synced is gone     restart 1
-    partition 0 | 1 2           cut 0->1      heal      break 0-1       (break: the connection, both ends are told)
-    compact 0                   hand over a snapshot of this moment
-    status                      every replica in a line         under way     every message in a line
+    start SIZE [key=value]...  transport=datagram, seed=4, initial_leader=0, election=1s..2s,
+                               heartbeat=200ms, copies=1, inflight_messages=2, message_bytes=512,
+                               disk=instant; options.NAME=VALUE for the engine's own
+    tick 0 [150ms]             time moves on (to 0's deadline where no time is given), and only 0 is ticked
+    advance 150ms              time moves on, and each deadline in it is ticked; nothing is delivered
+    run 500ms                  time passes with deadlines, messages (1 ms each) and disks (1 ms a sync)
+    deliver 0->1 [#2] [xN]     the oldest message under way (#2, datagram only: after two others); xN: N
+    deliver all                every message that is under way now, link by link; answers stay under way
+    drop 0->1 [#2]             lose one (datagram only)
+    duplicate 0->1 [#2]        double one (datagram only)
+    propose 0 put x 1; get x   one batch of commands: get K, put K V, cas K OLD NEW, append K V; a retry has
+                               its session's number at its end: put x 1 @7.3 (client 7, sequence 3)
+    sync 0 [1]                 the disk of 0 has written its oldest record (all of them); sync all: every disk
+    settle                     deliver and sync until nothing is under way
+    crash 1 [torn]             what was not synced is gone
+    restart 1
+    partition 0 | 1 2
+    cut 0->1                   one way
+    heal
+    break 0-1                  the connection; both ends are told
+    compact 0                  hand over a snapshot of this moment
+    status                     every replica in a line
+    under way                  every message in a line
 
 ``quietly`` before a command swallows what happens: for set-up that the conversation is not about.
 What happens, a line an effect, in the order of the effects:
 
-    0 -> 1 Accept(...)          sent                            1 <- 0 Accept(...)     received
-    0 writes Vote(...), then -> 1 Voted(...)                    0 synced 2             two writes are durable
-    0 commits 3: put x 1 = 01   (and the result)                0 redirects to 2: put x 1
-    0 restores 3                0 starts from 2 records         0 crashes              0 loses 1 (the connection)
+    0 -> 1 Accept(...)         sent
+    1 <- 0 Accept(...)         received
+    0 writes Vote(...), then -> 1 Voted(...)
+    0 synced 2                 two writes are durable
+    0 commits 3: put x 1 = 01  and the result
+    0 redirects to 2: put x 1
+    0 restores 3
+    0 starts from 2 records
+    0 crashes
+    0 loses 1                  the connection
 """
+
 from __future__ import annotations
 
 import re
@@ -58,7 +73,7 @@ def duration_ns(text: str) -> int:
     return int(number) * UNITS_NS[unit]
 
 
-# -- how things are written -------------------------------------------------------------------------------------------
+# -- how things are written ----------------------------------------------------------------------------------
 
 
 def describe_command(command: bytes) -> str:
@@ -70,7 +85,9 @@ def describe_command(command: bytes) -> str:
     except ValueError:
         return repr(command)
     texts = [read.key, *([read.expected] if read.operation == machine.CAS else []), read.value]
-    return " ".join([machine.OPERATIONS[read.operation], *(text.decode("ascii", "replace") for text in texts if text)])
+    return " ".join(
+        [machine.OPERATIONS[read.operation], *(text.decode("ascii", "replace") for text in texts if text)]
+    )
 
 
 def describe(value: object) -> str:
@@ -109,7 +126,7 @@ def describe_result(result: bytes) -> str:
     return f"{result[:1].hex()} {result[1:].decode('ascii', 'replace')}".rstrip()
 
 
-def describe_event(cluster: Cluster, what: str, replica: int, detail: Any) -> str:
+def describe_event(what: str, replica: int, detail: Any) -> str:
     """The line of one thing that the cluster saw happen."""
     if isinstance(detail, Send):
         return f"{replica} -> {detail.to} {describe(detail.message)}"
@@ -121,7 +138,10 @@ def describe_event(cluster: Cluster, what: str, replica: int, detail: Any) -> st
         return f"{replica} <- {detail[0]} {describe(detail[1])}"
     if what == "commits":
         effect, result = detail
-        return f"{replica} commits {effect.position}: {describe_command(effect.command)} = {describe_result(result)}"
+        command = describe_command(effect.command)
+        return f"{replica} commits {effect.position}: {command} = {describe_result(result)}".removesuffix(
+            " = "
+        )
     if what == "redirects":
         leader = "nobody" if detail.leader == NOBODY else detail.leader
         return f"{replica} redirects to {leader}: {'; '.join(map(describe_command, detail.commands))}"
@@ -135,7 +155,7 @@ def describe_event(cluster: Cluster, what: str, replica: int, detail: Any) -> st
     return f"{replica} {what}{texts[what]()}"
 
 
-# -- what can be said -------------------------------------------------------------------------------------------------
+# -- what can be said ----------------------------------------------------------------------------------------
 
 
 class Conversation:
@@ -146,11 +166,25 @@ class Conversation:
         self.lines: list[str] = []
         self.cluster: Cluster
         self.verbs: dict[str, Callable[..., None]] = {
-            "start": self._start, "tick": self._tick, "advance": self._advance, "run": self._run,
-            "deliver": self._deliver, "drop": self._drop, "duplicate": self._duplicate, "propose": self._propose, "sync": self._sync,
-            "settle": self._settle, "crash": self._crash, "restart": self._restart, "partition": self._partition,
-            "cut": self._cut, "heal": self._heal, "break": self._break, "compact": self._compact,
-            "status": self._status, "under": self._under_way,
+            "start": self._start,
+            "tick": self._tick,
+            "advance": self._advance,
+            "run": self._run,
+            "deliver": self._deliver,
+            "drop": self._drop,
+            "duplicate": self._duplicate,
+            "propose": self._propose,
+            "sync": self._sync,
+            "settle": self._settle,
+            "crash": self._crash,
+            "restart": self._restart,
+            "partition": self._partition,
+            "cut": self._cut,
+            "heal": self._heal,
+            "break": self._break,
+            "compact": self._compact,
+            "status": self._status,
+            "under": self._under_way,
         }
 
     def say(self, command: str) -> list[str]:
@@ -170,15 +204,19 @@ class Conversation:
         low, high = given.pop("election", "1s..2s").split("..")
         options = {name[8:]: given.pop(name) for name in sorted(given) if name.startswith("options.")}
         self.cluster = Cluster(
-            self.engine_class, int(size), start=False, transport=given.pop("transport", "tcp"),
-            options=self._options(options), instant_disk=given.pop("disk", "") == "instant",
+            self.engine_class,
+            int(size),
+            start=False,
+            transport=given.pop("transport", "tcp"),
+            options=self._options(options),
+            instant_disk=given.pop("disk", "") == "instant",
             election_timeout_ns=(duration_ns(low), duration_ns(high)),
             heartbeat_ns=duration_ns(given.pop("heartbeat", "200ms")),
             **{name: int(value) for name, value in given.items()},
         )
 
         def observe(what: str, replica: int, detail: Any) -> None:
-            self.lines.append(describe_event(self.cluster, what, replica, detail))
+            self.lines.append(describe_event(what, replica, detail))
 
         self.cluster.observe = observe
         for id in self.cluster.ids:
@@ -190,7 +228,9 @@ class Conversation:
             return None
         module = __import__(self.engine_class.__module__, fromlist=["*"])
         options = getattr(module, f"{self.engine_class.__name__}Options")
-        return options(**{name: {"true": True, "false": False}.get(text, text) for name, text in given.items()})
+        return options(
+            **{name: {"true": True, "false": False}.get(text, text) for name, text in given.items()}
+        )
 
     def _tick(self, id: str, after: str | None = None) -> None:
         self.cluster.tick(int(id), None if after is None else duration_ns(after))
@@ -288,7 +328,7 @@ class Conversation:
                 self.lines.append(f"{sender} -> {receiver} {describe(message)}")
 
 
-# -- files ------------------------------------------------------------------------------------------------------------
+# -- files ---------------------------------------------------------------------------------------------------
 
 
 def blocks(text: str) -> Iterator[tuple[list[str], list[str] | None]]:
@@ -302,7 +342,9 @@ def blocks(text: str) -> Iterator[tuple[list[str], list[str] | None]]:
 
 
 def play(engine_class: type[Engine], path: Path, rewrite: bool = False) -> None:
-    """Play a file; AssertionError at its first difference, or, where ``rewrite``, write down what happened instead."""
+    """Play a file; AssertionError at its first difference, or, where ``rewrite``, write down what happened
+    instead.
+    """
     conversation = Conversation(engine_class)
     played = []
     for said, expected in blocks(path.read_text()):
@@ -311,7 +353,14 @@ def play(engine_class: type[Engine], path: Path, rewrite: bool = False) -> None:
             if not line.startswith("#"):
                 happened += conversation.say(line)
         assert rewrite or happened == (expected or []), "\n".join(
-            [f"{path.name}: after", *said, "this was expected:", *(expected or []), "this happened:", *happened]
+            [
+                f"{path.name}: after",
+                *said,
+                "this was expected:",
+                *(expected or []),
+                "this happened:",
+                *happened,
+            ]
         )
         played.append("\n".join([*said, RULE, *happened] if happened or expected is not None else said))
     if rewrite:

@@ -2,13 +2,14 @@
 
     schedule(Raft, seed=17, transport="datagram")
 
-plays one schedule, wholly determined by its arguments: one to seven replicas, clocks at 0.8 to 1.25 of the true speed, small
-limits of messages, delays, partitions (both ways and one way), crashes that lose what was not synced, restarts of all at
-once, slow disks, broken connections or lost, doubled and overtaken messages, snapshots with compaction, and clients that
-retry at whatever replica. A failure says how to replay itself:
+plays one schedule, wholly determined by its arguments: one to seven replicas, clocks at 0.8 to 1.25 of the
+true speed, small limits of messages, delays, partitions (both ways and one way), crashes that lose what was
+not synced, restarts of all at once, slow disks, broken connections or lost, doubled and overtaken messages,
+snapshots with compaction, and clients that retry at whatever replica. A failure says how to replay itself:
 
     python -m tests.engines.schedule raft 17 datagram [--trace]
 """
+
 from __future__ import annotations
 
 import importlib
@@ -41,47 +42,82 @@ class Client(msgspec.Struct):
 def engine_named(name: str) -> type[Engine]:
     """The engine class of ``engines.<name>``; ImportError where there is no such module."""
     module = importlib.import_module(f"engines.{name}")
-    found = [thing for thing in vars(module).values() if isinstance(thing, type) and issubclass(thing, Engine)]
+    found = [
+        thing for thing in vars(module).values() if isinstance(thing, type) and issubclass(thing, Engine)
+    ]
     return next(engine for engine in found if name == engine.NAME)
 
 
 def schedule(
-    engine_class: type[Engine], seed: int, transport: str = "tcp", *, replicas: int | None = None, options: Any = None,
-    copies: int | None = None, trace: bool = False,
+    engine_class: type[Engine],
+    seed: int,
+    transport: str = "tcp",
+    *,
+    replicas: int | None = None,
+    options: Any = None,
+    copies: int | None = None,
+    trace: bool = False,
 ) -> Cluster:
     """Play one schedule; returns the cluster at its end, raises Violation with the line that replays it.
 
     ``replicas`` fixes the size; ``options`` and ``copies`` are as for Cluster.
     """
+    given = {
+        name: value
+        for name, value in (("replicas", replicas), ("options", options), ("copies", copies))
+        if value is not None
+    }
     try:
-        story = Story(engine_class, seed, transport, replicas, options, copies)
+        story = Story(engine_class, seed, transport, **given)
         if trace:
             story.trace()
         story.play()
     except Exception as error:
-        plain = options is None and copies is None and replicas is None
-        given = "" if plain else f", replicas={replicas}, options={options}, copies={copies}"
-        line = f"python -m tests.engines.schedule {engine_class.NAME} {seed} {transport} --trace"
-        raise Violation(
-            f"{type(error).__name__}: {error}\nreplay: {line if plain else f'schedule(..., {seed}, {transport!r}{given})'}"
-        ) from error
+        line = replay_line(engine_class.NAME, seed, transport, given)
+        raise Violation(f"{type(error).__name__}: {error}\nreplay: {line}") from error
     return story.cluster
+
+
+def replay_line(name: str, seed: int, transport: str, given: dict[str, Any]) -> str:
+    """The shell command that plays this schedule again, and tells it."""
+    if not given:
+        return f"python -m tests.engines.schedule {name} {seed} {transport} --trace"
+    more = "".join(f", {keyword}={value}" for keyword, value in given.items())
+    return (
+        f"python -c 'from tests.engines.schedule import *; from engines.{name} import *; "
+        f'schedule(engine_named("{name}"), {seed}, "{transport}"{more}, trace=True)\''
+    )
 
 
 class Story:
     """One schedule in the making."""
 
     def __init__(
-        self, engine_class: type[Engine], seed: int, transport: str, replicas: int | None, options: Any, copies: int | None
+        self,
+        engine_class: type[Engine],
+        seed: int,
+        transport: str,
+        *,
+        replicas: int | None = None,
+        options: Any = None,
+        copies: int | None = None,
     ) -> None:
         self.dice = dice = random.Random(f"{seed} {transport}")
         size = replicas or dice.choice((1, 2, 3, 3, 3, 4, 5, 5, 7))
         self.cluster = Cluster(
-            engine_class, size, seed=seed, transport=transport, options=options, copies=copies, start=False,
+            engine_class,
+            size,
+            seed=seed,
+            transport=transport,
+            options=options,
+            copies=copies,
+            start=False,
             clocks_permille=[dice.choice((1000, dice.randint(800, 1250))) for _ in range(size)],
-            election_timeout_ns=(100 * MS, 200 * MS), heartbeat_ns=20 * MS,
+            election_timeout_ns=(100 * MS, 200 * MS),
+            heartbeat_ns=20 * MS,
             initial_leader=dice.choice((None, dice.randrange(size))),
-            inflight_messages=dice.choice((1, 2, 16, 256)), message_bytes=dice.choice((64, 512, 1 << 20)),
+            inflight_messages=dice.choice((1, 2, 16, 256)),
+            message_bytes=dice.choice((64, 512, 1 << 20)),
         )
         self.clients = [Client(id=100 + number) for number in range(dice.randint(1, OUTSTANDING))]
         self.snapshots: dict[int, tuple[int, bytes]] = {}
@@ -91,8 +127,17 @@ class Story:
         self.cluster.delay_ns = self._delay_ns
         self.cluster.disk_ns = self._disk_ns
         self.faults = {
-            self._crash: 3, self._restart: 6, self._crash_all: 1, self._partition: 2, self._one_way: 2, self._heal: 4,
-            self._weather: 2, self._compact: 4, self._slow_disk: 1, self._slow_link: 1, self._burst: 2,
+            self._crash: 3,
+            self._restart: 6,
+            self._crash_all: 1,
+            self._partition: 2,
+            self._one_way: 2,
+            self._heal: 4,
+            self._weather: 2,
+            self._compact: 4,
+            self._slow_disk: 1,
+            self._slow_link: 1,
+            self._burst: 2,
         }
         if self.cluster.fifo:
             self.faults[self._break_connection] = 2
@@ -113,19 +158,22 @@ class Story:
 
     def trace(self) -> None:
         """Print all that happens, for whoever replays a failure."""
+
         def observe(what: str, replica: int, detail: Any) -> None:
             sys.stdout.write(f"{self.cluster.now / MS:10.3f} ms  {replica} {what} {detail}\n")
 
         self.cluster.observe = observe
 
-    # -- faults -------------------------------------------------------------------------------------------------------
+    # -- faults ----------------------------------------------------------------------------------------------
 
     def _delay_ns(self, sender: int, receiver: int) -> int:
         slow = 50 * MS if (sender, receiver) == self.slow_link else 0
         return slow + MS // 10 + self.dice.randint(0, self.spread_ns)
 
     def _disk_ns(self, replica: int) -> int:
-        return self.dice.randint(20 * MS, 80 * MS) if replica == self.slow_disk else self.dice.randint(0, 2 * MS)
+        return (
+            self.dice.randint(20 * MS, 80 * MS) if replica == self.slow_disk else self.dice.randint(0, 2 * MS)
+        )
 
     def _anyone(self) -> int:
         return self.dice.choice(self.cluster.ids)
@@ -159,7 +207,9 @@ class Story:
         self._perhaps_break_cut_connections()
 
     def _perhaps_break_cut_connections(self) -> None:
-        """A partition that outlasts the transport's patience breaks the connection, and whatever is tried after it."""
+        """A partition that outlasts the transport's patience breaks the connection, and whatever is tried
+        after it.
+        """
         if not self.cluster.fifo or self.dice.random() < 0.3:
             return
 
@@ -210,7 +260,7 @@ class Story:
             batch = [self.cluster.put(b"burst", bytes(8)) for _ in range(self.dice.randint(2, 40))]
             self.cluster.propose(self.dice.choice(self.cluster.leaders() or up), *batch)
 
-    # -- clients ------------------------------------------------------------------------------------------------------
+    # -- clients ---------------------------------------------------------------------------------------------
 
     def _serve_clients(self) -> None:
         for client in self.clients:
@@ -238,7 +288,7 @@ class Story:
             hint = replica.redirects[-1].leader
             client.target = self._anyone() if hint == NOBODY else hint
 
-    # -- peace --------------------------------------------------------------------------------------------------------
+    # -- peace -----------------------------------------------------------------------------------------------
 
     def _make_peace(self) -> None:
         cluster = self.cluster
@@ -275,26 +325,40 @@ class Story:
         require(done, f"of {len(cluster.decided)} decided, replicas hold {held}")
 
     def _learners(self) -> list[Replica]:
-        """The replicas that come to hold what is decided: all but the bystanders of an engine that does not replicate."""
+        """The replicas that come to hold what is decided: all but the bystanders of an engine that does not
+        replicate.
+        """
         cluster = self.cluster
         return [cluster.replicas[id] for id in cluster.ids if cluster.engine(id).status().role != "bystander"]
 
     def _expect_journal(self) -> None:
-        """The journal is the same everywhere; each acknowledged number is in it once, and none is in it twice."""
+        """The journal is the same everywhere; each acknowledged number is in it once, and none is in it
+        twice.
+        """
         journals = {replica.machine.data.get(KEY, b"") for replica in self._learners()}
         require(len(journals) == 1, f"journals differ: {journals}")
         tokens = journals.pop().split(b";")
         require(len(tokens) == len(set(tokens)), "a retried command was applied twice")
         for command, position in self.cluster.acknowledged.items():
-            require(self.cluster.decided[position - 1] == command, f"{command!r} was acknowledged and is gone")
+            require(
+                self.cluster.decided[position - 1] == command, f"{command!r} was acknowledged and is gone"
+            )
         for client in self.clients:
             mine = [token for token in tokens if token.startswith(b"%d." % client.id)]
-            require(mine == [b"%d.%d" % (client.id, number + 1) for number in range(len(mine))], f"{mine} are not in order")
+            require(
+                mine == [b"%d.%d" % (client.id, number + 1) for number in range(len(mine))],
+                f"{mine} are not in order",
+            )
             acknowledged = client.sequence - (client.command not in self.cluster.acknowledged)
-            require(len(mine) >= acknowledged, f"client {client.id} was acknowledged {acknowledged}, applied {len(mine)}")
+            require(
+                len(mine) >= acknowledged,
+                f"client {client.id} was acknowledged {acknowledged}, applied {len(mine)}",
+            )
 
 
 if __name__ == "__main__":
     name, seed, transport, *more = sys.argv[1:]
     end = schedule(engine_named(name), int(seed), transport, trace="--trace" in more)
-    sys.stdout.write(f"{len(end.decided)} decided, {len(end.acknowledged)} acknowledged, {end.now / SECOND:.1f} s\n")
+    sys.stdout.write(
+        f"{len(end.decided)} decided, {len(end.acknowledged)} acknowledged, {end.now / SECOND:.1f} s\n"
+    )

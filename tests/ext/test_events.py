@@ -6,7 +6,15 @@ import weakref
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+DELAYS = st.one_of(st.integers(0, 3), st.integers(0, 2**40))
 
 
 class Payload:
@@ -19,7 +27,8 @@ def test_earliest_first_and_of_one_time_in_order_of_insertion(events):
         queue.push(time, payload)
     assert len(queue) == 6
     assert queue.peek_time() == 0
-    assert [(queue.pop(), queue.time) for _ in range(6)] == [("a", 0), ("b", 3), ("c", 3), ("d", 3), ("e", 5), ("f", 5)]
+    popped = [(queue.pop(), queue.time) for _ in range(6)]
+    assert popped == [("a", 0), ("b", 3), ("c", 3), ("d", 3), ("e", 5), ("f", 5)]
     assert len(queue) == 0
 
 
@@ -51,7 +60,10 @@ def test_an_empty_queue(events):
 
 @pytest.mark.parametrize(
     "fields",
-    [(2**63,), (-(2**63) - 1,), (1, -1), (1, 2**32), (1, 0, -1), (1, 0, 2**32), (1, 0, 0, 2**63), (1, 0, 0, -(2**63) - 1)],
+    [
+        (2**63,), (-(2**63) - 1,), (1, -1), (1, 2**32), (1, 0, -1), (1, 0, 2**32),
+        (1, 0, 0, 2**63), (1, 0, 0, -(2**63) - 1),
+    ],
 )
 def test_a_field_that_does_not_fit(events, fields):
     queue = events.EventQueue()
@@ -154,7 +166,7 @@ class QueueModel(RuleBasedStateMachine):
         self.pushed = 0
         self.now = 0
 
-    @rule(delays=st.lists(st.one_of(st.integers(0, 3), st.integers(0, 2**40)), min_size=1, max_size=40), kind=st.integers(0, 5))
+    @rule(delays=st.lists(DELAYS, min_size=1, max_size=40), kind=st.integers(0, 5))
     def push(self, delays, kind):
         for delay in delays:
             self.pushed += 1
@@ -182,4 +194,4 @@ class QueueModel(RuleBasedStateMachine):
 
 def test_against_a_sorted_list(events):
     machine = type("QueueMachine", (QueueModel,), {"module": events})
-    run_state_machine_as_test(machine, settings=settings(max_examples=60, stateful_step_count=25, deadline=None))
+    run_state_machine_as_test(machine, settings=settings(max_examples=60, stateful_step_count=25))

@@ -1,4 +1,4 @@
-"""The quorum core against definitions: a system is the set of its quorums, and everything follows from that."""
+"""The quorum core against definitions: a system is the set of its quorums, and all follows from that."""
 import itertools
 import random
 from collections import ChainMap, defaultdict
@@ -13,7 +13,8 @@ from ext import build
 SIZES = [1, 2, 3, 5, 31, 32, 33, 63, 64, 65, 99]
 FAR = 2**64 - 1
 STRANGER = 1000
-IDS = st.one_of(st.integers(0, 12), st.integers(FAR - 12, FAR), st.sampled_from([2**31, 2**32, 2**63, 2**63 - 1]))
+WORDS = st.sampled_from([2**31, 2**32, 2**63, 2**63 - 1])
+IDS = st.one_of(st.integers(0, 12), st.integers(FAR - 12, FAR), WORDS)
 INDICES = st.one_of(st.integers(0, 6), st.integers(FAR - 3, FAR))
 
 
@@ -48,13 +49,15 @@ def joint(incoming, outgoing):
 
 def weighted(weights):
     return lambda members: (
-        not weights or 2 * sum(weight for voter, weight in weights.items() if voter in members) > sum(weights.values())
+        not weights or 2 * sum(weights[it] for it in members if it in weights) > sum(weights.values())
     )
 
 
 def grid(rows):
     rows = [set(row) for row in rows if row]
-    return lambda members: not rows or (any(row <= members for row in rows) and all(row & members for row in rows))
+    return lambda members: (
+        not rows or (any(row <= members for row in rows) and all(row & members for row in rows))
+    )
 
 
 @st.composite
@@ -73,7 +76,8 @@ def systems(draw):
         incoming, outgoing = draw(voters), draw(voters)
         return "JointQuorum", (incoming, outgoing), joint(incoming, outgoing), set(incoming + outgoing)
     if kind == "weighted":
-        weights = draw(st.dictionaries(IDS, st.integers(0, 4), max_size=6).filter(lambda it: not it or any(it.values())))
+        some = st.dictionaries(IDS, st.integers(0, 4), max_size=6)
+        weights = draw(some.filter(lambda it: not it or any(it.values())))
         return "WeightedQuorum", (weights,), weighted(weights), set(weights)
     rows = draw(st.lists(st.lists(IDS, max_size=3), max_size=3))
     return "GridQuorum", (rows,), grid(rows), {voter for row in rows for voter in row}
@@ -135,7 +139,8 @@ def test_trackers_against_the_definition(system, steps, votes):
         for voter, granted in votes:
             if voter in voters:
                 counted.setdefault(voter, granted)
-            assert tracker.record(voter, granted) == tracker.result == vote_by_definition(predicate, voters, counted)
+            expected = vote_by_definition(predicate, voters, counted)
+            assert tracker.record(voter, granted) == tracker.result == expected
             assert tracker.answered(voter) == (voter in voters)
         tracker.reset()
         assert tracker.result == vote_by_definition(predicate, voters, {})
@@ -144,7 +149,7 @@ def test_trackers_against_the_definition(system, steps, votes):
 @settings(max_examples=150)
 @given(one=systems(), other=systems())
 def test_intersection_against_all_subsets(one, other):
-    """Flexible Paxos (Howard, Malkhi, Spiegelman 2016), section 4: each phase 1 quorum meets each phase 2 quorum."""
+    """Flexible Paxos (Howard, Malkhi, Spiegelman 2016), section 4: every Q1 meets every Q2."""
     voters = sorted(one[3] | other[3])
     subsets = [set(some) for size in range(len(voters) + 1) for some in itertools.combinations(voters, size)]
     meet = not any(one[2](some) and other[2](set(voters) - some) for some in subsets)
@@ -174,7 +179,8 @@ def test_majorities_of_any_number_and_any_ids(quorum, count, first, step):
     assert [votes.record(voter, True) for voter in voters[:needed]] == ["pending"] * (needed - 1) + ["won"]
     votes.reset()
     against = count - needed + 1
-    assert [votes.record(voter, False) for voter in voters[:against]] == ["pending"] * (against - 1) + ["lost"]
+    answers = [votes.record(voter, False) for voter in voters[:against]]
+    assert answers == ["pending"] * (against - 1) + ["lost"]
 
 
 @pytest.mark.parametrize("count", SIZES)
@@ -221,7 +227,8 @@ def test_the_first_answer_of_a_voter_counts(quorum):
 def test_no_voters_constrain_nothing(quorum):
     for system in (
         quorum.MajorityQuorum([]), quorum.FlexibleQuorum([], 0), quorum.FlexibleQuorum([], 1),
-        quorum.JointQuorum([], []), quorum.WeightedQuorum({}), quorum.GridQuorum([]), quorum.GridQuorum([[], []]),
+        quorum.JointQuorum([], []), quorum.WeightedQuorum({}),
+        quorum.GridQuorum([]), quorum.GridQuorum([[], []]),
     ):
         assert system.voters == ()
         assert system.committed_index({1: 5}) == 2**64 - 1
@@ -296,4 +303,4 @@ def test_intersection_of_many_voters_is_proved_where_it_can_be(quorum):
     assert quorum.intersects(quorum.WeightedQuorum(weights), quorum.WeightedQuorum(weights))
     rows = [ids(10, 10 * row) for row in range(9)]
     assert quorum.intersects(quorum.GridQuorum(rows), quorum.GridQuorum(rows[::-1]))
-    assert not quorum.intersects(quorum.GridQuorum(rows), quorum.MajorityQuorum(many)), "not proved, so refused"
+    assert not quorum.intersects(quorum.GridQuorum(rows), quorum.MajorityQuorum(many)), "not proved"

@@ -1,0 +1,54 @@
+# make bench    build, and run the default suite: every engine on a LAN and across five regions
+# make test     build, and run the tests, compiled and pure
+# make check    lint, types and layout
+# make build    only build
+# make clean    remove what was built, the environment included; results stay
+#
+# The environment is .venv. Another interpreter: make PYTHON=python3.12 ...
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# A module is compiled when a .pxd stands beside its .py or .pyx (see setup.py).
+CONTRACTS := $(shell find ext engines bench -name '*.pxd')
+SOURCES := $(CONTRACTS) $(wildcard $(CONTRACTS:.pxd=.py) $(CONTRACTS:.pxd=.pyx)) setup.py ext/build.py
+
+.PHONY: bench test check build clean
+
+bench: build
+	$(BIN)/replbench run quick --plot
+
+test: build
+	$(BIN)/python -m pytest -n 2
+	REPLBENCH_PURE=1 $(BIN)/python -m pytest -n 2 tests/engines tests/bench
+
+check: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/cython-lint ext engines bench
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_layout.py
+
+# Times say when to build; contents say whether that was enough, as when an older source is put back.
+build: build/stamp.json
+	@$(BIN)/python -c 'import sys; from ext import build; sys.exit(not build.fresh())' \
+		|| $(BIN)/python setup.py --quiet build_ext --inplace --force
+
+build/stamp.json: $(VENV)/installed $(SOURCES)
+	$(BIN)/python setup.py --quiet build_ext --inplace
+	@touch $@
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@command -v $(PYTHON) > /dev/null || { echo 'replbench: $(PYTHON) is missing: install python3, or name one: make PYTHON=...' >&2; exit 1; }
+	@$(PYTHON) .ci/preflight.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python .ci/requirements.py > $(VENV)/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--requirement $(VENV)/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find ext engines bench -name '*.so' -delete
+	find . -name __pycache__ -prune -exec rm -rf {} +

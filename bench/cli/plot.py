@@ -1,0 +1,59 @@
+"""replbench plot: the figures of one result or several."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bench.cli.arguments import reported_results
+
+# The names of bench.plots.KINDS, here because loading them loads matplotlib; a test compares the two.
+KINDS = ("latency-throughput", "cdf", "timeline", "costs")
+
+
+@click.command(short_help="Draw the figures of results.")
+@click.argument("results", nargs=-1, required=True, metavar="RESULT...", type=click.Path(path_type=Path))
+@click.option(
+    "--kind",
+    "kinds",
+    type=click.Choice(KINDS),
+    multiple=True,
+    help="Which figure; may be repeated; by default all.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="A folder, or a .svg, .png or .pdf file; by default plots/ in the first result.",
+)
+def plot(results: tuple[Path, ...], kinds: tuple[str, ...], out: Path | None) -> None:
+    """Draw the figures of RESULT, or of several in the same axes, as SVG and PNG.
+
+    \b
+    replbench plot results/local/quick-20240601-101500
+    replbench plot before after --kind latency-throughput --out comparison.svg
+
+    latency-throughput: p50 and p99 against the rate achieved. cdf: how many waited how long. timeline:
+    throughput and latency over time, faults shaded. costs: messages, bytes and syncs per commit. Prints the
+    path of each file made.
+    """
+    for path in draw(results, kinds or KINDS, out or results[0] / "plots"):
+        click.echo(str(path))
+
+
+def draw(results: tuple[Path, ...], kinds: tuple[str, ...], out: Path) -> list[Path]:
+    """Draw the kinds into ``out`` and give the files made."""
+    if len(kinds) > 1 and out.suffix and not out.is_dir():
+        raise click.ClickException(
+            f"{out} is one file for {len(kinds)} figures; choose one with --kind, or name a folder"
+        )
+    with reported_results():
+        from bench.metrics.result import load
+
+        loaded = [load(path) for path in results]
+    from bench.plots import render
+
+    try:
+        return [path for kind in kinds for path in render(loaded, kind, out)]
+    except (ValueError, OSError) as error:
+        raise click.ClickException(f"{out}: {error}; name another place with --out") from None

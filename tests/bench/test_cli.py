@@ -1,0 +1,297 @@
+"""The command line, as a person meets it: help, lists, runs with a synthetic driver, wrong input, Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from bench.cli import call, replbench
+from bench.cli.plot import KINDS as PLOTS
+from bench.cli.run import Task, fresh_folder, tasks_of
+from bench.metrics.trial import Trial
+from bench.scenario import ENGINES, Scenario, load_suite, scenario_names
+from tests.bench.trials import synthetic_trial
+
+ROOT = Path(__file__).parents[2]
+VERBS = ("list", "run", "plot", "show", "compare", "replay", "micro")
+LAN = ["run", "lan-3", "--set", "duration=2s", "--set", "workload.arrivals.rate=2000", "--jobs", "1"]
+
+
+class Screen:
+    """What a call printed, and its exit code."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.capsys = capsys
+
+    def __call__(self, *arguments: str) -> int:
+        code = call(arguments)
+        captured = self.capsys.readouterr()
+        self.out, self.err = captured.out, captured.err
+        return code
+
+
+@pytest.fixture
+def screen(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Screen:
+    monkeypatch.chdir(tmp_path)
+    return Screen(capsys)
+
+
+Driver = Callable[[Callable[..., Trial]], None]
+
+
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
+    """Replaces the driver by a function; the default one gives a valid trial."""
+
+    def use(run_trial: Callable[..., Trial]) -> None:
+        module = types.ModuleType("bench.driver.trials")
+        module.run_trial = run_trial  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "bench.driver.trials", module)
+
+    use(synthetic)
+    return use
+
+
+def synthetic(scenario: Scenario, engine: str, axes: dict[str, Any], seed: int, trial: int) -> Trial:
+    rate = scenario.workload.arrivals.rate_per_s
+    return synthetic_trial(engine, rate, seed=seed, axes=axes, trial=trial, replicas=scenario.replicas)
+
+
+def test_each_verb_explains_itself_with_examples(screen: Screen) -> None:
+    assert sorted(replbench.commands) == sorted(VERBS)
+    for verb in VERBS:
+        assert screen(verb, "--help") == 0
+        assert f"replbench {verb}" in screen.out.partition("Usage")[2].partition("\n")[2], verb
+
+
+def test_help_answers_before_anything_heavy_is_imported() -> None:
+    """What keeps it under 0.3 s: the time itself depends on the machine, the imports do not."""
+    program = (
+        "import sys; from bench.cli import call; call(['--help']); call(['run', '--help']);"
+        "print(sorted({'numpy', 'pandas', 'matplotlib', 'scipy', 'rich', "
+        "'asyncio', 'engines'} & set(sys.modules)))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.splitlines()[-1] == "[]"
+
+
+def test_list_names_what_can_be_run(screen: Screen) -> None:
+    assert screen("list") == 0
+    for name in (*ENGINES, *scenario_names(), "aws-2020", "ycsb-f"):
+        assert name in screen.out
+    assert screen("list", "engines", "--json") == 0
+    assert set(json.loads(screen.out)["engines"]) == set(ENGINES)
+
+
+def test_the_names_of_the_plots_are_those_of_the_plots() -> None:
+    from bench.plots import KINDS
+
+    assert set(PLOTS) == set(KINDS)
+
+
+def test_a_run_ends_with_a_table_and_the_path_of_the_result(screen: Screen, driver: Driver) -> None:
+    assert screen(*LAN, "--out", "made") == 0
+    lines = screen.out.rstrip().splitlines()
+    assert lines[-1] == "made"
+    for engine in ("paxos", "raft", "zab", "unreplicated"):
+        assert any(engine in line for line in lines)
+    assert screen.err == "" or "pure Python" in screen.err
+    document = json.loads(Path("made/result.json").read_bytes())
+    assert document["incomplete"] is False
+    assert document["scenarios"]["lan-3"]["workload"]["arrivals"]["rate"] == 2000
+    assert not list(Path().glob(".made*"))
+
+
+def test_without_out_a_fresh_folder_is_made_under_results_local(screen: Screen, driver: Driver) -> None:
+    assert screen(*LAN, "--quiet", "--engine", "raft") == 0
+    first = screen.out.strip()
+    assert screen(*LAN, "--quiet", "--engine", "raft") == 0
+    second = screen.out.strip()
+    assert first != second
+    assert Path(first).parent == Path("results/local") == Path(second).parent
+    assert {Path(first), Path(second)} == set(Path("results/local").iterdir())
+
+
+def test_a_fresh_folder_is_not_one_in_the_making(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.strftime", lambda _: "20240601-101500")
+    assert fresh_folder("lan-3") == Path("results/local/lan-3-20240601-101500")
+    Path("results/local/.lan-3-20240601-101500.abc").mkdir(parents=True)
+    assert fresh_folder("lan-3") == Path("results/local/lan-3-20240601-101500-2")
+
+
+def test_json_is_json_and_holds_the_path(screen: Screen, driver: Driver) -> None:
+    assert screen(*LAN, "--json", "--engine", "raft,zab", "--trials", "2", "--out", "made") == 0
+    printed = json.loads(screen.out)
+    assert printed["result"] == "made"
+    assert [(row["engine"], row["trial"], row["seed"]) for row in printed["points"]] == [
+        ("raft", 0, 1), ("raft", 1, 2), ("zab", 0, 1), ("zab", 1, 2),
+    ]  # fmt: skip
+
+
+def test_nothing_is_overwritten(screen: Screen, driver: Driver) -> None:
+    Path("made").mkdir()
+    assert screen(*LAN, "--out", "made") == 2
+    assert screen.err.count("\n") == 1
+    assert "made" in screen.err
+    assert list(Path("made").iterdir()) == []
+
+
+def test_an_invalid_point_exits_3_and_says_why(screen: Screen, driver: Driver) -> None:
+    def broken(*arguments: Any) -> Trial:
+        return msgspec.structs.replace(synthetic(*arguments), violations=["agreement: position 7 differs"])
+
+    driver(broken)
+    assert screen(*LAN, "--engine", "raft", "--out", "made") == 3
+    assert "position 7 differs" in screen.err
+    assert screen.out.rstrip().endswith("made")
+
+
+def interrupt_third(error: type[BaseException]) -> Callable[..., Trial]:
+    calls: list[str] = []
+
+    def run_trial(*arguments: Any) -> Trial:
+        calls.append(arguments[1])
+        if len(calls) == 3:
+            raise error("the third")
+        return synthetic(*arguments)
+
+    return run_trial
+
+
+def test_ctrl_c_keeps_what_is_finished_and_marks_it_incomplete(screen: Screen, driver: Driver) -> None:
+    driver(interrupt_third(KeyboardInterrupt))
+    assert screen(*LAN, "--out", "made") == 130
+    document = json.loads(Path("made/result.json").read_bytes())
+    assert document["incomplete"] is True
+    assert [point["engine"] for point in document["points"]] == ["paxos", "raft"]
+    assert [path.name for path in Path().iterdir()] == ["made"]
+    assert screen.out.rstrip().endswith("made")
+    assert screen("show", "made") == 0
+    assert "incomplete" in screen.out
+
+
+def test_ctrl_c_before_anything_is_finished_leaves_nothing(screen: Screen, driver: Driver) -> None:
+    def interrupted(*_: Any) -> Trial:
+        raise KeyboardInterrupt
+
+    driver(interrupted)
+    assert screen(*LAN, "--out", "made") == 130
+    assert list(Path().iterdir()) == []
+
+
+def test_an_error_of_the_program_is_one_line_and_keeps_what_is_finished(
+    screen: Screen, driver: Driver
+) -> None:
+    driver(interrupt_third(AssertionError))
+    assert screen(*LAN, "--out", "made") == 3
+    assert "zab" in screen.err
+    assert "AssertionError: the third" in screen.err
+    assert "Traceback" not in screen.err
+    assert json.loads(Path("made/result.json").read_bytes())["incomplete"] is True
+
+
+def test_what_an_engine_refuses_is_bad_input_and_nothing_is_written(screen: Screen, driver: Driver) -> None:
+    driver(interrupt_third(ValueError))
+    assert screen(*LAN, "--out", "made") == 2
+    assert screen.err.count("\n") == 1
+    assert list(Path().iterdir()) == []
+
+
+WRONG = [
+    (["rn"], "run"),
+    (["run"], "SCENARIO"),
+    (["run", "quikc"], 'did you mean "quick"?'),
+    (["run", "lan-3", "--engine", "rafft"], 'did you mean "raft"?'),
+    (["run", "lan-3", "--engine", "raft,raft"], "twice"),
+    (["run", "lan-3", "--world", "reality"], "world"),
+    (["run", "lan-3", "--seed", "-1"], "seed"),
+    (["run", "lan-3", "--set", "duraton=1s"], 'did you mean "duration"?'),
+    (["run", "lan-3", "--engine", "zab", "--set", "network.transport=datagram"], "FIFO"),
+    (["run", "lan-3", "--jobs", "0"], "jobs"),
+    (["run", "empty.toml"], "empty"),
+    (["show", "lan-33"], 'did you mean "lan-3"?'),
+    (["show", "."], "result.json"),
+    (["plot", "nowhere"], "nowhere"),
+    (["plot", "a", "--kind", "pie"], "pie"),
+    (["plot", "a", "--out", "one.svg"], "one.svg"),
+    (["compare", "nowhere", "nowhere"], "nowhere"),
+    (["replay", "lan-3", "--point", "999"], "--point"),
+    (["replay", ".", "--seed", "3"], "leave --seed"),
+    (["list", "engine"], "engines"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "named"), WRONG, ids=[" ".join(arguments) for arguments, _ in WRONG])
+def test_wrong_input_is_one_line_and_exit_2(screen: Screen, arguments: list[str], named: str) -> None:
+    Path("empty.toml").touch()
+    assert screen(*arguments) == 2
+    assert screen.err.count("\n") == 1
+    assert screen.err.startswith("replbench: ")
+    assert named in screen.err
+    assert screen.out == ""
+    assert [path.name for path in Path().iterdir()] == ["empty.toml"]
+
+
+def test_show_prints_a_scenario_that_can_be_run(screen: Screen) -> None:
+    assert screen("show", "wan-5", "--set", "replicas=5", "--set", "seed=3") == 0
+    Path("mine.toml").write_text(screen.out)
+    shown = load_suite("mine.toml").parts[0]
+    assert shown == load_suite("wan-5", seed=3).parts[0]
+    assert screen("show", "quick", "--json") == 0
+    assert set(json.loads(screen.out)) == {"quick-lan", "quick-wan"}
+
+
+def test_show_tells_of_a_result_what_its_run_told(screen: Screen, driver: Driver) -> None:
+    assert screen(*LAN, "--out", "made") == 0
+    table = screen.out.rsplit("\n", 2)[0].strip()
+    assert screen("show", "made") == 0
+    assert table.splitlines()[-1].strip() in screen.out
+    assert "compiled" in screen.out
+    assert screen("show", "made", "--json") == 0
+    assert len(json.loads(screen.out)["points"]) == 4
+
+
+def test_replay_of_a_result_finds_it_the_same_or_says_what_is_not(screen: Screen, driver: Driver) -> None:
+    assert screen(*LAN, "--out", "made") == 0
+    assert screen("replay", "made", "--point", "1") == 0
+    assert "the same as recorded" in screen.err
+    assert "raft" in screen.out
+    driver(lambda scenario, engine, axes, seed, trial: synthetic(scenario, engine, axes, seed + 1, trial))
+    assert screen("replay", "made", "--point", "1") == 1
+    assert "different: seed was 1, and is 2" in screen.err
+    driver(synthetic)
+    assert screen("replay", "lan-3", "--seed", "5", "--json") == 0
+    assert json.loads(screen.out)["seed"] == 5
+
+
+def test_plot_draws_into_the_result_or_elsewhere(screen: Screen, driver: Driver) -> None:
+    assert screen(*LAN, "--out", "made", "--plot") == 0
+    assert {path.name for path in Path("made/plots").iterdir()} == {
+        f"{kind}.{form}" for kind in PLOTS for form in ("svg", "png")
+    }
+    assert screen("plot", "made", "--kind", "cdf", "--out", "one.svg") == 0
+    assert screen.out.strip() == "one.svg"
+    assert Path("one.svg").read_text().startswith("<?xml")
+
+
+def test_tasks_are_numbered_by_part_engine_point_and_trial() -> None:
+    tasks = tasks_of(load_suite("quick", trials=2), Path("made"))
+    assert [task.index for task in tasks] == list(range(len(tasks)))
+    order = [(task.part, task.engine, list(task.axes.values()), task.trial) for task in tasks]
+    assert order[:3] == [
+        ("quick-lan", "paxos", [1000], 0),
+        ("quick-lan", "paxos", [1000], 1),
+        ("quick-lan", "paxos", [5000], 0),
+    ]  # fmt: skip
+    assert {task.seed - task.trial for task in tasks} == {1}
+    assert all(isinstance(task, Task) and task.weight > 0 for task in tasks)
