@@ -138,7 +138,7 @@ class Zab(Engine):
             self.tick_leading()
         else:
             if self.election.resend(now) and now < self.election.finalize_at:
-                self.announce()
+                self.broadcast(self.notification())
             self.conclude()
         return self.effects
 
@@ -195,7 +195,7 @@ class Zab(Engine):
         self.leading = False
         self.learners.reset()
         self.election.start(self.own_vote(), self.now)
-        self.announce()
+        self.broadcast(self.notification())
         self.conclude()
 
     def own_vote(self) -> Vote:
@@ -212,10 +212,6 @@ class Zab(Engine):
         epoch, last_epoch, last_position, leader = self.election.vote
         return Notification(leader, epoch, last_epoch, last_position, self.election.round, self.state)
 
-    def announce(self) -> None:
-        """Tell everybody the vote."""
-        self.broadcast(self.notification())
-
     def on_notification(self, sender: int, message: Notification) -> None:
         """A vote of one that looks, or the answer of one that does not."""
         if self.state != LOOKING:
@@ -229,7 +225,7 @@ class Zab(Engine):
         if message.state == LOOKING:
             self.waiting.pop(sender, None)
         if self.election.hear(sender, message):
-            self.announce()
+            self.broadcast(self.notification())
         elif message.state == LOOKING and message.round < self.election.round:
             self.send(sender, self.notification())
         self.conclude()
