@@ -261,6 +261,18 @@ def test_a_late_follower_is_synchronised_while_the_leader_serves() -> None:
     assert alone.hear(1, Ack(1, 1, 2)) == [(0, CommitProposal(1, 2)), (1, CommitProposal(1, 2))]
 
 
+def test_a_late_follower_is_told_of_what_it_was_sent_only() -> None:
+    """Step f.2.2: what was committed while its window was closed is not yet in its history."""
+    alone = leader(3, peers=1, inflight_messages=1)
+    join(alone, 1)
+    for command in (b"a", b"b"):
+        alone.propose(command)
+        alone.hear(0, Ack(1, 1, alone.engine.log.last))
+    assert alone.hear(1, AckNewLeader(1, 1, 0)) == [(1, UpToDate(1))]
+    second = alone.engine.log.slice(2, 3)
+    assert alone.hear(1, Ack(1, 1, 1)) == [(1, Proposal(1, 2, second)), (1, CommitProposal(1, 2))]
+
+
 # -- phase 3: broadcast --------------------------------------------------------------------------------------
 
 
@@ -445,14 +457,15 @@ def test_a_learner_that_looks_is_dropped() -> None:
 def test_a_leader_whose_learners_reconnect_goes_on_leading() -> None:
     """When a follower was last heard outlives its session: a short break does not cost an election."""
     alone = leader(3, peers=1, heartbeat_ns=10 * MS, options=TICKS)
+    alone.wait(25 * MS)
     alone.hear(0, Ping())
-    alone.perform(alone.engine.disconnect(0, alone.now))
+    assert alone.perform(alone.engine.disconnect(0, alone.now)) == [(0, Close(1))]
     alone.wait(25 * MS)
     assert alone.engine.leading
     alone.hear(0, FollowerInfo(2, 1))
-    alone.wait(25 * MS)
+    alone.wait(29 * MS)
     assert alone.engine.leading
-    alone.wait(10 * MS)
+    alone.wait(11 * MS)
     assert not alone.engine.leading
 
 
