@@ -43,9 +43,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) .ci/preflight.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python .ci/requirements.py > $(VENV)/requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt \
 		--requirement $(VENV)/requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --no-build-isolation --editable .
 	@touch $@
 
 clean:

@@ -13,7 +13,13 @@ from ext import build  # noqa: E402
 class BuildAndStamp(build_ext):
     """Build the extensions, then note which sources they were built from (see ext/build.py)."""
 
+    def initialize_options(self):
+        super().initialize_options()
+        self.parallel = 2
+
     def run(self):
+        if self.editable_mode:  # `pip install --editable` would compile everything a second time, elsewhere
+            return
         super().run()
         build.write_stamp()
 
@@ -22,7 +28,7 @@ setup(
     cmdclass={"build_ext": BuildAndStamp},
     ext_modules=cythonize(
         [
-            Extension(module, [str(source)], extra_compile_args=["-O2", "-g0"])
+            Extension(module, [str(source)], extra_compile_args=["-O2", "-g0", "-Wno-sign-compare"])
             for module, source in build.sources().items()
         ],
         build_dir="build/cython",

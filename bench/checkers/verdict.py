@@ -15,7 +15,9 @@ from bench.metrics.trial import OK, PENDING, FaultRecord, Trial
 
 VALID, SUSPECT, INVALID = "valid", "suspect", "invalid"
 LITTLE_TOLERANCE = 0.01
+DEVIATIONS = 6  # standard deviations of a Poisson count that are still chance
 COMPLETIONS_NEEDED = 100
+KEPT_UP = 0.95  # completions for each arrival of the window, below which a queue grew
 PASSED = ("passed", "unknown", "not run")  # what a check may say without spoiling the run
 
 
@@ -48,8 +50,8 @@ def _accounting(trial: Trial, row: dict[str, Any]) -> list[str]:
     if trial.offered_ops_per_s is not None:
         first, last = trial.window_ns
         expected = trial.offered_ops_per_s * (last - first) / 1e9
-        # Six standard deviations of a Poisson count; chained writes may add to it, nothing may take away.
-        if row["sent"] < expected - 6 * expected**0.5 - 1:
+        # Chained writes may add to the schedule, nothing may take away.
+        if row["sent"] < expected - DEVIATIONS * expected**0.5 - 1:
             reasons.append(
                 f"Only {row['sent']} operations were sent of about {expected:.0f} that were scheduled."
             )
@@ -92,6 +94,13 @@ def _thin(trial: Trial, row: dict[str, Any]) -> list[str]:
     if row["latency_p99_ns"] is None:
         reasons.append(
             f"{row['sent']} operations are too few for a 99th percentile with ten samples beyond it."
+        )
+    first, last = trial.window_ns
+    completed = row["throughput_ops_per_s"] * (last - first) / 1e9
+    if completed < min(KEPT_UP * row["sent"], row["sent"] - DEVIATIONS * row["sent"] ** 0.5):
+        reasons.append(
+            f"{row['sent']} operations came in the window and {completed:.0f} completed: a queue grew, "
+            "and latency depends on how long the run lasted."
         )
     operations = within(trial.operations, trial.window_ns)
     open_ended = latency_ns(operations[operations["status"] != OK], trial.end_ns)

@@ -46,7 +46,7 @@ def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
         panel.set_ylabel("share of operations not slower")
         panel.set_title(sweep.describe(setting) + style.remark(verdicts), fontsize=9, loc="left")
         style.watermark(panel, verdicts.values())
-    style.legend(axes[-1], axes)
+    style.legend(axes)
 
 
 def _draw_line(panel: Axes, ascending_ms: np.ndarray, look: style.Look, label: str) -> None:

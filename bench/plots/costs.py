@@ -57,7 +57,7 @@ def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
     for verdict, marks in MARKS.items():
         if verdict in verdicts:
             axes[0].bar([0], [0], edgecolor=style.GREY, label=verdict, **({"facecolor": style.GREY} | marks))
-    style.legend(axes[0])
+    style.legend(axes)
 
 
 def _draw_bar(

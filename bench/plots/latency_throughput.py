@@ -38,7 +38,7 @@ def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
                 0.5, 0.5, "n/a: too few operations", transform=panel.transAxes, ha="center", color=style.GREY
             )
     style.explain(axes[-1], verdicts)
-    style.legend(axes[-1])
+    style.legend(axes)
 
 
 def _draw_curve(panel: Axes, curve: style.Curve, column: str) -> None:

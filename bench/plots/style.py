@@ -153,9 +153,9 @@ def dress(axes: Axes) -> None:
 
 
 def milliseconds(axis: Axis, values: Iterable[float]) -> None:
-    """Scale an axis of latencies in ms: logarithmic, unless all are within a factor of three."""
+    """Scale an axis of latencies in ms: logarithmic, unless all are within a factor of ten."""
     known = np.array([value for value in values if value > 0 and math.isfinite(value)])
-    if not len(known) or known.max() < 3 * known.min():
+    if not len(known) or known.max() < 10 * known.min():
         axis.axes.margins(0.15)
         axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     else:
@@ -181,13 +181,15 @@ def explain(axes: Axes, verdicts: Iterable[str]) -> None:
             axes.plot([], [], "o", linestyle="none", label=verdict, **filling(verdict, GREY))
 
 
-def legend(axes: Axes, panels: Iterable[Axes] = ()) -> None:
-    """What any of the panels shows, once, right of ``axes``, where it hides nothing."""
+def legend(panels: Sequence[Axes]) -> None:
+    """What any of the panels shows, once, right of the first panel that has nothing on its right."""
     found: dict[str, Any] = {}
-    for panel in (axes, *panels):
+    for panel in panels:
         handles, labels = panel.get_legend_handles_labels()
         found |= {label: handle for handle, label in zip(handles, labels, strict=True) if label not in found}
-    axes.legend(
+    places = [(panel, panel.get_subplotspec()) for panel in panels]
+    corner = next((panel for panel, place in places if place is None or place.is_last_col()), panels[-1])
+    corner.legend(
         list(found.values()), list(found), loc="upper left", bbox_to_anchor=(1.01, 1.0),
         frameon=False, borderaxespad=0.0, handlelength=3,
     )  # fmt: skip

@@ -29,12 +29,14 @@ def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
     """
     pairs = list(zip(axes[: len(axes) // 2], axes[len(axes) // 2 :], strict=True))
     for (upper, lower), setting in zip(pairs, style.chosen(results, len(pairs)), strict=False):
-        runs = {entry[0]: entry for entry in reversed(style.at(results, setting))}
+        runs: dict[str, tuple[str, style.Look, Result, int]] = {}
+        for entry in style.at(results, setting):
+            runs.setdefault(entry[0], entry)
         verdicts = {
             label: str(result.points.loc[point, "verdict"]) for label, _, result, point in runs.values()
         }
         slowest, stop_s = [np.zeros(0)], 0.0
-        for place, (label, look, result, point) in enumerate(reversed(runs.values())):
+        for place, (label, look, result, point) in enumerate(runs.values()):
             table = result.operations(point)
             stop_s = max(stop_s, table["intended_ns"].max() / SECOND_NS)
             slowest.append(_draw_run(upper, lower, table, look, label))
@@ -49,10 +51,10 @@ def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
         style.milliseconds(lower.yaxis, np.concatenate(slowest))
         upper.set_ylim(bottom=0)
         upper.set_ylabel("throughput (ops/s)")
-        lower.set_ylabel("latency (ms): median, slowest")
+        lower.set_ylabel("latency (ms)\nmedian, slowest")
         lower.set_xlabel("time since the start of the run (s)")
         upper.set_title(sweep.describe(setting) + style.remark(verdicts), fontsize=9, loc="left")
-    style.legend(pairs[-1][0], axes)
+    style.legend(axes)
 
 
 def _draw_run(upper: Axes, lower: Axes, table: pd.DataFrame, look: style.Look, label: str) -> np.ndarray:

@@ -32,6 +32,9 @@ What differs from the thesis, or is left open by it:
 - A snapshot travels whole, in one InstallSnapshot; the thesis cuts it into chunks (5.1).
 - The leader writes its own disk while the network works (10.2.1), and counts itself when its write is
   durable.
+- A leader numbers its rounds: every heartbeat and every probe begins one, and answers repeat the number. Of
+  the refusals one a round is followed; else a window of messages, refused because one was overtaken, would
+  be sent again for each of its refusals, and over datagrams that double messages this would never end.
 - The flow to a follower is in one of three states: probe, replicate, snapshot (see ``progress``).
 - Stepping down without a quorum (6.2) and loyalty to a leader that is heard (4.2.3) are one option.
 """

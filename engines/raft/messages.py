@@ -1,6 +1,7 @@
 """What Raft's replicas say to each other, and what each must find again after a crash.
 
-Indices and terms are unsigned 64-bit. Section numbers are of Ongaro's thesis.
+Indices and terms are unsigned 64-bit. Section numbers are of Ongaro's thesis. ``round`` is a leader's counter
+of its heartbeats and probes; answers repeat it, which tells belated ones.
 """
 from __future__ import annotations
 
@@ -42,6 +43,7 @@ class AppendEntries(Message, frozen=True):
     """Leader to follower: the entries after ``prev_index``, packed as in the log; the commit index. (3.5)"""
 
     term: int
+    round: int
     prev_index: int
     prev_term: int
     entries: bytes
@@ -66,13 +68,14 @@ class AppendEntriesConflict(Message, frozen=True):
     """
 
     term: int
+    round: int
     prev_index: int
     conflict_term: int
     conflict_index: int
 
 
 class Heartbeat(Message, frozen=True):
-    """Leader to follower, at every interval: before this ``round`` the last index sent was ``sent``."""
+    """Leader to follower, at every interval: the last index sent before was ``sent``."""
 
     term: int
     round: int
@@ -81,7 +84,7 @@ class Heartbeat(Message, frozen=True):
 
 
 class HeartbeatReply(Message, frozen=True):
-    """Follower to leader: your ``round`` and ``sent``; up to ``match`` my log equals yours and is durable."""
+    """Follower to leader: you had sent ``sent``; up to ``match`` my log equals yours and is durable."""
 
     term: int
     round: int

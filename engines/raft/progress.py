@@ -21,7 +21,7 @@ class Progress:
         self.replicating = False
         self.snapshotting = False
         self.awaited = 0  # in the other states: whoever holds this much has got what is under way
-        self.since = 0  # answers to heartbeats up to this round say nothing about what is under way now
+        self.since = 0  # what was sent before this round was given up: answers to it are belated
         self.heard_ns = 0
         self.ends = [0] * window  # ring: the last index of each message under way
         self.window = window
@@ -34,7 +34,7 @@ class Progress:
         return "replicate" if self.replicating else "snapshot" if self.snapshotting else "probe"
 
     def probe(self, next_index: int, last: int, round: int) -> None:
-        """One message, ``next_index`` to ``last`` (if that is before: none yet), leaves after this round."""
+        """One message, ``next_index`` to ``last`` (if that is before: none yet), begins a new ``round``."""
         self.replicating = self.snapshotting = False
         self.next = next_index
         self.awaited = last
@@ -42,7 +42,7 @@ class Progress:
         self.inflight = 0
 
     def snapshot(self, index: int, round: int) -> None:
-        """A snapshot up to ``index`` goes out after heartbeat ``round``."""
+        """A snapshot up to ``index`` begins a new ``round``."""
         self.probe(index + 1, index, round)
         self.snapshotting = True
 

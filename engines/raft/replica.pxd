@@ -84,7 +84,7 @@ cdef class Raft(Engine):
     cpdef object on_install_snapshot_reply(self, u64 sender, object message)
     @cython.locals(progress=Progress)
     cpdef object on_heartbeat_reply(self, u64 sender, object message)
-    @cython.locals(progress=Progress, current=bint)
+    @cython.locals(progress=Progress, overtaken=bint)
     cpdef object on_append_entries_conflict(self, u64 sender, object message)
     @cython.locals(index=u64)
     cdef u64 back_up(self, object message) except 0
@@ -93,6 +93,7 @@ cdef class Raft(Engine):
 
     @cython.locals(prev=u64, prev_term=u64, conflict_term=u64, first=u64, commit=u64)
     cpdef object on_append_entries(self, u64 sender, object message)
+    cdef void refuse(self, u64 sender, object message, u64 term, u64 index) except *
     @cython.locals(record=object)
     cdef void accept(self, u64 sender, u64 first, bytes entries) except *
     @cython.locals(position=u64, end=u64)

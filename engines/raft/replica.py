@@ -161,6 +161,7 @@ class Raft(Engine):
         if self.leading:
             progress = self.progress[peer]
             next_index = progress.match + 1 if progress.replicating else progress.next
+            self.round += 1
             progress.probe(next_index, next_index - 1, self.round)
         return self.effects
 
@@ -343,7 +344,7 @@ class Raft(Engine):
                 continue
             if progress.next == prev + 1 and len(entries) <= self.message_bytes:
                 if message is None:
-                    message = AppendEntries(self.term, prev, prev_term, entries, self.committed)
+                    message = AppendEntries(self.term, self.round, prev, prev_term, entries, self.committed)
                 progress.sent(last)
                 self.send(progress.peer, message)
             else:
@@ -371,16 +372,19 @@ class Raft(Engine):
             self.send_snapshot(progress)
             return
         stop = self.log.stop_within(next_index, self.message_bytes)
+        self.round += 1
         progress.probe(next_index, stop - 1, self.round)
         self.send_entries(progress, next_index, stop)
 
     def send_entries(self, progress: Progress, first: int, stop: int) -> None:
         prev_term = self.log.term(first - 1)
         entries = self.log.slice(first, stop)
-        self.send(progress.peer, AppendEntries(self.term, first - 1, prev_term, entries, self.committed))
+        message = AppendEntries(self.term, self.round, first - 1, prev_term, entries, self.committed)
+        self.send(progress.peer, message)
 
     def send_snapshot(self, progress: Progress) -> None:
         base = self.log.base
+        self.round += 1
         progress.snapshot(base, self.round)
         self.send(progress.peer, InstallSnapshot(self.term, base, self.log.base_term, self.snapshot))
 
@@ -422,8 +426,8 @@ class Raft(Engine):
             return
         self.acknowledge(sender, message.match)
         progress = self.progress[sender]
-        if message.round <= progress.since:
-            return  # that heartbeat left before what is under way now
+        if message.round < progress.since:
+            return
         if progress.snapshotting:
             self.send_snapshot(progress)
         elif not progress.replicating:
@@ -436,11 +440,10 @@ class Raft(Engine):
             return
         progress = self.progress[sender]
         progress.heard_ns = self.now
-        if progress.replicating:
-            current = message.prev_index > progress.match
-        else:
-            current = not progress.snapshotting and message.prev_index + 1 == progress.next
-        if current:  # else it answers what was since answered otherwise, or sent anew
+        overtaken = progress.replicating and message.prev_index <= progress.match
+        # One refusal a round is followed: over datagrams a whole window is refused when one message is
+        # overtaken, and to send it again for each refusal, doubled at that, would never end.
+        if message.round >= progress.since and not overtaken and not progress.snapshotting:
             self.probe(progress, self.back_up(message))
 
     def back_up(self, message: AppendEntriesConflict) -> int:
@@ -472,17 +475,21 @@ class Raft(Engine):
         if prev == self.log.last and prev_term == self.log.last_term:
             self.accept(sender, prev + 1, message.entries)
         elif prev > self.log.last:
-            self.persist(None, sender, AppendEntriesConflict(self.term, prev, 0, self.log.last + 1))
+            self.refuse(sender, message, 0, self.log.last + 1)
             return
         elif prev >= self.log.base and self.log.term(prev) != prev_term:
             conflict_term = self.log.term(prev)
             first = self.first_of_term(conflict_term, self.verified + 1, prev)
-            self.persist(None, sender, AppendEntriesConflict(self.term, prev, conflict_term, first))
+            self.refuse(sender, message, conflict_term, first)
             return
         else:
             self.merge(sender, prev + 1, message.entries)
         commit = message.commit
         self.commit_through(min(commit, self.verified))
+
+    def refuse(self, sender: int, message: AppendEntries, term: int, index: int) -> None:
+        conflict = AppendEntriesConflict(self.term, message.round, message.prev_index, term, index)
+        self.persist(None, sender, conflict)
 
     def accept(self, sender: int, first: int, entries: bytes) -> None:
         """``entries`` go on where the log ends."""

@@ -109,6 +109,13 @@ def test_percentiles_among_operations_that_never_succeeded_are_suspect():
     assert "from p99 on are lower bounds" in reasons
 
 
+def test_a_run_past_saturation_is_suspect():
+    """Its queue grows as long as the run lasts, and so do its percentiles."""
+    answer, reasons = judged(synthetic_trial(rate=15_000, capacity=10_000, end_after_s=3.0))
+    assert (answer, "a queue grew" in reasons) == ("suspect", True)
+    assert judged(synthetic_trial(rate=9000, capacity=10_000))[0] == "valid"
+
+
 def test_what_is_invalid_still_says_what_is_suspect():
     answer, reasons = judged(synthetic_trial(rate=100, seconds=1.0, violations=["two leaders"]))
     assert answer == "invalid"

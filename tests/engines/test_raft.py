@@ -86,7 +86,7 @@ def test_votes_go_only_to_logs_at_least_as_up_to_date(last_index: int, last_term
     [
         (RequestVote(6, 99, 6), RequestVoteReply(7, False)),
         (PreVote(7, 99, 6), PreVoteReply(7, 7, False)),
-        (AppendEntries(6, 0, 0, packed(6), 1), AppendEntriesReply(7, 0)),
+        (AppendEntries(6, 0, 0, 0, packed(6), 1), AppendEntriesReply(7, 0)),
         (Heartbeat(6, 3, 0, 0), HeartbeatReply(7, 3, 0, 0)),
         (InstallSnapshot(6, 9, 6, b"state"), InstallSnapshotReply(7, 0)),
     ],
@@ -104,8 +104,8 @@ def test_a_request_of_an_old_term_is_refused_with_the_new_one(message: Message, 
     "message",
     [
         PreVoteReply(9, 4, False), RequestVoteReply(9, False), AppendEntriesReply(9, 0),
-        HeartbeatReply(9, 1, 0, 0), AppendEntriesConflict(9, 1, 0, 1),
-        InstallSnapshotReply(9, 0), AppendEntries(9, 0, 0, b"", 0),
+        HeartbeatReply(9, 1, 0, 0), AppendEntriesConflict(9, 0, 1, 0, 1),
+        InstallSnapshotReply(9, 0), AppendEntries(9, 0, 0, 0, b"", 0),
         Heartbeat(9, 1, 0, 0), InstallSnapshot(9, 0, 0, b""),
     ],
 )
@@ -124,7 +124,7 @@ def test_a_candidate_follows_the_leader_of_its_own_term() -> None:
     candidate = Alone(0, options=PLAIN)
     candidate.time_out()
     assert candidate.role() == "candidate"
-    said = candidate.hear(1, AppendEntries(1, 0, 0, packed(1), 0))
+    said = candidate.hear(1, AppendEntries(1, 0, 0, 0, packed(1), 0))
     assert said == [(1, AppendEntriesReply(1, 1))]
     assert (candidate.role(), candidate.engine.leader) == ("follower", 1)
     candidate.hear(2, RequestVoteReply(1, True))
@@ -171,8 +171,9 @@ def test_only_a_leader_or_a_given_vote_holds_an_election_off() -> None:
 def test_a_new_leader_appends_a_no_op_at_once() -> None:
     """6.4: it learns which entries are committed by committing one of its own term."""
     leader = Alone(0, terms=(1, 1), term=1)
-    no_op = AppendEntries(2, 2, 1, bytes([2]) + bytes(11), 0)
-    assert leader.elect() == [(1, no_op), (2, no_op)]
+    no_op = bytes([2]) + bytes(11)
+    said = [AppendEntries(2, number, 2, 1, no_op, 0) for number in (1, 2)]
+    assert leader.elect() == list(zip((1, 2), said, strict=True))
 
 
 def test_a_pre_vote_changes_nothing_at_the_voter() -> None:

@@ -47,6 +47,12 @@ def appends(said: Said, to: int) -> list[AppendEntries]:
     return [message for peer, message in said if peer == to and isinstance(message, AppendEntries)]
 
 
+def refusal(message: AppendEntries, conflict_term: int, conflict_index: int) -> AppendEntriesConflict:
+    return AppendEntriesConflict(
+        message.term, message.round, message.prev_index, conflict_term, conflict_index
+    )
+
+
 def spans(messages: list[AppendEntries]) -> list[tuple[int, int]]:
     """First and last index of each message."""
     return [(one.prev_index + 1, one.prev_index + len(unpack(one.entries))) for one in messages]
@@ -64,8 +70,8 @@ def test_entries_are_refused_where_the_one_before_them_differs(
 ) -> None:
     """3.5; the refusal has the conflicting term and the first index of it. The log is 1, 1, 3, 3."""
     follower = Alone(1, terms=(1, 1, 3, 3), term=3)
-    said = follower.hear(0, AppendEntries(4, prev_index, prev_term, packed(4), 9))
-    assert said == [(0, AppendEntriesConflict(4, prev_index, *conflict))]
+    said = follower.hear(0, AppendEntries(4, 0, prev_index, prev_term, packed(4), 9))
+    assert said == [(0, AppendEntriesConflict(4, 0, prev_index, *conflict))]
     assert (follower.terms, follower.commits) == ([1, 1, 3, 3], [])
 
 
@@ -124,12 +130,12 @@ def test_backing_up_takes_at_most_one_refusal_per_conflicting_term(
 def test_an_old_message_never_truncates_what_was_acknowledged() -> None:
     """3.5: only an entry that conflicts is deleted, with all that follow it."""
     follower = Alone(1)
-    short = AppendEntries(2, 0, 0, packed(1), 0)
-    long = AppendEntries(2, 0, 0, packed(1, 1, 2, 2), 0)
+    short = AppendEntries(2, 0, 0, 0, packed(1), 0)
+    long = AppendEntries(2, 0, 0, 0, packed(1, 1, 2, 2), 0)
     assert follower.hear(0, long) == [(0, AppendEntriesReply(2, 4))]
     writes = len(follower.written)
-    inner = AppendEntries(2, 1, 1, packed(1, first=2), 0)
-    for message in (short, long, AppendEntries(2, 0, 0, b"", 0), inner):
+    inner = AppendEntries(2, 0, 1, 1, packed(1, first=2), 0)
+    for message in (short, long, AppendEntries(2, 0, 0, 0, b"", 0), inner):
         assert follower.hear(0, message) == [(0, AppendEntriesReply(2, 4))]
     assert (follower.terms, len(follower.written)) == ([1, 1, 2, 2], writes)
 
@@ -137,7 +143,7 @@ def test_an_old_message_never_truncates_what_was_acknowledged() -> None:
 def test_a_conflicting_tail_is_removed_also_from_the_disk() -> None:
     """3.5: and the record of it says so, since recovery must remove it too."""
     follower = Alone(1, terms=(1, 1, 1, 1), term=1)
-    said = follower.hear(0, AppendEntries(3, 1, 1, packed(1, 2, first=2), 0))
+    said = follower.hear(0, AppendEntries(3, 0, 1, 1, packed(1, 2, first=2), 0))
     assert said == [(0, AppendEntriesReply(3, 3))]
     assert follower.terms == [1, 1, 2]
     assert follower.written == [Voted(3, NOBODY), Entries(3, packed(2, first=3))], "nothing shared"
@@ -158,7 +164,7 @@ def test_a_follower_holds_what_it_acknowledged_whatever_the_network_does(logs: L
         stop = data.draw(st.integers(prev, len(terms)))
         commit = data.draw(st.integers(0, len(terms)))
         prev_term = terms[prev - 1] if prev else 0
-        message = AppendEntries(10, prev, prev_term, pack(entries[prev:stop]), commit)
+        message = AppendEntries(10, 0, prev, prev_term, pack(entries[prev:stop]), commit)
         for _, answer in follower.hear(0, message):
             if isinstance(answer, AppendEntriesReply):
                 assert answer.match >= stop
@@ -187,7 +193,7 @@ def test_acknowledgements_of_older_terms_are_not_counted() -> None:
     one = leader(terms=(1, 2), term=3, match=False)
     for message in (AppendEntriesReply(3, 3), HeartbeatReply(3, 9, 9, 3), InstallSnapshotReply(3, 3)):
         assert one.hear(1, message) == []
-    assert one.hear(1, AppendEntriesConflict(3, 2, 0, 1)) == []
+    assert one.hear(1, AppendEntriesConflict(3, 0, 2, 0, 1)) == []
     assert one.engine.committed == 0
     one.hear(0, AppendEntriesReply(3, 3))
     assert one.engine.committed == 0
@@ -196,18 +202,18 @@ def test_acknowledgements_of_older_terms_are_not_counted() -> None:
 def test_a_follower_commits_no_further_than_its_log_is_the_leaders() -> None:
     """3.5: min(leader's commit index, index of last new entry). The log's tail is another leader's."""
     follower = Alone(1, terms=(1, 1, 1, 1, 1), term=1)
-    follower.hear(0, AppendEntries(2, 2, 1, b"", 5))
+    follower.hear(0, AppendEntries(2, 0, 2, 1, b"", 5))
     assert follower.commits == [1, 2]
     follower.hear(0, Heartbeat(2, 1, 5, 5))
     assert follower.commits == [1, 2]
-    follower.hear(0, AppendEntries(2, 2, 1, packed(2, first=3), 5))
+    follower.hear(0, AppendEntries(2, 0, 2, 1, packed(2, first=3), 5))
     assert (follower.commits, follower.terms) == ([1, 2, 3], [1, 1, 2])
 
 
 def test_a_new_leader_makes_a_follower_verify_its_log_anew() -> None:
     """3.5: what equals one leader's log may differ from the next one's, but for what is committed."""
     follower = Alone(1)
-    follower.hear(0, AppendEntries(1, 0, 0, packed(1, 1, 1), 1))
+    follower.hear(0, AppendEntries(1, 0, 0, 0, packed(1, 1, 1), 1))
     assert follower.hear(0, Heartbeat(1, 1, 3, 1)) == [(0, HeartbeatReply(1, 1, 3, 3))]
     assert follower.hear(2, Heartbeat(2, 1, 3, 3)) == [(2, HeartbeatReply(2, 1, 3, 1))]
     assert follower.commits == [1]
@@ -237,7 +243,7 @@ def test_the_leaders_disk_works_in_parallel_and_counts_when_it_is_done() -> None
 def test_entries_are_written_before_they_are_acknowledged() -> None:
     """3.8: also where the write is an earlier one, which may still be under way."""
     follower = Alone(1)
-    message = AppendEntries(1, 0, 0, packed(1, 1), 2)
+    message = AppendEntries(1, 0, 0, 0, packed(1, 1), 2)
     for record in (Entries(1, packed(1, 1)), None):
         effects = follower.engine.step(0, message, 1)
         assert not any(isinstance(effect, Send) for effect in effects)
@@ -292,9 +298,10 @@ def test_a_command_costs_two_messages_a_follower(size: int) -> None:
 def test_proposals_are_sent_at_once_and_a_batch_is_one_message() -> None:
     one = leader()
     said = one.propose(b"a", b"b", b"c")
-    assert [(to, message) for to, message in said] == [
-        (peer, AppendEntries(1, 1, 1, pack([(1, b"a"), (1, b"b"), (1, b"c")]), 1)) for peer in (1, 2)
-    ]
+    message = appends(said, 1)[0]
+    assert said == [(1, message), (2, message)]
+    assert (message.prev_index, message.prev_term, message.commit) == (1, 1, 1)
+    assert unpack(message.entries) == [(1, b"a"), (1, b"b"), (1, b"c")]
     assert spans(appends(one.propose(b"d"), 1)) == [(5, 5)], "on trust that the batch arrives"
 
 
@@ -318,12 +325,14 @@ def test_message_bytes_bound_a_message_but_one_entry_always_goes() -> None:
 
 def test_a_probe_is_one_message_until_it_is_answered() -> None:
     one = Alone(0, terms=(1, 1), term=1)
-    assert spans(appends(one.elect(), 1)) == [(3, 3)]
+    said = one.elect()
+    assert spans(appends(said, 1)) == [(3, 3)]
     assert one.propose(b"a") == []
     assert spans(appends(one.hear(1, AppendEntriesReply(2, 3)), 1)) == [(4, 4)]
     assert spans(appends(one.propose(b"b"), 1)) == [(5, 5)]
-    assert spans(appends(one.hear(2, AppendEntriesConflict(2, 2, 0, 1)), 2)) == [(1, 5)]
-    assert one.hear(2, AppendEntriesConflict(2, 2, 0, 1)) == [], "an answer that comes twice"
+    refused = refusal(appends(said, 2)[0], 0, 1)
+    assert spans(appends(one.hear(2, refused), 2)) == [(1, 5)]
+    assert one.hear(2, refused) == [], "an answer that comes twice"
 
 
 @settings(max_examples=100, deadline=None)
@@ -344,9 +353,13 @@ def test_the_window_against_a_model(window: int, acknowledgements: list[int]) ->
         assert (progress.inflight, progress.next) == (len(model), last + 1)
 
 
-def heartbeat(one: Alone) -> list[Heartbeat]:
-    """The heartbeats to follower 1 at the next heartbeat interval."""
-    return [message for to, message in one.time_out() if to == 1 and isinstance(message, Heartbeat)]
+def heartbeat(one: Alone) -> Heartbeat:
+    """The heartbeat to follower 1 at the next heartbeat interval."""
+    return next(message for to, message in one.time_out() if to == 1 and isinstance(message, Heartbeat))
+
+
+def answer(beat: Heartbeat, match: int) -> HeartbeatReply:
+    return HeartbeatReply(beat.term, beat.round, beat.sent, match)
 
 
 def test_a_lost_message_is_sent_again_after_a_heartbeat() -> None:
@@ -354,28 +367,26 @@ def test_a_lost_message_is_sent_again_after_a_heartbeat() -> None:
     one = leader()
     one.propose(b"a")
     one.propose(b"b")
-    assert heartbeat(one) == [Heartbeat(1, 1, 3, 1)]
-    said = one.hear(1, HeartbeatReply(1, 1, 3, 1))
-    assert spans(appends(said, 1)) == [(2, 3)]
-    assert one.hear(1, HeartbeatReply(1, 1, 3, 1)) == [], "an old heartbeat"
-    assert heartbeat(one) == [Heartbeat(1, 2, 1, 1)]
-    assert spans(appends(one.hear(1, HeartbeatReply(1, 2, 1, 1)), 1)) == [(2, 3)], "the probe was lost, too"
+    first = heartbeat(one)
+    assert (first.sent, first.commit) == (3, 1)
+    assert spans(appends(one.hear(1, answer(first, 1)), 1)) == [(2, 3)]
+    assert one.hear(1, answer(first, 1)) == [], "an old heartbeat"
+    assert spans(appends(one.hear(1, answer(heartbeat(one), 1)), 1)) == [(2, 3)], "the probe was lost, too"
 
 
 def test_a_lost_answer_is_made_good_by_a_heartbeat_without_sending_again() -> None:
     one = leader()
     one.propose(b"a")
-    heartbeat(one)
-    assert one.hear(1, HeartbeatReply(1, 1, 2, 2)) == []
+    assert one.hear(1, answer(heartbeat(one), 2)) == []
     assert one.engine.committed == 2
 
 
 def test_a_heartbeat_sends_nothing_again_while_acknowledgements_are_on_their_way() -> None:
     one = leader()
     one.propose(b"a")
-    heartbeat(one)
+    beat = heartbeat(one)
     one.propose(b"b")
-    assert one.hear(1, HeartbeatReply(1, 1, 2, 2)) == [], "b left after that heartbeat"
+    assert one.hear(1, answer(beat, 2)) == [], "b left after that heartbeat"
 
 
 def test_a_heartbeat_commits_only_what_the_follower_is_known_to_hold() -> None:
@@ -391,13 +402,24 @@ def test_an_overtaken_message_is_made_good_by_its_refusal() -> None:
     """Datagrams: the refusal of the later message brings the rest at once, in one message."""
     one = leader()
     one.propose(b"a")
-    one.propose(b"b")
-    said = one.hear(1, AppendEntriesConflict(1, 2, 0, 2))
+    later = appends(one.propose(b"b"), 1)[0]
+    said = one.hear(1, refusal(later, 0, 2))
     assert spans(appends(said, 1)) == [(2, 3)]
+    assert one.hear(1, refusal(later, 0, 2)) == [], "one refusal a round"
     assert one.propose(b"c")[0][0] == 2, "nothing to follower 1 while its probe is under way"
     assert one.hear(1, AppendEntriesReply(1, 2)) == [], "the overtaken one has arrived, the probe has not"
     assert spans(appends(one.hear(1, AppendEntriesReply(1, 3)), 1)) == [(4, 4)]
-    assert one.hear(1, AppendEntriesConflict(1, 1, 0, 1)) == [], "overtaken by an acknowledgement"
+    assert one.hear(1, refusal(later, 0, 2)) == [], "belated"
+    assert one.hear(1, refusal(appends(said, 1)[0], 0, 1)) == [], "overtaken by an acknowledgement"
+
+
+def test_a_refused_window_is_sent_again_once() -> None:
+    """Datagrams: the first message is lost, all others are refused, and every refusal comes twice."""
+    one = leader()
+    window = [appends(one.propose(b"%d" % number), 1)[0] for number in range(20)]
+    refusals = [refusal(message, 0, 2) for message in window[1:]]
+    again = [message for one_refusal in refusals * 2 for message in appends(one.hear(1, one_refusal), 1)]
+    assert spans(again) == [(2, 21)]
 
 
 def test_a_broken_connection_is_probed_once_a_heartbeat_is_answered() -> None:
@@ -406,8 +428,7 @@ def test_a_broken_connection_is_probed_once_a_heartbeat_is_answered() -> None:
     assert one.perform(one.engine.disconnect(1, one.now)) == []
     assert one.engine.progress[1].flow == "probe"
     assert [to for to, _ in one.propose(b"b")] == [2]
-    heartbeat(one)
-    assert spans(appends(one.hear(1, HeartbeatReply(1, 1, 1, 1)), 1)) == [(2, 3)]
+    assert spans(appends(one.hear(1, answer(heartbeat(one), 1)), 1)) == [(2, 3)]
 
 
 def test_a_connection_that_breaks_during_a_probe_does_not_send_the_log_from_its_beginning() -> None:
@@ -415,8 +436,7 @@ def test_a_connection_that_breaks_during_a_probe_does_not_send_the_log_from_its_
     one = Alone(0, terms=(1,) * 9, term=1)
     one.elect()
     one.perform(one.engine.disconnect(1, one.now))
-    assert heartbeat(one) == [Heartbeat(2, 1, 9, 0)]
-    assert spans(appends(one.hear(1, HeartbeatReply(2, 1, 9, 0)), 1)) == [(10, 10)]
+    assert spans(appends(one.hear(1, answer(heartbeat(one), 0)), 1)) == [(10, 10)]
 
 
 # ---- Snapshots
@@ -458,9 +478,8 @@ def test_a_follower_behind_the_log_is_sent_the_snapshot_and_then_the_log() -> No
     one = compacted()
     one.perform(one.engine.disconnect(1, one.now))
     other = Alone(1)
-    heartbeat(one)
     one.engine.progress[1].probe(1, 0, 0)
-    said = one.hear(1, HeartbeatReply(2, 1, 5, 0))
+    said = one.hear(1, answer(heartbeat(one), 0))
     assert [message for _, message in said] == [InstallSnapshot(2, 3, 2, b"state")]
     assert one.engine.progress[1].flow == "snapshot"
     assert [to for to, _ in one.propose(b"c")] == [2], "nothing else while it is under way"
@@ -476,11 +495,11 @@ def test_a_follower_behind_the_log_is_sent_the_snapshot_and_then_the_log() -> No
 def test_a_lost_snapshot_is_sent_again_after_a_heartbeat() -> None:
     one = compacted()
     one.engine.progress[1].probe(2, 1, 0)
-    heartbeat(one)
-    assert [type(message) for _, message in one.hear(1, HeartbeatReply(2, 1, 1, 0))] == [InstallSnapshot]
-    assert one.hear(1, HeartbeatReply(2, 1, 1, 0)) == []
-    heartbeat(one)
-    assert [type(message) for _, message in one.hear(1, HeartbeatReply(2, 2, 3, 0))] == [InstallSnapshot]
+    first = heartbeat(one)
+    assert [type(message) for _, message in one.hear(1, answer(first, 0))] == [InstallSnapshot]
+    assert one.hear(1, answer(first, 0)) == [], "an old heartbeat"
+    again = one.hear(1, answer(heartbeat(one), 0))
+    assert [type(message) for _, message in again] == [InstallSnapshot]
 
 
 def test_a_snapshot_replaces_another_log_and_keeps_what_follows_in_the_same_one() -> None:
@@ -501,8 +520,8 @@ def test_a_message_from_before_the_snapshot_is_acknowledged() -> None:
     """5.3: what is compacted was committed, and so is the leader's, too."""
     follower = Alone(1)
     follower.hear(0, InstallSnapshot(2, 3, 2, b"s"))
-    assert follower.hear(0, AppendEntries(2, 0, 0, packed(1, 1), 3)) == [(0, AppendEntriesReply(2, 3))]
-    across = AppendEntries(2, 1, 1, packed(1, 2, 2, first=2), 4)
+    assert follower.hear(0, AppendEntries(2, 0, 0, 0, packed(1, 1), 3)) == [(0, AppendEntriesReply(2, 3))]
+    across = AppendEntries(2, 0, 1, 1, packed(1, 2, 2, first=2), 4)
     assert follower.hear(0, across) == [(0, AppendEntriesReply(2, 4))]
     assert (follower.terms, follower.commits) == ([2], [4])
 
