@@ -3,6 +3,7 @@
 agreement              no two replicas apply different commands at a position: running digests at equal positions are equal
 one leader a term      at most one replica leads in a term (Raft), ballot (Paxos) or epoch (Zab)
 no acknowledged loss   what a client was told is decided stays decided: some replica that is up at the end has applied it
+assertions             no replica found itself in a state that its engine or host rules out
 """
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from array import array
 from typing import Any
 
 AGREEMENT, ONE_LEADER, NO_LOSS = "agreement", "one leader a term", "no acknowledged loss"
-STATEMENTS = (AGREEMENT, ONE_LEADER, NO_LOSS)
+ASSERTIONS = "assertions"
+STATEMENTS = (AGREEMENT, ONE_LEADER, NO_LOSS, ASSERTIONS)
 RECENT = 1 << 16
 STRIDE = 64
 MAX_VIOLATIONS = 20

@@ -39,8 +39,11 @@ cdef class LossModel:
     cdef Chances chances
 
     cpdef bint lost(self) except? -1
-    @cython.locals(packets=i64, lost=bint)
-    cdef bint message_lost(self, i64 size) except? -1
+    @cython.locals(lost=i64)
+    cpdef i64 lost_of(self, i64 packets) except? -1
+
+
+cpdef i64 segments(i64 size) except? -1
 
 
 cdef class Link:
@@ -65,7 +68,7 @@ cdef class Link:
 
     @cython.locals(arrival_ns=i64)
     cpdef i64 carry(self, i64 depart_ns, i64 size) except? -2
-    @cython.locals(delay_ns=i64, timeout_ns=i64)
+    @cython.locals(delay_ns=i64, timeout_ns=i64, missing=i64)
     cdef i64 retransmission_ns(self, i64 size) except? -2
     @cython.locals(resume_ns=i64, timeout_ns=i64)
     cpdef i64 resume_ns(self, i64 now_ns) except? -2

@@ -107,16 +107,19 @@ class LossModel:
             self.bad = not self.bad
         return lost
 
-    def message_lost(self, size: int) -> bool:
-        """A message is lost where any of its segments is."""
-        if self.model == NO_LOSS:
-            return False
-        packets = 1 + (size - 1) // SEGMENT_BYTES
-        lost = False
+    def lost_of(self, packets: int) -> int:
+        """How many of so many packets are lost."""
+        lost = 0
         while packets > 0:
             packets -= 1
-            lost = self.lost() or lost
+            if self.lost():
+                lost += 1
         return lost
+
+
+def segments(size: int) -> int:
+    """How many packets a message takes."""
+    return 1 + (size - 1) // SEGMENT_BYTES
 
 
 class Link:
@@ -164,7 +167,7 @@ class Link:
             arrival_ns = max(arrival_ns, self.last_arrival_ns)
             self.last_arrival_ns = arrival_ns
             return arrival_ns
-        if self.loss.model and self.loss.message_lost(size):
+        if self.loss.model and self.loss.lost_of(segments(size)):  # a datagram is lost where any of its fragments is
             self.lost_messages += 1
             return LOST
         if self.reorder > 0.0 and self.chances.next() < self.reorder:
@@ -172,13 +175,17 @@ class Link:
         return arrival_ns
 
     def retransmission_ns(self, size: int) -> int:
-        """How long the sender takes to get a message through: every loss doubles the timeout (RFC 6298, 5.5)."""
+        """How long the sender takes to get a message through: what was lost is sent again, and every loss of the same data
+        doubles the timeout (RFC 6298, 5.5).
+        """
         delay_ns = 0
         timeout_ns = self.retransmit_ns
-        while self.loss.message_lost(size):
+        missing = self.loss.lost_of(segments(size))
+        while missing > 0:
             self.lost_messages += 1
             delay_ns += timeout_ns
             timeout_ns = min(2 * timeout_ns, MAX_RETRANSMIT_NS)
+            missing = self.loss.lost_of(missing)
         return delay_ns
 
     def resume_ns(self, now_ns: int) -> int:

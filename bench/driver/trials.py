@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from bench.checkers.invariants import STATEMENTS
+from bench.checkers.invariants import ASSERTIONS, STATEMENTS
 from bench.distributions import ZERO, Constant, Distribution, Uniform
 from bench.driver.clients import ROUTING, Clients, Session
 from bench.driver.faults import Faults
@@ -193,6 +193,18 @@ class TrialRun:
         return client % scenario.replicas
 
     def perform(self) -> None:
+        """Run to the end; an assertion of an engine or the host that fails ends the run, and makes it invalid."""
+        agreement = self.simulation.agreement
+        try:
+            self._live()
+        except AssertionError as error:
+            agreement.violated(f"{ASSERTIONS}: {str(error) or 'failed'} at {self.simulation.now / SECOND_NS:.6f} s")
+        while len(self.marks) < len(self.window):
+            self.marks.append(self._totals())
+        self.clients.finish()
+        self.clients.recorder.advance(self.simulation.now)
+
+    def _live(self) -> None:
         """Warm-up, window and cool-down under load; then whatever is under way may finish, and replicas catch up."""
         simulation = self.simulation
         for moment in self.window:
@@ -203,8 +215,6 @@ class TrialRun:
         simulation.run(self.load_end_ns)
         self._run_until(self._drained, DRAIN_NS)
         self._run_until(self._level, 2 * self.scenario.timeouts.election_ns[1])
-        self.clients.finish()
-        self.clients.recorder.advance(simulation.now)
         simulation.agreement.finish({node.id: node.host.machine.applied for node in simulation.nodes if node.up})
 
     def _run_until(self, condition: Callable[[], bool], limit_ns: int) -> None:

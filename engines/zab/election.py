@@ -8,7 +8,7 @@ held by a quorum is elected.
 from __future__ import annotations
 
 from engines.core import NEVER, NOBODY
-from engines.zab.messages import LEADING, LOOKING, Notification
+from engines.zab.messages import LOOKING, Notification
 
 Vote = tuple[int, int, int, int]
 
@@ -117,7 +117,7 @@ class Election:
     def established(self) -> int:
         """One who says that it leads, and whom, with this replica, a quorum follows; else NOBODY."""
         for sender, message in self.settled.items():
-            if message.state == LEADING and message.leader == sender:
+            if message.leader == sender:
                 followed = sum([other.leader == sender for other in self.settled.values()])
                 if 2 * (followed + 1) > self.size:
                     return sender

@@ -36,7 +36,6 @@ cdef class Zab(Engine):
     cdef void look(self) except *
     cdef tuple own_vote(self)
     cdef object notification(self)
-    cdef void announce(self) except *
     cdef bint left_by_leader(self, object message) except -1
     @cython.locals(elected=u64)
     cdef void conclude(self) except *

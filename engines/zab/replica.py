@@ -137,8 +137,8 @@ class Zab(Engine):
         elif self.state == LEADING:
             self.tick_leading()
         else:
-            if self.election.resend(now):
-                self.announce()
+            if self.election.resend(now) and now < self.election.finalize_at:
+                self.broadcast(self.notification())
             self.conclude()
         return self.effects
 
@@ -195,7 +195,7 @@ class Zab(Engine):
         self.leading = False
         self.learners.reset()
         self.election.start(self.own_vote(), self.now)
-        self.announce()
+        self.broadcast(self.notification())
         self.conclude()
 
     def own_vote(self) -> Vote:
@@ -212,10 +212,6 @@ class Zab(Engine):
         epoch, last_epoch, last_position, leader = self.election.vote
         return Notification(leader, epoch, last_epoch, last_position, self.election.round, self.state)
 
-    def announce(self) -> None:
-        """Tell everybody the vote."""
-        self.broadcast(self.notification())
-
     def on_notification(self, sender: int, message: Notification) -> None:
         """A vote of one that looks, or the answer of one that does not."""
         if self.state != LOOKING:
@@ -229,14 +225,19 @@ class Zab(Engine):
         if message.state == LOOKING:
             self.waiting.pop(sender, None)
         if self.election.hear(sender, message):
-            self.announce()
+            self.broadcast(self.notification())
         elif message.state == LOOKING and message.round < self.election.round:
             self.send(sender, self.notification())
         self.conclude()
 
     def left_by_leader(self, message: Notification) -> bool:
-        """Whether the leader looks anew: it led before, or this is of a later round than ours."""
-        return self.phase > DISCOVERY or message.round > self.election.round
+        """Whether the leader, which looks, did lead before; or is in a later round, or for another by now.
+
+        Votes only get better within a round, so whoever is for another there will not come back to itself.
+        """
+        if self.phase > DISCOVERY or message.round > self.election.round:
+            return True
+        return message.round == self.election.round and message.leader != self.leader
 
     def conclude(self) -> None:
         """Lead or follow, where the election is over."""
@@ -251,7 +252,7 @@ class Zab(Engine):
     # -- phase 1: discovery ----------------------------------------------------------------------------------
 
     def follow(self, leader: int) -> None:
-        """Join the elected leader, and turn away who thought it was us."""
+        """Join the elected leader, and turn away who thought it was us (step f.1.1)."""
         self.state = FOLLOWING
         self.leader = leader
         self.init_ns, self.sync_ns = self.options.draw_limits_ns(self.configuration, self.dice)
@@ -309,7 +310,7 @@ class Zab(Engine):
             self.send(learner.id, LeaderInfo(learner.session, self.epoch))
 
     def on_leader_info(self, sender: int, message: LeaderInfo) -> None:
-        """Promise a later epoch, once on disk; an epoch once promised is not promised again (f.1.1)."""
+        """Promise a later epoch, once on disk; an epoch once promised is not promised again (f.1.2)."""
         if sender != self.leader or self.phase != DISCOVERY or message.session != self.session:
             return
         if message.epoch < self.accepted_epoch:
@@ -391,6 +392,7 @@ class Zab(Engine):
         if first <= self.log.base:
             self.send(learner.id, Snap(self.log.base_term, self.log.base, self.snapshot))
             learner.next = self.log.base + 1
+            learner.told = self.log.base
             return
         stop = self.log.stop_within(first, self.configuration.message_bytes)
         entries = self.log.slice(first, stop)

@@ -3,6 +3,7 @@
 import gzip
 import json
 import pickle
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -50,12 +51,19 @@ def test_the_same_trials_give_the_same_bytes_in_whatever_order_they_came(folder,
     assert contents(again) == contents(folder)
 
 
+def test_no_file_says_when_it_was_written(folder):
+    packed = (folder / "history-0.jsonl.gz").read_bytes()
+    assert packed[4:8] == bytes(4)  # RFC 1952: the modification time, 0 for none
+    with zipfile.ZipFile(folder / "latencies.npz") as samples:
+        assert {member.date_time for member in samples.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
 def test_points_are_a_row_each_with_the_axes_last(folder):
     header = (folder / "points.csv").read_text().splitlines()[0].split(",")
     assert header == [*COLUMNS, "scenario", "point", "workload.arrivals.rate"]
     points = load(folder).points
     assert points["workload.arrivals.rate"].tolist() == list(RATES)
-    assert points["verdict"].tolist() == ["valid", "valid", "valid"]
+    assert points["verdict"].tolist() == ["valid", "valid", "suspect"]
     assert np.isnan(points.loc[0, "latency_p999_ns"])
     assert "n/a" in (folder / "points.csv").read_text()
 

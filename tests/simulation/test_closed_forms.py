@@ -252,7 +252,7 @@ def test_the_leaders_nic_saturates_at_its_bandwidth(engine: str, replicas: int) 
     entries = pack([(1, command)])
     messages: dict[str, list[Message]] = {
         "paxos": [Accept(1, 1, entries, 0)],
-        "raft": [AppendEntries(1, 0, 0, entries, 0)],
+        "raft": [AppendEntries(term=1, round=1, prev_index=0, prev_term=0, entries=entries, commit=0)],
         "zab": [Proposal(1, 1, entries), CommitProposal(1, 1)],
     }
     to_follower = sum(bytes_of(message) for message in messages[engine])
