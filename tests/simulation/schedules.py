@@ -263,7 +263,7 @@ def _play(engine: str, seed: int, trace: bool) -> Trial:
     with watching(engine, history):
         run = TrialRun(random_scenario(engine, seed), engine, seed)
         if trace:
-            run.simulation.trace = lambda what, node, detail: print(  # noqa: T201
+            run.simulation.trace = lambda what, node, detail: print(
                 f"{run.simulation.now / MS:11.4f} ms  {node.id} {what} {detail}"
             )
         run.perform()
