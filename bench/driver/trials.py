@@ -244,7 +244,7 @@ class TrialRun:
         }
         for kind in simulation.kinds.values():
             totals["heartbeats" if kind.heartbeat else "messages"] += kind.count
-            totals["message_bytes"] += kind.bytes
+            totals["message_bytes"] += 0 if kind.heartbeat else kind.bytes
             totals[f"kind {kind.name}"] = kind.count
         return totals
 
