@@ -37,13 +37,13 @@ BATCHING = (
 ENGINE_NAMES = {"paxos": "Paxos", "raft": "Raft", "zab": "Zab"}
 
 
-class ViolationError(AssertionError):
+class Violation(AssertionError):  # noqa: N818 (a violation is what it is)
     """What must never happen did, or what must happen once the faults have ended did not."""
 
 
 def require(holds: bool, what: str) -> None:
     if not holds:
-        raise ViolationError(what)
+        raise Violation(what)
 
 
 # -- scenarios -----------------------------------------------------------------------------------------------------------
@@ -249,11 +249,11 @@ def watching(engine: str, history: History) -> Iterator[None]:
 
 
 def play(engine: str, seed: int, trace: bool = False) -> Trial:
-    """Run the scenario of this seed; raises ViolationError with the line that replays it."""
+    """Run the scenario of this seed; raises Violation with the line that replays it."""
     try:
         return _play(engine, seed, trace)
     except Exception as error:
-        raise ViolationError(
+        raise Violation(
             f"{type(error).__name__}: {error}\nreplay: python -m tests.simulation.schedules {engine} {seed} --trace"
         ) from error
 
