@@ -49,7 +49,7 @@ cdef class Host:
     cdef readonly bint leading
     cdef object commands
     cdef object origins
-    cdef Py_ssize_t queued
+    cdef readonly Py_ssize_t queued
     cdef i64 queued_since_ns
     cdef list batches
     cdef Batch front
@@ -67,6 +67,7 @@ cdef class Host:
     cpdef void wake(self, i64 now) except *
     @cython.locals(persist=Persist, promise=Send)
     cpdef void synced(self, i64 now) except *
+    cpdef list gather(self)
     cpdef void disconnected(self, u64 peer, i64 now) except *
 
     cdef void enqueue(self, i64 origin, bytes command, bint more) except *

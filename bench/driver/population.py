@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.distributions import ZERO, Distribution, Uniform
 from bench.driver.clients import ROUTING, Clients, Session
-from bench.driver.network import Chances, Durations, Link, LossModel, generator
+from bench.driver.network import ARRIVALS, CLIENT, THINK, WORKLOAD, Chances, Durations, Link, LossModel, generator
 from bench.metrics.recorder import Recorder
 from bench.scenario import Loss
 from bench.workloads.arrivals import schedule
@@ -15,19 +15,12 @@ if TYPE_CHECKING:
     from bench.scenario import Scenario
     from ext.events import EventQueue
 
-# Branches of the seeded generator tree: what each part of a run draws from.
-LATENCY, LOSS, CPU, DISK, CLIENT, WORKLOAD, ARRIVALS, THINK = range(8)
 RELIABLE = Loss()
 
 
 def durations(distribution: Distribution, seed: int, *path: int) -> Durations:
     """The draws of a distribution, from the branch ``path`` of the seed's tree."""
     return Durations(distribution, generator(seed, *path))
-
-
-def jitter_of(jitter_ns: int) -> Distribution:
-    """The distribution of a network's jitter."""
-    return Uniform(low=0, high=jitter_ns) if jitter_ns else ZERO
 
 
 def window_of(scenario: Scenario) -> tuple[int, int]:
@@ -80,7 +73,8 @@ def _latency(scenario: Scenario, seed: int, place: int, replica: int, way: int) 
         ends = scenario.client_regions[place], network.placement[replica]
         base_ns, latency = network.matrix.one_way_ns(*(ends if way == 0 else ends[::-1])), ZERO
     path = (CLIENT, place, replica, way)
-    return base_ns, durations(latency, seed, *path), durations(jitter_of(network.jitter_ns), seed, *path, 1)
+    jitter = Uniform(low=0, high=network.jitter_ns) if network.jitter_ns else ZERO
+    return base_ns, durations(latency, seed, *path), durations(jitter, seed, *path, 1)
 
 
 def _link(seed: int, base_ns: int, latency: Durations, jitter: Durations) -> Link:

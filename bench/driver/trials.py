@@ -1,22 +1,19 @@
 """One trial: a scenario point and an engine become a simulation, and the simulation a Trial."""
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from bench.checkers.invariants import ASSERTIONS, STATEMENTS
-from bench.distributions import ZERO, Distribution
 from bench.driver.faults import Faults
-from bench.driver.host import DURABILITY, Forward, ForwardAnswer, Host, HostOptions
-from bench.driver.network import Chances, Link, LossModel, generator
-from bench.driver.population import CPU, DISK, LATENCY, LOSS, build_clients, durations, fairness, jitter_of, window_of
-from bench.driver.protocols import PROTOCOLS, build
+from bench.driver.host import Forward, ForwardAnswer, Host
+from bench.driver.network import CPU, DISK, link_between
+from bench.driver.population import build_clients, durations, fairness, window_of
+from bench.driver.protocols import PROTOCOLS, new_host
 from bench.driver.simulation import Node, Simulation
 from bench.driver.wire import Kind
 from bench.metrics.trial import Trial
 from bench.workloads.arrivals import offered_ops_per_s
-from engines.machine import KeyValue
 
 if TYPE_CHECKING:
     from bench.scenario import Scenario
@@ -68,7 +65,7 @@ class TrialRun:
             for id in range(count)
         ]
         for node in nodes:
-            node.links = [None if node.id == to else self._link(node.id, to) for to in range(count)]
+            node.links = [None if node.id == to else link_between(network, self.seed, node.id, to) for to in range(count)]
         engine_class = PROTOCOLS[self.engine][0]
         messages: list[type] = [*engine_class.HANDLERS, Forward, ForwardAnswer]
         kinds = {message: Kind(message, message in engine_class.HEARTBEATS) for message in messages}
@@ -84,43 +81,8 @@ class TrialRun:
         simulation.user_timeout_ns = network.user_timeout_ns
         return simulation
 
-    def _link(self, one: int, other: int) -> Link:
-        network = self.scenario.network
-        base_ns, latency = self._latency(one, other)
-        chances = Chances(generator(self.seed, LOSS, one, other))
-        return Link(
-            base_ns,
-            durations(latency, self.seed, LATENCY, one, other),
-            durations(jitter_of(network.jitter_ns), self.seed, LATENCY, one, other, 1),
-            LossModel(network.loss, chances),
-            chances,
-            network.transport == "tcp",
-            network.retransmit_ns,
-            network.duplicate,
-            network.reorder,
-        )
-
-    def _latency(self, one: int, other: int) -> tuple[int, Distribution]:
-        network = self.scenario.network
-        if network.matrix is not None:
-            return network.matrix.one_way_ns(network.placement[one], network.placement[other]), ZERO
-        assert network.latency is not None
-        return 0, network.latency
-
     def _new_host(self, simulation: Simulation, id: int, incarnation: int) -> Host:
-        scenario = self.scenario
-        dice = random.Random(f"{self.seed}/engine/{id}/{incarnation}")
-        options = HostOptions(
-            durability=DURABILITY[scenario.storage.durability],
-            interval_ns=scenario.storage.interval_ns,
-            group=scenario.storage.group,
-            max_commands=scenario.batching.max_commands,
-            max_delay_ns=scenario.batching.max_delay_ns,
-            pipeline=scenario.batching.pipeline,
-            forward=scenario.workload.routing != "leader",
-            compact_after_bytes=scenario.storage.compact_after_bytes,
-        )
-        return Host(simulation, build(self.engine, id, scenario, dice), KeyValue(), options)
+        return new_host(simulation, self.engine, id, incarnation, self.scenario, self.seed)
 
     def perform(self) -> None:
         """Run to the end; an assertion of an engine or the host that fails ends the run, and makes it invalid."""
