@@ -50,13 +50,19 @@ class Breakage:
 
     async def _run(self, fault: Fault) -> None:
         await self.cluster.until(fault.at_ns)
-        target, witness, heal = await getattr(self, f"_{fault.kind}")(fault)
-        record = FaultRecord(kind=fault.kind, target=target, injected_ns=self.cluster.now())
+        record = FaultRecord(kind=fault.kind, target="nobody", injected_ns=self.cluster.now())
         self.records.append(record)
+        try:
+            record.target, witness, heal = await getattr(self, f"_{fault.kind}")(fault)
+        except (ControlError, TimeoutError):
+            return
         record.witness = await self._watch(witness, record.injected_ns + fault.for_ns)
         await self.cluster.until(record.injected_ns + fault.for_ns)
-        healed = await heal()
         record.healed_ns = self.cluster.now()
+        try:
+            healed = await heal()
+        except (ControlError, TimeoutError):
+            return
         record.heal_witness = await self._watch(healed, record.healed_ns + int(HEALED_WITHIN_S * 1e9))
 
     async def _watch(self, witness: Witness, until_ns: int) -> str:

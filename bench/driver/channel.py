@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import socket
 
-from bench.driver.frames import FRAME_LIMIT_BYTES, Frames, Greeting
+from bench.driver.frames import FRAME_LIMIT_BYTES, Frames, Greeting, Role
 
 RETRY_NS = 20_000_000
 PATIENCE_NS = 2_000_000_000
@@ -19,7 +19,7 @@ UNWRITTEN_LIMIT_BYTES = 64 << 20
 class Channel:
     """Owned by one loop, which selects on ``socket`` for reading, and for writing where ``writing``."""
 
-    def __init__(self, address: tuple[str, int], secret: bytes, role: str, id: int, replica: int) -> None:
+    def __init__(self, address: tuple[str, int], secret: bytes, role: Role, id: int, replica: int) -> None:
         self.address = address
         self.secret = secret
         self.role = role
@@ -81,7 +81,7 @@ class Channel:
         except OSError:
             self.close(now)
 
-    def readable(self, now: int) -> list[bytes]:
+    def readable(self, now: int) -> list[memoryview]:
         """The bodies of the frames that have come; none while the connection is in the making, or at its end."""
         assert self.socket is not None
         try:
@@ -96,7 +96,7 @@ class Channel:
             self.close(now)
             return []
 
-    def _join(self, bodies: list[bytes]) -> list[bytes]:
+    def _join(self, bodies: list[memoryview]) -> list[memoryview]:
         assert self.greeting is not None
         while bodies and not self.greeting.done:
             self.unwritten += self.greeting.answer(bodies.pop(0))

@@ -8,7 +8,7 @@ ctypedef unsigned long long u64
 ctypedef long long i64
 
 cdef int ACCEPTED, ANSWER, ISSUE, REDIRECTED, REQUEST, RETRY, ANSWER_BYTES
-cdef i64 FOREVER
+cdef i64 NEVER
 
 
 cdef class Dialogue:

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 from bench.driver.frames import Request
 from bench.driver.occasions import ACCEPTED, ANSWER, ISSUE, REDIRECTED, REQUEST, RETRY
 from bench.driver.wire import ANSWER_BYTES
+from engines.core import NEVER
 
 if TYPE_CHECKING:
     from bench.driver.clients import Clients
     from ext.events import EventQueue
-
-FOREVER = (1 << 63) - 1
 
 
 class Dialogue:
@@ -40,7 +39,7 @@ class Dialogue:
                 self.queue.push(arrival, answer.leader, REDIRECTED, client, sequence)
 
     def turn(self, now: int, most: int) -> int:
-        """Let at most ``most`` events happen that are due at ``now``; returns when the next one is, or FOREVER."""
+        """Let at most ``most`` events happen that are due at ``now``; returns when the next one is, or NEVER."""
         queue, clients = self.queue, self.clients
         while len(queue) > 0 and queue.peek_time() <= now and most > 0:
             most -= 1
@@ -60,4 +59,4 @@ class Dialogue:
             while self.begun < self.recorder.count:
                 self.recorder.sent(self.begun, now)
                 self.begun += 1
-        return queue.peek_time() if len(queue) > 0 else FOREVER
+        return queue.peek_time() if len(queue) > 0 else NEVER

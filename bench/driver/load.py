@@ -20,10 +20,11 @@ import msgspec
 import numpy as np
 
 from bench.driver.channel import Channel
-from bench.driver.dialogue import FOREVER, Dialogue
+from bench.driver.dialogue import Dialogue
 from bench.driver.frames import decode_answers, encode
 from bench.driver.population import build_clients, window_of
 from bench.scenario import Place, read_scenario
+from engines.core import NEVER
 from ext.events import EventQueue
 
 DRAIN_NS = 5_000_000_000
@@ -110,7 +111,7 @@ class Load:
             drained = self.dialogue.recorder.outstanding == 0
             if now >= end_ns and (drained or now >= end_ns + DRAIN_NS):
                 return
-            self.wait(min(next_ns, end_ns if now < end_ns else FOREVER, now + LOOK_UP_NS))
+            self.wait(min(next_ns, end_ns if now < end_ns else NEVER, now + LOOK_UP_NS))
 
     def flush(self) -> None:
         """One frame to each replica for what the turn brought."""
@@ -123,7 +124,8 @@ class Load:
     def wait(self, until_ns: int) -> None:
         """Exchange bytes with the replicas; wait for them no longer than to ``until_ns``."""
         now = self.now()
-        reading, writing = [sys.stdin.fileno()], []
+        reading: list[Any] = [sys.stdin.fileno()]
+        writing: list[Any] = []
         by_descriptor: dict[Any, tuple[int, Channel]] = {}
         for replica, channel in enumerate(self.channels):
             channel.tend(now)
@@ -136,13 +138,13 @@ class Load:
                     writing.append(channel.socket)
         readable, writable, _ = select.select(reading, writing, [], max(0, until_ns - self.now()) / 1e9)
         now = self.now()
-        for each in writable:
-            by_descriptor[each][1].writable(now)
-        for each in readable:
-            if each not in by_descriptor:
+        for end in writable:
+            by_descriptor[end][1].writable(now)
+        for end in readable:
+            if end not in by_descriptor:
                 raise SystemExit(1)
-            replica, channel = by_descriptor[each]
-            if channel.socket is each:
+            replica, channel = by_descriptor[end]
+            if channel.socket is end:
                 for body in channel.readable(now):
                     self.dialogue.hear(replica, decode_answers(body), now)
 
