@@ -59,9 +59,9 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class Load:
-    """The sockets of a client process, and the dialogue over them."""
+    """The sockets of a client process, and the dialogue over them. ``parent`` is a descriptor that the parent keeps silent."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, parent: int = 0) -> None:
         self.config = config
         self.scenario = read_scenario(config.scenario, Place("CONFIG", Path()))
         self.queue = EventQueue()
@@ -73,6 +73,7 @@ class Load:
         ]
         self.start_ns = time.monotonic_ns()
         self.lost_requests = 0
+        self.parent = parent
         self.marks = window_of(self.scenario)
         self.cpu_at: list[int] = []
 
@@ -124,7 +125,7 @@ class Load:
     def wait(self, until_ns: int) -> None:
         """Exchange bytes with the replicas; wait for them no longer than to ``until_ns``."""
         now = self.now()
-        reading: list[Any] = [sys.stdin.fileno()]
+        reading: list[Any] = [self.parent]
         writing: list[Any] = []
         by_descriptor: dict[Any, tuple[int, Channel]] = {}
         for replica, channel in enumerate(self.channels):
