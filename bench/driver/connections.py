@@ -46,7 +46,8 @@ class Connection(asyncio.Protocol):
         self.dialled = peer is not None
         self.pause_s = pause_s
         self.role = "stranger"
-        self.frames = Frames(HANDSHAKE_LIMIT_BYTES)
+        # A welcome and a long frame may arrive in one piece, so that a dialler allows for both.
+        self.frames = Frames(FRAME_LIMIT_BYTES if self.dialled else HANDSHAKE_LIMIT_BYTES)
         self.receive: Callable[[memoryview], None] = self._knock if peer is None else self._greet
         self.answers: list[Any] = []
         self.lost = False
