@@ -65,7 +65,7 @@ cdef class Host:
     cpdef void receive(self, u64 sender, object message, i64 now, bint more) except *
     cpdef void request(self, i64 client, bytes command, i64 now, bint more) except *
     cpdef void wake(self, i64 now) except *
-    @cython.locals(persist=Persist, promise=Send)
+    @cython.locals(persist=Persist)
     cpdef void synced(self, i64 now) except *
     cpdef void disconnected(self, u64 peer, i64 now) except *
 
@@ -82,7 +82,6 @@ cdef class Host:
     cdef void perform(self, list effects) except *
     cdef void dispatch(self, Send send) except *
     cdef void hear_oneself(self) except *
-    @cython.locals(promise=Send)
     cdef void persist(self, Persist persist) except *
     @cython.locals(batch=Batch, position=u64, command=bytes, answered=bint)
     cdef void apply(self, Commit commit) except *

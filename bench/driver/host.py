@@ -168,8 +168,8 @@ class Host:
         self.writing = []
         self.sync_in_flight = False
         for persist in covered:
-            for promise in persist.then:
-                self.dispatch(promise)
+            if persist.then is not None:
+                self.dispatch(persist.then)
         self.settle(False)
 
     def disconnected(self, peer: int, now: int) -> None:
@@ -275,9 +275,9 @@ class Host:
                 self.writing.append(persist)
                 return
         elif self.durability == BATCH_INTERVAL and persist.record is not None:
-            self.unsynced.append(Persist(persist.record, []))
-        for promise in persist.then:
-            self.dispatch(promise)
+            self.unsynced.append(Persist(persist.record, None))
+        if persist.then is not None:
+            self.dispatch(persist.then)
 
     def apply(self, commit: Commit) -> None:
         """Apply a decided command, and answer it where it was proposed here under the present leadership."""

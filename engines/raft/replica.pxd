@@ -1,6 +1,6 @@
 cimport cython
 
-from engines.core cimport Engine, Persist, send
+from engines.core cimport Engine
 from engines.raft.progress cimport Progress
 from ext.log cimport Log, count, skip
 from ext.quorum cimport AckTracker, MajorityQuorum, VoteTracker
