@@ -27,6 +27,7 @@ cdef class Batch:
     cdef u64 start
     cdef u64 stop
     cdef list origins
+    cdef Batch after
 
 
 cdef class Host:
@@ -51,8 +52,9 @@ cdef class Host:
     cdef object origins
     cdef Py_ssize_t queued
     cdef i64 queued_since_ns
-    cdef list batches
+    cdef Py_ssize_t under_way
     cdef Batch front
+    cdef Batch back
     cdef list own
     cdef list unsynced
     cdef readonly list writing

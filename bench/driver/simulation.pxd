@@ -13,7 +13,7 @@ ctypedef long long i64
 
 cdef int ACTION, ANSWER, ARRIVE, BREAK, ISSUE, PROCESS, PROCESS_REQUEST, REDIRECTED, REQUEST, RETRY, STOP, SYNCED, WAKE
 cdef int ACCEPTED, ANSWER_BYTES, REQUEST_BYTES
-cdef i64 LOST, NEVER, FEMTOSECONDS, FROM_CLIENT
+cdef i64 LOST, NEVER, FEMTOSECONDS, FROM_CLIENT, CLIENT
 
 cdef i64 whole_ns(i64 femtoseconds) noexcept
 
@@ -80,6 +80,7 @@ cdef class Simulation(World):
     cpdef void transmit(self, Host host, u64 to, object message) except *
     @cython.locals(depart=i64)
     cdef i64 depart(self, Node node, i64 size) except -1
+    @cython.locals(draws=Durations)
     cdef i64 cpu_cost(self, Node node, i64 size) except -1
     @cython.locals(link=Link, source=Node)
     cdef void arrive(self, Node node, i64 argument, object message) except *

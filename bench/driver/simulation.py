@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
 FEMTOSECONDS = 1_000_000  # in a nanosecond: costs a byte are whole femtoseconds, so that nothing is rounded twice
 FROM_CLIENT = 1 << 62
+CLIENT = (1 << 32) - 1
 
 
 def whole_ns(femtoseconds: int) -> int:
@@ -268,7 +269,8 @@ class Simulation(World):
 
     def cpu_cost(self, node: Node, size: int) -> int:
         """To receive or to send a message of ``size`` bytes."""
-        return node.per_message.next() + whole_ns(self.cpu_byte_fs * size)
+        draws = node.per_message
+        return (draws.value if draws.constant else draws.next()) + whole_ns(self.cpu_byte_fs * size)
 
     def arrive(self, node: Node, argument: int, message: Message) -> None:
         """A message reached a replica: its CPU takes it now or later."""
@@ -291,7 +293,7 @@ class Simulation(World):
         start = node.cpu_free_ns if node.cpu_free_ns > self.now else self.now
         if argument & FROM_CLIENT:
             size = REQUEST_BYTES + len(payload)
-            kind, argument = PROCESS_REQUEST, (node.incarnation << 32) | (argument & 0xFFFFFFFF)
+            kind, argument = PROCESS_REQUEST, (node.incarnation << 32) | (argument & CLIENT)
         else:
             size = argument >> 32
             kind, argument = PROCESS, (node.incarnation << 16) | (argument & 0xFFFF)
@@ -484,7 +486,7 @@ class Simulation(World):
     def process_request(self, node: Node, argument: int, command: bytes) -> None:
         """The CPU has received a client's command."""
         if node.up and argument >> 32 == node.incarnation:
-            self.serve(node, argument & 0xFFFFFFFF, command)
+            self.serve(node, argument & CLIENT, command)
             self.take_next(node)
 
     def serve(self, node: Node, client: int, command: bytes) -> None:
