@@ -53,6 +53,7 @@ cdef class Engine:
     cdef readonly bint leading
 
     cpdef list step(self, u64 sender, object message, i64 now)
+    cdef object dispatch(self, u64 sender, object message)
     cpdef list tick(self, i64 now)
     cpdef list propose(self, list commands, i64 now)
     cpdef list recover(self, list records, i64 now)

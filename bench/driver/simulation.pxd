@@ -25,6 +25,10 @@ cdef class Node:
     cdef readonly i64 incarnation
     cdef public list links
     cdef readonly Durations per_message
+    cdef object sent_class
+    cdef Kind sent_kind
+    cdef object written_class
+    cdef Kind written_kind
     cdef bint busy
     cdef i64 cpu_free_ns
     cdef i64 nic_free_ns
@@ -104,7 +108,7 @@ cdef class Simulation(World):
     @cython.locals(node=Node, persist=Persist, size=i64, duration=i64)
     cpdef void write(self, Host host, list persists) except *
     @cython.locals(kind=Kind)
-    cdef i64 record_size(self, object record) except -1
+    cdef i64 record_size(self, Node node, object record) except -1
     @cython.locals(persist=Persist)
     cdef void synced(self, Node node, i64 incarnation) except *
     cdef void keep(self, Node node, object record) except *

@@ -69,6 +69,11 @@ class Node:
         self.incarnation = 0
         self.links: list[Link | None] = []
         self.per_message = per_message
+        # Of the message sent, and of the record written, last: the next one is most likely of the same class.
+        self.sent_class: type | None = None
+        self.sent_kind: Kind | None = None
+        self.written_class: type | None = None
+        self.written_kind: Kind | None = None
         self.busy = False
         self.cpu_free_ns = 0
         self.nic_free_ns = 0
@@ -229,7 +234,10 @@ class Simulation(World):
     def transmit(self, host: Host, to: int, message: Message) -> None:
         """CPU, NIC and link of the sender; the event is the arrival at the other end."""
         node = self.nodes[host.id]
-        kind = self.kinds[type(message)]
+        if type(message) is not node.sent_class:
+            node.sent_class = type(message)
+            node.sent_kind = self.kinds[type(message)]
+        kind = node.sent_kind
         size = kind.size(message)
         kind.count += 1
         kind.bytes += size
@@ -409,7 +417,7 @@ class Simulation(World):
         size = 0
         for persist in persists:
             if persist.record is not None:
-                size += self.record_size(persist.record)
+                size += self.record_size(node, persist.record)
         duration = node.fsync.next() + whole_ns(self.disk_byte_fs * size)
         if node.fsync_factor != 1.0:
             duration = int(duration * node.fsync_factor)
@@ -417,12 +425,15 @@ class Simulation(World):
         node.fsync_bytes += size
         push_event(self.queue, self.now + duration, None, SYNCED, node.id, node.incarnation)
 
-    def record_size(self, record: Record) -> int:
+    def record_size(self, node: Node, record: Record) -> int:
         """Bytes of a record on disk."""
-        kind = self.record_kinds.get(type(record))
-        if kind is None:
-            kind = self.record_kinds[type(record)] = Kind(type(record), False)
-        return kind.size(record)
+        if type(record) is not node.written_class:
+            kind = self.record_kinds.get(type(record))
+            if kind is None:
+                kind = self.record_kinds[type(record)] = Kind(type(record), False)
+            node.written_class = type(record)
+            node.written_kind = kind
+        return node.written_kind.size(record)
 
     def synced(self, node: Node, incarnation: int) -> None:
         """The sync is done: its records survive crashes, its promises leave."""

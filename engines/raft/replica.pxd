@@ -35,6 +35,7 @@ cdef class Raft(Engine):
     cdef i64 heartbeat_due_ns
     cdef i64 quorum_due_ns
 
+    cdef object dispatch(self, u64 sender, object message)
     @cython.locals(prev=u64, prev_term=u64, last=u64)
     cpdef list propose(self, list commands, i64 now)
     @cython.locals(progress=Progress, next_index=u64)

@@ -124,6 +124,14 @@ class Raft(Engine):
             self.campaign()
         return self.effects
 
+    def dispatch(self, sender: int, message: Message) -> None:
+        if type(message) is AppendEntriesReply:
+            self.on_append_entries_reply(sender, message)
+        elif type(message) is AppendEntries:
+            self.on_append_entries(sender, message)
+        else:
+            Engine.dispatch(self, sender, message)
+
     def tick(self, now: int) -> list[Effect]:
         self.begin(now)
         if now < self.deadline:
