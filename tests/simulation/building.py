@@ -31,7 +31,7 @@ FREE: dict[str, Any] = {
     "cpu": {"per_message": "0s", "per_byte": "0s"},
     "storage": {"fsync": "0s", "per_byte": "0s"},
     "batching": {"max_commands": 1, "pipeline": 1000000},
-    "timeouts": {"election": ["1000s", "2000s"], "heartbeat": "500s", "request": "100s", "operation": "100s"},
+    "timeouts": {"election": ["100s", "200s"], "heartbeat": "50s", "request": "100s", "operation": "100s"},
     "workload": {
         "mix": {"write": 1.0},
         "value_size": "8B",

@@ -140,10 +140,7 @@ def answers_at_once(run: TrialRun) -> None:
 
 def order_statistics_ns(engine: str, replicas: int, latency: dict[str, Any], operations: int = 2000) -> np.ndarray:
     """Commit latencies of single commands, far enough apart that none meets the messages of another."""
-    scenario = free_world(
-        engine, replicas=replicas, network={"latency": latency}, duration=f"{operations}s",
-        timeouts={"heartbeat": "100000s", "election": ["200000s", "300000s"]},
-    )
+    scenario = free_world(engine, replicas=replicas, network={"latency": latency}, duration=f"{operations}s")
     run = TrialRun(scenario, engine, 1)
     answers_at_once(run)
     run.perform()
@@ -184,7 +181,6 @@ def test_the_kth_of_normal_round_trips(engine: str, replicas: int, expected_ms: 
     one_way = {"distribution": "normal", "mean": "0.2135ms", "stddev": f"{round(47_600 / math.sqrt(2))}ns"}
     trial = trial_of(
         engine, replicas=replicas, network={"latency": one_way}, duration="1500s",
-        timeouts={"heartbeat": "100000s", "election": ["200000s", "300000s"]},
     )  # fmt: skip
     expect_mean(latencies_ns(trial), expected_ms * MS)
 
