@@ -341,7 +341,7 @@ class Simulation(World):
     def break_if_dead(self, one: int, argument: int) -> None:
         """The user timeout of a connection has passed."""
         other = argument & 0xFFFF
-        forth, back = self.nodes[one].links[other], self.nodes[other].links[one]
+        forth = self.nodes[one].links[other]
         if forth.epoch != argument >> 16:
             return
         starved = forth.held and self.now - forth.held_since_ns >= self.user_timeout_ns

@@ -1,4 +1,5 @@
 """Same seed, same code, same bytes: whatever the interpreter's hash seed, and compiled or interpreted."""
+
 from __future__ import annotations
 
 import hashlib
@@ -30,15 +31,20 @@ def digests() -> dict[str, str]:
     """Of random worlds with faults, for every engine."""
     return {
         f"{engine} {seed}": digest(run_trial(random_scenario(engine, seed), engine))
-        for engine in REPLICATED for seed in SEEDS
-    }  # fmt: skip
+        for engine in REPLICATED
+        for seed in SEEDS
+    }
 
 
 def digests_elsewhere(**environment: str) -> dict[str, str]:
     """The same, by a fresh interpreter."""
     command = "import json, tests.simulation.test_determinism as t; print(json.dumps(t.digests()))"
     done = subprocess.run(
-        [sys.executable, "-c", command], cwd=ROOT, env={**os.environ, **environment}, check=True, capture_output=True
+        [sys.executable, "-c", command],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        check=True,
+        capture_output=True,
     )
     return msgspec.json.decode(done.stdout, type=dict[str, str])
 
@@ -65,7 +71,7 @@ def test_another_seed_is_another_run() -> None:
 
 
 def test_engines_meet_the_same_arrivals() -> None:
-    """Common random numbers: what is drawn for the workload and for the links does not depend on the engine."""
+    """Common random numbers: what is drawn for the workload does not depend on the engine."""
     arrivals = {"kind": "open", "process": "poisson", "rate": 100, "think": None}
     latency = {"distribution": "uniform", "low": "1ms", "high": "9ms"}
     trials = [

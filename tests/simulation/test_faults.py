@@ -1,4 +1,5 @@
 """A fault is inject, witness, heal, witness: what cannot be seen did not happen."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -12,17 +13,26 @@ from bench.metrics.trial import Trial
 from tests.simulation.building import MS, REPLICATED, SECOND, free_world, merged, perform
 
 LIVELY: dict[str, Any] = {
-    "replicas": 3, "warmup": "1s", "duration": "8s",
+    "replicas": 3,
+    "warmup": "1s",
+    "duration": "8s",
     "storage": {"fsync": "1ms"},
     "timeouts": {"election": ["200ms", "400ms"], "heartbeat": "50ms", "request": "300ms", "operation": "20s"},
     "workload": {"arrivals": {"kind": "closed", "clients": 4, "think": "5ms"}},
-}  # fmt: skip
+}
 FAULTS: list[dict[str, Any]] = [
-    {"crash": "leader"}, {"crash": 1}, {"crash": "random"}, {"partition": "leader"}, {"partition": [[0, 1], [2]]},
-    {"one_way": {"from": "leader", "to": 2}}, {"one_way": {"from": 2, "to": "leader"}},
-    {"slow_link": {"from": 0, "to": 1, "extra": "30ms"}}, {"slow_disk": {"replica": "leader", "factor": 20}},
-    {"clock": {"replica": 1, "rate": 1.2}}, {"clock": {"replica": "leader", "rate": 0.8}},
-]  # fmt: skip
+    {"crash": "leader"},
+    {"crash": 1},
+    {"crash": "random"},
+    {"partition": "leader"},
+    {"partition": [[0, 1], [2]]},
+    {"one_way": {"from": "leader", "to": 2}},
+    {"one_way": {"from": 2, "to": "leader"}},
+    {"slow_link": {"from": 0, "to": 1, "extra": "30ms"}},
+    {"slow_disk": {"replica": "leader", "factor": 20}},
+    {"clock": {"replica": 1, "rate": 1.2}},
+    {"clock": {"replica": "leader", "rate": 0.8}},
+]
 
 
 def struck(engine: str, *faults: dict[str, Any], **changes: Any) -> tuple[TrialRun, Trial]:
@@ -69,7 +79,10 @@ def test_a_replica_that_is_down_cannot_crash() -> None:
 def test_all_replicas_may_be_down_at_once() -> None:
     """Whoever is asked for then, leader or random, is some replica; all come back and go on."""
     crashes = [{"crash": replica} for replica in range(3)]
-    late = [{"at": "4s", "for": "0.5s", "slow_disk": {"replica": whom, "factor": 2}} for whom in ("leader", "random")]
+    late = [
+        {"at": "4s", "for": "0.5s", "slow_disk": {"replica": whom, "factor": 2}}
+        for whom in ("leader", "random")
+    ]
     run, trial = struck("raft", *crashes, *late)
     assert all(record.witness and record.heal_witness for record in trial.faults[:3])
     assert len({node.host.machine.digest for node in run.simulation.nodes}) == 1
@@ -79,9 +92,12 @@ def test_all_replicas_may_be_down_at_once() -> None:
 def test_the_leader_is_the_newest_one() -> None:
     """A leader that is cut off still believes that it leads: the next fault strikes its successor."""
     run, trial = struck(
-        "raft", {"partition": 0, "for": "4s"}, {"at": "3.39s", "for": "0.1s", "slow_disk": {"replica": "leader", "factor": 2}},
-        {"at": "4.5s", "for": "1s", "crash": "leader"}, raft={"check_quorum": False},
-    )  # fmt: skip
+        "raft",
+        {"partition": 0, "for": "4s"},
+        {"at": "3.39s", "for": "0.1s", "slow_disk": {"replica": "leader", "factor": 2}},
+        {"at": "4.5s", "for": "1s", "crash": "leader"},
+        raft={"check_quorum": False},
+    )
     successor = next(replica for time, replica, _ in run.simulation.leaders if time > 3 * SECOND)
     assert successor != 0
     assert trial.faults[2].target == f"replica {successor}"
@@ -89,9 +105,22 @@ def test_the_leader_is_the_newest_one() -> None:
 
 def test_overlapping_cuts_end_one_by_one() -> None:
     """A link that two faults block is free when both have ended."""
-    run = TrialRun(free_world("raft", **merged(LIVELY, {"faults": [
-        {"at": "3s", "for": "3s", "partition": 2}, {"at": "4s", "for": "1s", "one_way": {"from": 0, "to": 2}},
-    ]})), "raft", 1)  # fmt: skip
+    run = TrialRun(
+        free_world(
+            "raft",
+            **merged(
+                LIVELY,
+                {
+                    "faults": [
+                        {"at": "3s", "for": "3s", "partition": 2},
+                        {"at": "4s", "for": "1s", "one_way": {"from": 0, "to": 2}},
+                    ]
+                },
+            ),
+        ),
+        "raft",
+        1,
+    )
     heard: list[int] = []
 
     def watch(what: str, node: Any, detail: Any) -> None:

@@ -1,4 +1,7 @@
-"""The host alone, with the unreplicated engine and a world that only takes notes: batches, pipeline, disk groups, compaction."""
+"""The host alone, with the unreplicated engine and a world that only takes notes: batches, pipeline, disk
+groups, compaction.
+"""
+
 from __future__ import annotations
 
 import random
@@ -23,13 +26,21 @@ class Notes(World):
         self.writes: list[int] = []
         self.sent: list[tuple[int, Message]] = []
 
-    def transmit(self, host: Host, to: int, message: Message) -> None:
+    def transmit(self, host: Host, to: int, message: Message) -> None:  # noqa: ARG002
         self.sent.append((to, message))
 
-    def answer(self, host: Host, client: int, sequence: int, outcome: int, leader: int, result: bytes) -> None:
+    def answer(
+        self,
+        host: Host,  # noqa: ARG002
+        client: int,  # noqa: ARG002
+        sequence: int,
+        outcome: int,
+        leader: int,  # noqa: ARG002
+        result: bytes,  # noqa: ARG002
+    ) -> None:
         self.answers.append((sequence, outcome))
 
-    def write(self, host: Host, persists: list[Persist]) -> None:
+    def write(self, host: Host, persists: list[Persist]) -> None:  # noqa: ARG002
         self.writes.append(len(persists))
 
     def applied(self, host: Host, position: int, command: bytes, answered: bool) -> None:
@@ -39,7 +50,9 @@ class Notes(World):
         pass
 
 
-def host_of(engine: type[Engine] = Unreplicated, records: list[Record] | None = None, **options: Any) -> tuple[Host, Notes]:
+def host_of(
+    engine: type[Engine] = Unreplicated, records: list[Record] | None = None, **options: Any
+) -> tuple[Host, Notes]:
     """A started host of one replica."""
     configuration = Configuration(voters=(0,), initial_leader=0)
     notes = Notes()
@@ -57,7 +70,7 @@ def answered(notes: Notes) -> list[int]:
 
 
 def test_what_comes_during_a_sync_waits_for_the_next_and_shares_it() -> None:
-    """Group commit: one record is written, three gather, and one sync covers them; no answer before its sync."""
+    """Group commit: one record is written, three gather, one sync covers them; no answer before its sync."""
     host, notes = host_of(pipeline=8)
     for sequence in (1, 2, 3, 4):
         ask(host, sequence)
@@ -142,7 +155,9 @@ def test_a_bystander_names_the_server() -> None:
     configuration = Configuration(voters=(0, 1))
     for forward in (False, True):
         notes = Notes()
-        host = Host(notes, Unreplicated(1, configuration, random.Random(1)), KeyValue(), HostOptions(forward=forward))
+        host = Host(
+            notes, Unreplicated(1, configuration, random.Random(1)), KeyValue(), HostOptions(forward=forward)
+        )
         host.start([], 0)
         ask(host, 1)
         assert len(notes.sent) == int(forward)
@@ -170,7 +185,8 @@ def test_a_long_log_of_which_nothing_is_known_to_be_committed_is_kept() -> None:
     """After a restart there is nothing to make a snapshot of, however long the log is."""
     entries = pack([(1, bytes(500)) for _ in range(20)])
     configuration = Configuration(voters=(0, 1, 2))
-    host = Host(Notes(), Raft(0, configuration, random.Random(1)), KeyValue(), HostOptions(compact_after_bytes=1024))
+    host = Host(
+        Notes(), Raft(0, configuration, random.Random(1)), KeyValue(), HostOptions(compact_after_bytes=1024)
+    )
     host.start([Entries(1, entries)], 0)
     assert (host.engine.log.base, host.engine.log.last) == (0, 20)
-

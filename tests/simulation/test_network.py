@@ -1,6 +1,8 @@
-"""Links: loss against its formulas, what tcp promises, what datagrams do not, and the life of a connection."""
+"""Links: loss by its formulas, what tcp promises, what datagrams do not, and the life of a connection."""
+
 from __future__ import annotations
 
+import itertools
 import math
 from collections import defaultdict, deque
 from typing import Any
@@ -14,11 +16,21 @@ from bench.driver.network import LOST, Chances, Durations, Link, LossModel, gene
 from bench.driver.simulation import Node
 from bench.driver.trials import TrialRun
 from bench.scenario import Loss
-from tests.simulation.building import MS, REPLICATED, SECOND, free_world, latencies_ns, perform, standard_error, trial_of
+from tests.simulation.building import (
+    MS,
+    REPLICATED,
+    SECOND,
+    free_world,
+    latencies_ns,
+    perform,
+    standard_error,
+    trial_of,
+)
 from tests.simulation.schedules import random_scenario
 
 DRAWS = 200_000
 RETRY_NS = 50 * MS
+ONE_MS = Constant(value=MS)
 SEGMENT_BYTES = 1448  # a packet of 1500 bytes less the headers of IP and of TCP with timestamps
 
 
@@ -27,7 +39,11 @@ def independent(probability: float) -> Loss:
 
 
 def link(
-    seed: int, loss: Loss, transport: str = "tcp", latency: Distribution = Constant(value=MS), **options: float  # noqa: B008
+    seed: int,
+    loss: Loss,
+    transport: str = "tcp",
+    latency: Distribution = ONE_MS,
+    **options: float,
 ) -> Link:
     """A link with its own dice; a lost packet is sent again after RETRY_NS over tcp."""
     chances = Chances(generator(seed, 1))
@@ -47,7 +63,7 @@ def runs_of(lost: np.ndarray) -> np.ndarray:
     return edges[1::2] - edges[::2]
 
 
-# -- loss ----------------------------------------------------------------------------------------------------------------
+# -- loss ----------------------------------------------------------------------------------------------------
 
 
 def test_independent_loss() -> None:
@@ -57,7 +73,9 @@ def test_independent_loss() -> None:
     assert runs_of(lost).mean() == pytest.approx(1 / 0.8, rel=0.02)
 
 
-@pytest.mark.parametrize(("p", "r", "h", "k"), [(0.02, 0.25, 0.0, 1.0), (0.05, 0.2, 0.3, 0.99), (0.5, 0.5, 0.5, 1.0)])
+@pytest.mark.parametrize(
+    ("p", "r", "h", "k"), [(0.02, 0.25, 0.0, 1.0), (0.05, 0.2, 0.3, 0.99), (0.5, 0.5, 0.5, 1.0)]
+)
 def test_gilbert_elliott_loss(p: float, r: float, h: float, k: float) -> None:
     """Stationary loss (p (1 - h) + r (1 - k)) / (p + r) (Elliott 1963)."""
     lost = fates(Loss(model="gilbert-elliott", p=p, r=r, h=h, k=k))
@@ -66,13 +84,15 @@ def test_gilbert_elliott_loss(p: float, r: float, h: float, k: float) -> None:
 
 @pytest.mark.parametrize("r", [0.1, 0.25, 0.5])
 def test_gilbert_bursts(r: float) -> None:
-    """With h = 0 and k = 1 a burst lasts as long as the bad state, 1 / r packets on average (Gilbert 1960)."""
+    """With h = 0 and k = 1 a burst lasts as long as the bad state, on average 1 / r packets (Gilbert)."""
     lost = fates(Loss(model="gilbert-elliott", p=0.02, r=r, h=0.0, k=1.0))
     assert runs_of(lost).mean() == pytest.approx(1 / r, rel=0.05)
 
 
 def retries(p: float, rounds: int, followers: int) -> np.ndarray:
-    """How often each of these followers is asked again until message and answer both get through, in each round."""
+    """How often each of these followers is asked again until message and answer both get through, in each
+    round.
+    """
     counts = np.zeros((rounds, followers), dtype=int)
     for follower in range(followers):
         there, back = (link(10 * follower + way, independent(p), "datagram") for way in (1, 2))
@@ -84,40 +104,53 @@ def retries(p: float, rounds: int, followers: int) -> np.ndarray:
 
 @pytest.mark.parametrize("p", [0.01, 0.1, 0.3])
 def test_a_lossy_round_costs_its_retries(p: float) -> None:
-    """Extra delay tau (1 / (1 - p)^2 - 1) of a follower's round, asked again every tau, where message and answer may be lost."""
+    """Extra delay tau (1 / (1 - p)^2 - 1) of a follower's round, asked again every tau, where message and
+    answer may be lost.
+    """
     counts = retries(p, 20_000, 1)[:, 0]
     assert abs(counts.mean() - (1 / (1 - p) ** 2 - 1)) < 3 * standard_error(counts)
 
 
 @pytest.mark.parametrize("replicas", [3, 5, 7])
 def test_a_quorum_masks_the_loss_of_the_few(replicas: int) -> None:
-    """Extra delay tau sum over g of P(fewer than k of m followers done after g retries): Binomial(m, 1 - q^(g+1)), q = 1 - (1-p)^2."""
+    """Extra delay tau sum over g of P(fewer than k of m followers done after g retries): Binomial(m, 1 -
+    q^(g+1)), q = 1 - (1-p)^2.
+    """
     p, m, k = 0.2, replicas - 1, replicas // 2
     q = 1 - (1 - p) ** 2
     counts = np.sort(retries(p, 8_000, m), axis=1)[:, k - 1]
     expected = math.fsum(
-        math.comb(m, done) * (1 - q ** (g + 1)) ** done * q ** ((g + 1) * (m - done)) for g in range(60) for done in range(k)
+        math.comb(m, done) * (1 - q ** (g + 1)) ** done * q ** ((g + 1) * (m - done))
+        for g in range(60)
+        for done in range(k)
     )
     assert expected < 0.8 * (1 / (1 - p) ** 2 - 1)
     assert abs(counts.mean() - expected) < 3 * standard_error(counts)
 
 
 def test_paxos_asks_again_after_a_heartbeat_interval() -> None:
-    """The same at the level of an engine: two replicas over datagrams, one command at a time, sent e after a heartbeat.
+    """The same at the level of an engine: two replicas over datagrams, one command at a time, sent e after a
+    heartbeat.
 
-    A lost Accept is sent again after tau, the heartbeat interval. A lost Accepted is made good by the answer to the heartbeat
-    before that, with s = (1 - p)^2, or else by the Accept sent again. So with A and B the mean delays once an Accept, or
-    only its answer, is lost: B = (tau - s e) / (1 - (1-s)^2), A = (tau + p (1-p) B) / (1 - p), extra = p A + (1-p) p B.
-    No engine has one fixed retry time for both, for which this would be tau (1 / (1-p)^2 - 1).
+    A lost Accept is sent again after tau, the heartbeat interval. A lost Accepted is made good by the answer
+    to the heartbeat before that, with s = (1 - p)^2, or else by the Accept sent again. So with A and B the
+    mean delays once an Accept, or only its answer, is lost: B = (tau - s e) / (1 - (1-s)^2), A = (tau + p
+    (1-p) B) / (1 - p), extra = p A + (1-p) p B. No engine has one fixed retry time for both, for which this
+    would be tau (1 / (1-p)^2 - 1).
     """
     p, tau, e = 0.1, 100 * MS, 1 * MS
     trial = trial_of(
-        "paxos", replicas=2, duration="4000s", warmup="10s",
+        "paxos",
+        replicas=2,
+        duration="4000s",
+        warmup="10s",
         network={"transport": "datagram", "latency": "1ms", "client_latency": "3ms", "loss": p},
         timeouts={"heartbeat": "100ms"},
         workload={"arrivals": {"kind": "open", "process": "constant", "rate": 0.5, "think": None}},
-    )  # fmt: skip
-    assert trial.leaders == [(2 * MS, 0, trial.leaders[0][2])], "the heartbeats begin 1 ms before a command arrives"
+    )
+    assert trial.leaders == [(2 * MS, 0, trial.leaders[0][2])], (
+        "the heartbeats begin 1 ms before a command arrives"
+    )
     extra = latencies_ns(trial) - (6 + 2) * MS
     s = (1 - p) ** 2
     only_answer_lost = (tau - s * e) / (1 - (1 - s) ** 2)
@@ -127,7 +160,7 @@ def test_paxos_asks_again_after_a_heartbeat_interval() -> None:
     assert abs(extra.mean() - expected) < 3 * standard_error(extra)
 
 
-# -- tcp -----------------------------------------------------------------------------------------------------------------
+# -- tcp -----------------------------------------------------------------------------------------------------
 
 
 def test_tcp_loses_nothing_and_keeps_order() -> None:
@@ -137,12 +170,12 @@ def test_tcp_loses_nothing_and_keeps_order() -> None:
     arrivals = [lossy.carry(depart, 100) for depart in departs]
     assert LOST not in arrivals
     assert arrivals == sorted(arrivals)
-    held_up, latest = [], 0
-    for depart in departs:
-        # Sent so late that nobody is in its way, and shifted back.
-        latest = max(latest, alone.carry(depart + 10**6 * SECOND * (1 + len(held_up)), 100) - 10**6 * SECOND * (1 + len(held_up)))
-        held_up.append(latest)
-    assert arrivals == held_up
+    # The same packets, each sent so much later that nobody is in its way.
+    shifts = [number * 10**6 * SECOND for number in range(len(departs))]
+    unhindered = [
+        alone.carry(depart + shift, 100) - shift for depart, shift in zip(departs, shifts, strict=True)
+    ]
+    assert arrivals == list(itertools.accumulate(unhindered, max))
 
 
 def test_a_lost_packet_delays_those_behind_it() -> None:
@@ -185,7 +218,9 @@ def test_engines_see_no_loss_over_tcp(engine: str) -> None:
 
 
 class Wire:
-    """Watches each direction of each connection: what arrives is what was sent, from the first on, until it breaks."""
+    """Watches each direction of each connection: what arrives is what was sent, from the first on, until it
+    breaks.
+    """
 
     def __init__(self, run: TrialRun) -> None:
         self.run = run
@@ -213,11 +248,17 @@ class Wire:
 
 @pytest.mark.parametrize("engine", REPLICATED)
 def test_tcp_connections_are_fifo_until_an_end_sees_them_break(engine: str) -> None:
-    """Among partitions, crashes and loss: what was sent after a disconnect arrives in order and without a gap, up to the next."""
+    """Among partitions, crashes and loss: what was sent after a disconnect arrives in order and without a
+    gap, up to the next.
+    """
     arrived = broken = 0
     for seed in range(40):
         scenario = random_scenario(engine, seed)
-        if scenario.network.transport == "tcp" and scenario.workload.routing == "leader" and not scenario.cpu.per_byte_ns:
+        if (
+            scenario.network.transport == "tcp"
+            and scenario.workload.routing == "leader"
+            and not scenario.cpu.per_byte_ns
+        ):
             wire = Wire(run := TrialRun(scenario, engine, seed))
             run.perform()
             arrived, broken = arrived + wire.arrived, broken + wire.broken
@@ -227,10 +268,18 @@ def test_tcp_connections_are_fifo_until_an_end_sees_them_break(engine: str) -> N
 
 def disconnects(user_timeout: str, fault: dict[str, Any]) -> list[tuple[int, int, int]]:
     """(time, replica, peer) of each broken connection that a replica of Raft is told of."""
-    run = TrialRun(free_world(
-        "raft", network={"user_timeout": user_timeout}, timeouts={"heartbeat": "100ms"}, warmup="1s", duration="10s",
-        faults=[{"at": "2s", "for": "5s"} | fault],
-    ), "raft", 1)  # fmt: skip
+    run = TrialRun(
+        free_world(
+            "raft",
+            network={"user_timeout": user_timeout},
+            timeouts={"heartbeat": "100ms"},
+            warmup="1s",
+            duration="10s",
+            faults=[{"at": "2s", "for": "5s"} | fault],
+        ),
+        "raft",
+        1,
+    )
     told: list[tuple[int, int, int]] = []
 
     def watch(what: str, node: Node, detail: Any) -> None:
@@ -248,8 +297,8 @@ def test_a_short_partition_breaks_no_connection() -> None:
 
 
 def test_a_partition_beyond_the_user_timeout_breaks_connections() -> None:
-    """Both ends see it, the user timeout after the first segment without acknowledgement (RFC 9293, 3.8.3); then whoever
-    tries to connect is told, after each further user timeout, that it was in vain.
+    """Both ends see it, the user timeout after the first segment without acknowledgement (RFC 9293, 3.8.3);
+    then whoever tries to connect is told, after each further user timeout, that it was in vain.
     """
     told = disconnects("1s", {"partition": 2})
     first = {(replica, peer) for _, replica, peer in told[:2]}
@@ -257,7 +306,7 @@ def test_a_partition_beyond_the_user_timeout_breaks_connections() -> None:
     assert 3 * SECOND < told[0][0] == told[1][0] < 3.2 * SECOND
     again = [time for time, replica, peer in told if (replica, peer) == (0, 2)]
     assert len(again) == 4
-    assert all(SECOND <= later - earlier < 1.2 * SECOND for earlier, later in zip(again, again[1:], strict=False))
+    assert all(SECOND <= later - earlier < 1.2 * SECOND for earlier, later in itertools.pairwise(again))
     assert not any(replica != 2 and peer != 2 for _, replica, peer in told)
 
 
@@ -270,12 +319,15 @@ def test_a_one_way_block_breaks_the_connection_both_ways() -> None:
 def test_a_crash_is_seen_at_the_restart_or_after_the_user_timeout() -> None:
     """A replica that starts again answers its peers' segments with a reset; one that stays down times out."""
     quick = disconnects("20s", {"crash": 2})
-    assert {(time, replica, peer) for time, replica, peer in quick} == {(7 * SECOND, 0, 2), (7 * SECOND, 1, 2)}
+    assert {(time, replica, peer) for time, replica, peer in quick} == {
+        (7 * SECOND, 0, 2),
+        (7 * SECOND, 1, 2),
+    }
     slow = disconnects("1s", {"crash": 2})
     assert {(3 * SECOND, 0, 2), (3 * SECOND, 1, 2)} <= set(slow)
 
 
-# -- datagrams -----------------------------------------------------------------------------------------------------------
+# -- datagrams -----------------------------------------------------------------------------------------------
 
 
 def test_datagrams_are_lost_doubled_and_overtaken() -> None:
@@ -283,7 +335,9 @@ def test_datagrams_are_lost_doubled_and_overtaken() -> None:
     loose = link(1, independent(0.1), "datagram", reorder=0.2)
     arrivals = [loose.carry(number * MS // 4, 100) for number in range(20_000)]
     assert sum(arrival == LOST for arrival in arrivals) == pytest.approx(2000, rel=0.1)
-    taken = np.array([arrival - number * MS // 4 for number, arrival in enumerate(arrivals) if arrival != LOST])
+    taken = np.array(
+        [arrival - number * MS // 4 for number, arrival in enumerate(arrivals) if arrival != LOST]
+    )
     assert (taken > MS).mean() == pytest.approx(0.2, rel=0.05)
     assert taken.min() == MS
     assert taken.max() <= 4 * MS + 1
@@ -312,7 +366,7 @@ def test_doubled_datagrams_arrive_twice(engine: str) -> None:
     assert seen["step"] == 2 * seen["send"] > 0
 
 
-# -- latency and bandwidth -----------------------------------------------------------------------------------------------
+# -- latency and bandwidth -----------------------------------------------------------------------------------
 
 
 def test_jitter_is_added_evenly() -> None:
@@ -323,7 +377,9 @@ def test_jitter_is_added_evenly() -> None:
 
 
 def test_a_message_leaves_when_its_last_byte_has() -> None:
-    """Latency = transmission of the request's answer and of the replication messages, and two latencies: no byte for free."""
+    """Latency = transmission of the request's answer and of the replication messages, and two latencies: no
+    byte for free.
+    """
     run = perform(free_world("raft", replicas=2, network={"latency": "1ms", "bandwidth": "1MB/s"}))
     trial = run.trial({}, 0)
     per_commit = trial.counts["message_bytes"] / trial.counts["commits"]

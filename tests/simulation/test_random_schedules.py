@@ -1,4 +1,7 @@
-"""Hundreds of random worlds an engine: safety always, progress once the faults have ended (see ``schedules``)."""
+"""Hundreds of random worlds an engine: safety always, progress once the faults have ended (see
+``schedules``).
+"""
+
 from __future__ import annotations
 
 import pytest
@@ -13,8 +16,8 @@ SHARE = 20
 @pytest.mark.parametrize("first", range(0, SEEDS, SHARE))
 @pytest.mark.parametrize("engine", REPLICATED)
 def test_random_schedules(engine: str, first: int) -> None:
-    """Agreement, one leader a term, no acknowledged command lost or applied twice, equal digests, Zab's primary order;
-    and commands that are begun after the faults are decided.
+    """Agreement, one leader a term, no acknowledged command lost or applied twice, equal digests, Zab's
+    primary order; and commands that are begun after the faults are decided.
     """
     for seed in range(first, first + SHARE):
         play(engine, seed)
@@ -22,13 +25,22 @@ def test_random_schedules(engine: str, first: int) -> None:
 
 @pytest.mark.parametrize("engine", REPLICATED)
 def test_the_schedules_of_the_suite_contain_what_they_should(engine: str) -> None:
-    """Every fault, transport and routing, two to seven replicas, and outcomes of every kind occur among the seeds."""
+    """Every fault, transport and routing, two to seven replicas, and outcomes of every kind occur among the
+    seeds.
+    """
     scenarios = [random_scenario(engine, seed) for seed in range(SEEDS)]
     assert {scenario.replicas for scenario in scenarios} == {2, 3, 4, 5, 6, 7}
     assert {fault.kind for scenario in scenarios for fault in scenario.faults} == {
-        "crash", "partition", "one_way", "slow_link", "slow_disk", "clock",
-    }  # fmt: skip
-    assert {scenario.network.transport for scenario in scenarios} == ({"tcp"} if engine == "zab" else {"tcp", "datagram"})
+        "crash",
+        "partition",
+        "one_way",
+        "slow_link",
+        "slow_disk",
+        "clock",
+    }
+    assert {scenario.network.transport for scenario in scenarios} == (
+        {"tcp"} if engine == "zab" else {"tcp", "datagram"}
+    )
     assert {scenario.workload.routing for scenario in scenarios} == {"leader", "round-robin", "nearest"}
     elections = [len(play(engine, seed).leaders) for seed in range(12)]
     assert max(elections) > 2
