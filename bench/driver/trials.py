@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from bench.checkers.invariants import ASSERTIONS, STATEMENTS
-from bench.distributions import ZERO, Constant, Distribution, Uniform
+from bench.distributions import ZERO, Distribution, Uniform
 from bench.driver.clients import ROUTING, Clients, Session
 from bench.driver.faults import Faults
 from bench.driver.host import DURABILITY, Forward, ForwardAnswer, Host, HostOptions
@@ -78,7 +78,8 @@ class TrialRun:
         for node in nodes:
             node.links = [None if node.id == to else self._link(node.id, to) for to in range(count)]
         engine_class = PROTOCOLS[self.engine][0]
-        kinds = {kind: Kind(kind, kind in engine_class.HEARTBEATS) for kind in (*engine_class.HANDLERS, Forward, ForwardAnswer)}
+        messages: list[type] = [*engine_class.HANDLERS, Forward, ForwardAnswer]
+        kinds = {message: Kind(message, message in engine_class.HEARTBEATS) for message in messages}
         bandwidth = network.bandwidth_bytes_per_s
         simulation = Simulation(
             nodes,

@@ -42,7 +42,7 @@ BATCHING = (
 ENGINE_NAMES = {"paxos": "Paxos", "raft": "Raft", "zab": "Zab"}
 
 
-class Violation(AssertionError):  # noqa: N818
+class Violation(AssertionError):  # noqa: N818 (a violation is what it is)
     """What must never happen did, or what must happen once the faults have ended did not."""
 
 
