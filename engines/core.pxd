@@ -15,7 +15,7 @@ cdef class Send:
 @cython.final
 cdef class Persist:
     cdef readonly object record
-    cdef readonly list then
+    cdef readonly Send then
 
 
 @cython.final

@@ -5,8 +5,9 @@ and given a seeded generator for its jitter. Each call returns the effects that 
 
     Send(to, message)           hand the message to the transport; a message to oneself is stepped
                                 once the effects at hand are done, at no cost
-    Persist(record, then)       write the record; the sends in ``then`` promise that it is durable and leave only once
-                                this record and every record before it is. A record of None writes nothing and only waits
+    Persist(record, then)       write the record; the send in ``then`` promises that it is durable and leaves only once
+                                this record and every record before it is. A record of None writes nothing and only
+                                waits; a ``then`` of None promises nothing
     Commit(position, command)   the command at this position is decided; positions come in order, each once; an empty
                                 command is a no-op of the protocol
     Redirect(leader, commands)  these commands were not accepted; the leader, where known, else NOBODY
@@ -20,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
+import cython
 import msgspec
 
 from ext.log import Log
@@ -81,6 +83,11 @@ class Status(msgspec.Struct, frozen=True):
     last: int
 
 
+# Effects come and go by the million: compiled, some are kept for reuse, and the cycle collector does not look at
+# them, since nothing that an effect holds can refer back to it.
+@cython.no_gc
+@cython.freelist(64)
+@cython.cclass
 class Send:
     """Hand ``message`` to the transport for replica ``to``."""
 
@@ -92,10 +99,13 @@ class Send:
         return f"Send({self.to}, {self.message})"
 
 
+@cython.no_gc
+@cython.freelist(64)
+@cython.cclass
 class Persist:
     """Write ``record`` (or only wait, where it is None); ``then`` leaves once it and all before it are durable."""
 
-    def __init__(self, record: Record | None, then: list[Send]) -> None:
+    def __init__(self, record: Record | None, then: Send | None) -> None:
         self.record = record
         self.then = then
 
@@ -103,6 +113,8 @@ class Persist:
         return f"Persist({self.record}, {self.then})"
 
 
+@cython.freelist(64)
+@cython.cclass
 class Commit:
     """The command at ``position`` is decided."""
 
@@ -227,14 +239,14 @@ class Engine:
         """Emit a Persist whose one promise goes to ``to`` (oneself included)."""
         effect = Persist.__new__(Persist)
         effect.record = record
-        effect.then = [send(to, promise)]
+        effect.then = send(to, promise)
         self.effects.append(effect)
 
     def persist_only(self, record: Record) -> None:
         """Emit a Persist on which no promise rides."""
         effect = Persist.__new__(Persist)
         effect.record = record
-        effect.then = []
+        effect.then = None
         self.effects.append(effect)
 
     def redirect(self, commands: list[bytes]) -> None:

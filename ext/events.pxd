@@ -1,16 +1,27 @@
 cimport cython
+from cpython.list cimport PyList_GET_ITEM, PyList_SET_ITEM
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
+from cpython.ref cimport Py_DECREF, Py_INCREF
+
+from ext.quorum cimport allocate, release, u64_pointer
 
 ctypedef long long i64
 ctypedef unsigned int u32
 ctypedef unsigned long long u64
 
 
+cdef Py_ssize_t FIFO_ROOM
+
+cdef enum:
+    SLOT_BITS = 24
+    SLOTS = 1 << SLOT_BITS
+
+
 # What the heap moves about is only this; the rest of an event stays in its slot, of ``details`` and of ``payloads``.
+# A ticket is the order of pushing and, in its low SLOT_BITS, the slot.
 cdef struct Due:
     i64 time
-    u64 order
-    u64 slot
+    u64 ticket
 
 
 cdef struct Detail:
@@ -28,7 +39,7 @@ cdef class EventQueue:
     cdef u64 order
     cdef u64 used
     cdef u64 room
-    # heap[:used] is a heap of four children a node; heap[used:room] keeps the slots that are free.
+    # heap[:used] is a heap of four children a node; the tickets of heap[used:room] keep the slots that are free.
     cdef Due *heap
     cdef Detail *details
     cdef list payloads
@@ -60,12 +71,14 @@ cdef inline i64 earliest_event(EventQueue queue):
 
 cdef inline bint _before(const Due *left, const Due *right) noexcept:
     # No shortcuts: which of two is first is a coin toss, and a branch on it would be mispredicted half of the time.
-    return (left.time < right.time) | ((left.time == right.time) & (left.order < right.order))
+    return (left.time < right.time) | ((left.time == right.time) & (left.ticket < right.ticket))
 
 
 cdef inline int _grow(EventQueue queue) except -1:
     cdef u64 room = 2 * queue.room if queue.room else 64
     cdef u64 slot
+    if room > SLOTS:
+        raise MemoryError("more events are pending than the queue has slots for")
     cdef Due *heap = <Due *>PyMem_Realloc(queue.heap, room * sizeof(Due))
     if heap == NULL:
         raise MemoryError
@@ -76,12 +89,19 @@ cdef inline int _grow(EventQueue queue) except -1:
     queue.details = details
     queue.payloads.extend([None] * <Py_ssize_t>(room - queue.room))
     for slot in range(queue.room, room):
-        heap[slot].slot = slot
+        heap[slot].ticket = slot
     queue.room = room
     return 0
 
 
-@cython.wraparound(False)
+# A slot is below ``room``, which is the length of ``payloads``: no index needs to be checked. What is replaced is None,
+# or held by the caller as well: no destructor runs here.
+cdef inline void _put(list payloads, u64 slot, object payload) noexcept:
+    Py_DECREF(<object>PyList_GET_ITEM(payloads, <Py_ssize_t>slot))
+    Py_INCREF(payload)
+    PyList_SET_ITEM(payloads, <Py_ssize_t>slot, payload)
+
+
 cdef inline int push_event(
     EventQueue queue, i64 time, object payload, u32 kind, u32 target, i64 argument
 ) except -1:
@@ -90,15 +110,13 @@ cdef inline int push_event(
         _grow(queue)
     cdef Due *heap = queue.heap
     cdef u64 hole = queue.used
+    cdef u64 slot = heap[hole].ticket & (SLOTS - 1)
     cdef u64 parent
-    cdef Due due
-    due.time = time
-    due.order = queue.order
-    due.slot = heap[hole].slot
-    queue.details[due.slot].argument = argument
-    queue.details[due.slot].kind = kind
-    queue.details[due.slot].target = target
-    queue.payloads[<Py_ssize_t>due.slot] = payload
+    queue.details[slot].argument = argument
+    queue.details[slot].kind = kind
+    queue.details[slot].target = target
+    _put(queue.payloads, slot, payload)
+    cdef u64 ticket = queue.order << SLOT_BITS | slot
     queue.order += 1
     queue.used += 1
     while hole > 0:
@@ -107,7 +125,8 @@ cdef inline int push_event(
             break
         heap[hole] = heap[parent]
         hole = parent
-    heap[hole] = due
+    heap[hole].time = time
+    heap[hole].ticket = ticket
     return 0
 
 
@@ -134,22 +153,40 @@ cdef inline void _settle(Due *heap, u64 used, const Due *last) noexcept:
     heap[hole] = last[0]
 
 
-@cython.wraparound(False)
 cdef inline object pop_event(EventQueue queue):
     if queue.used == 0:
         raise IndexError("no event is pending")
     cdef Due *heap = queue.heap
-    cdef u64 slot = heap[0].slot
+    cdef u64 slot = heap[0].ticket & (SLOTS - 1)
+    cdef Detail *detail = &queue.details[slot]
     cdef Due last
     queue.time = heap[0].time
-    queue.kind = queue.details[slot].kind
-    queue.target = queue.details[slot].target
-    queue.argument = queue.details[slot].argument
+    queue.kind = detail.kind
+    queue.target = detail.target
+    queue.argument = detail.argument
     queue.used -= 1
     if queue.used:
         last = heap[queue.used]
         _settle(heap, queue.used, &last)
-    heap[queue.used].slot = slot
-    payload = queue.payloads[<Py_ssize_t>slot]
-    queue.payloads[<Py_ssize_t>slot] = None
+    heap[queue.used].ticket = slot
+    payload = <object>PyList_GET_ITEM(queue.payloads, <Py_ssize_t>slot)
+    _put(queue.payloads, slot, None)
     return payload
+
+
+@cython.final
+cdef class Fifo:
+    cdef readonly u64 argument
+    cdef readonly Py_ssize_t count
+    cdef Py_ssize_t first
+    cdef Py_ssize_t room
+    cdef list payloads
+    cdef u64 *arguments
+
+    @cython.locals(at=Py_ssize_t)
+    cpdef void push(self, object payload, u64 argument) except *
+    @cython.locals(at=Py_ssize_t)
+    cpdef object pop(self)
+    @cython.locals(at=Py_ssize_t, arguments=u64_pointer)
+    cdef void widen(self) except *
+    cpdef void clear(self) except *

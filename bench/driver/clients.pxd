@@ -3,7 +3,8 @@ cimport cython
 from bench.driver.network cimport Durations, Link
 from bench.metrics.recorder cimport Recorder
 from engines.machine cimport encode_command
-from ext.events cimport EventQueue
+from ext.events cimport EventQueue, push_event
+from ext.log cimport load_u64, pack_u64
 
 ctypedef unsigned long long u64
 ctypedef long long i64
@@ -38,7 +39,6 @@ cdef class Clients:
     cdef i64 backoff_ns
     cdef i64 stop_ns
     cdef bint refusals_are_exact
-    cdef bytes filler
     cdef dict seen
     cdef bint uses_cas
     cdef bint uses_chains
@@ -68,7 +68,6 @@ cdef class Clients:
     @cython.locals(recorder=Recorder, kind=int, lowest=Py_ssize_t, key=bytes, value=bytes, expected=bytes, token=u64)
     cdef bytes command(self, Session session, Py_ssize_t row)
     cdef bint settled(self, Py_ssize_t row) except -1
-    @cython.locals(size=i64, filler=bytes)
     cdef bytes value(self, u64 token)
     @cython.locals(session=Session, link=Link)
     cdef i64 answer_arrives(self, Py_ssize_t client, Py_ssize_t replica, i64 depart_ns, i64 size) except -1

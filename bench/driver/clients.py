@@ -9,11 +9,16 @@ from array import array
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+import cython
+
 from bench.driver.occasions import ISSUE, REQUEST, RETRY
 from bench.driver.wire import REQUEST_BYTES
 from bench.metrics.trial import CAS, FAILED, OK, READ, WRITE
 from engines.core import NOBODY
 from engines.machine import encode_command
+
+if not cython.compiled:
+    from ext.memory import load_u64, pack_u64, push_event
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,7 +85,6 @@ class Clients:
         self.backoff_ns = max(request_ns // 64, 1_000)
         self.stop_ns = stop_ns
         self.refusals_are_exact = refusals_are_exact
-        self.filler = bytes(4096)
         self.seen: dict[int, int] = {}
         self.uses_cas = mix.cas > 0.0
         self.uses_chains = mix.read_modify_write > 0.0
@@ -157,7 +161,7 @@ class Clients:
         command = self.command(session, row)
         link = session.links_to[session.target]
         arrival = link.carry(self.queue.time, REQUEST_BYTES + len(command))
-        self.queue.push(arrival, command, REQUEST, session.target, session.id)
+        push_event(self.queue, arrival, command, REQUEST, session.target, session.id)
 
     def command(self, session: Session, row: int) -> bytes:
         """The bytes of an operation; the same at every try, but for the lowest number still waited for."""
@@ -168,7 +172,7 @@ class Clients:
             while session.waiting and self.settled(session.waiting[0]):
                 session.waiting.popleft()
             lowest = session.waiting[0]
-        key = recorder.key_of(row).to_bytes(8, "little")
+        key = pack_u64(recorder.key_of(row), TOKEN_BYTES)
         value = b"" if kind == READ else self.value(row + 1)
         expected = b""
         if kind == CAS:
@@ -178,13 +182,11 @@ class Clients:
 
     def settled(self, row: int) -> bool:
         """Whether nobody waits for this operation any more."""
-        return not self.recorder.pending(row) or row in self.given_up
+        return not self.recorder.pending(row) or (len(self.given_up) > 0 and row in self.given_up)
 
     def value(self, token: int) -> bytes:
         """The value that the operation of this token writes: the token, and zeros up to its size."""
-        size = self.recorder.size_of(token - 1) - TOKEN_BYTES
-        filler = self.filler[:size] if size <= len(self.filler) else bytes(size)
-        return token.to_bytes(TOKEN_BYTES, "little") + filler
+        return pack_u64(token, self.recorder.size_of(token - 1))
 
     def answer_arrives(self, client: int, replica: int, depart_ns: int, size: int) -> int:
         """When an answer that leaves a replica now reaches its client."""
@@ -197,13 +199,14 @@ class Clients:
         row = sequence - 1
         session = self.sessions[client]
         session.moved_ns = self.queue.time
-        if not self.recorder.pending(row) or row in self.given_up or result[0] == STALE:
+        if self.settled(row) or result[0] == STALE:
             return
         kind = self.recorder.kind_of(row)
         returned = 0
         if kind == READ:
             if result[0] == APPLIED:
-                returned = int.from_bytes(result[1 : 1 + TOKEN_BYTES], "little")
+                assert len(result) > TOKEN_BYTES, "a value begins with its token"
+                returned = load_u64(result, 1)
         elif kind == CAS:
             returned = result[0]
         self.recorder.complete(row, self.queue.time, OK, returned)
@@ -225,7 +228,7 @@ class Clients:
 
     def think_then_issue(self, session: Session) -> None:
         """A closed client thinks, then asks again."""
-        think_ns = self.think.next()
+        think_ns = self.think.value if self.think.constant else self.think.next()
         if think_ns > 0:
             self.queue.push(self.queue.time + think_ns, None, ISSUE, session.id, 0)
         elif self.queue.time < self.stop_ns:
@@ -235,7 +238,7 @@ class Clients:
         """A replica does not lead: ask the one it names, or, where it knows none, the next one after a while."""
         row = sequence - 1
         session = self.sessions[client]
-        if not self.recorder.pending(row) or row in self.given_up:
+        if self.settled(row):
             return
         refusals = self.refusals.get(row, 0) + 1
         self.refusals[row] = refusals

@@ -27,6 +27,7 @@ cdef class Batch:
     cdef u64 start
     cdef u64 stop
     cdef list origins
+    cdef Batch after
 
 
 cdef class Host:
@@ -51,8 +52,9 @@ cdef class Host:
     cdef object origins
     cdef Py_ssize_t queued
     cdef i64 queued_since_ns
-    cdef list batches
+    cdef Py_ssize_t under_way
     cdef Batch front
+    cdef Batch back
     cdef list own
     cdef list unsynced
     cdef readonly list writing
@@ -65,7 +67,7 @@ cdef class Host:
     cpdef void receive(self, u64 sender, object message, i64 now, bint more) except *
     cpdef void request(self, i64 client, bytes command, i64 now, bint more) except *
     cpdef void wake(self, i64 now) except *
-    @cython.locals(persist=Persist, promise=Send)
+    @cython.locals(persist=Persist)
     cpdef void synced(self, i64 now) except *
     cpdef void disconnected(self, u64 peer, i64 now) except *
 
@@ -82,7 +84,6 @@ cdef class Host:
     cdef void perform(self, list effects) except *
     cdef void dispatch(self, Send send) except *
     cdef void hear_oneself(self) except *
-    @cython.locals(promise=Send)
     cdef void persist(self, Persist persist) except *
     @cython.locals(batch=Batch, position=u64, command=bytes, answered=bint)
     cdef void apply(self, Commit commit) except *

@@ -81,12 +81,13 @@ class World:
 
 
 class Batch:
-    """Commands proposed together: positions [start, stop), and where each one's answer goes."""
+    """Commands proposed together: positions [start, stop), where each one's answer goes, and the batch ``after`` it."""
 
     def __init__(self, start: int, stop: int, origins: list[int]) -> None:
         self.start = start
         self.stop = stop
         self.origins = origins
+        self.after: Batch | None = None
 
 
 class Host:
@@ -117,8 +118,9 @@ class Host:
         self.origins: deque[int] = deque()
         self.queued = 0
         self.queued_since_ns = 0
-        self.batches: list[Batch] = []
+        self.under_way = 0  # batches, of which ``front`` is the oldest and ``back`` the newest
         self.front: Batch | None = None
+        self.back: Batch | None = None
         self.own: list[Message] = []
         self.unsynced: list[Persist] = []
         self.writing: list[Persist] = []
@@ -168,8 +170,8 @@ class Host:
         self.writing = []
         self.sync_in_flight = False
         for persist in covered:
-            for promise in persist.then:
-                self.dispatch(promise)
+            if persist.then is not None:
+                self.dispatch(persist.then)
         self.settle(False)
 
     def disconnected(self, peer: int, now: int) -> None:
@@ -193,7 +195,7 @@ class Host:
 
     def has_room(self) -> bool:
         """Whether the pipeline admits another batch."""
-        return len(self.batches) < self.pipeline
+        return self.under_way < self.pipeline
 
     def refuse(self, origin: int, command: bytes) -> None:
         """This replica does not lead: forward a client's command, where that is the routing, or name the leader."""
@@ -230,10 +232,15 @@ class Host:
         effects = self.engine.propose(commands, self.now)
         stop = self.engine.log.last + 1
         assert stop - start == len(commands), "an engine that leads accepts a batch whole"
-        batch = Batch(start, stop, origins)
-        self.batches.append(batch)
+        batch = Batch.__new__(Batch)
+        batch.start, batch.stop, batch.origins, batch.after = start, stop, origins, None
         if self.front is None:
             self.front = batch
+        else:
+            assert self.back is not None
+            self.back.after = batch
+        self.back = batch
+        self.under_way += 1
         self.perform(effects)
 
     def perform(self, effects: list[Effect]) -> None:
@@ -275,9 +282,9 @@ class Host:
                 self.writing.append(persist)
                 return
         elif self.durability == BATCH_INTERVAL and persist.record is not None:
-            self.unsynced.append(Persist(persist.record, []))
-        for promise in persist.then:
-            self.dispatch(promise)
+            self.unsynced.append(Persist(persist.record, None))
+        if persist.then is not None:
+            self.dispatch(persist.then)
 
     def apply(self, commit: Commit) -> None:
         """Apply a decided command, and answer it where it was proposed here under the present leadership."""
@@ -290,14 +297,14 @@ class Host:
             assert position < batch.stop, "batches are decided in order"
             self.reply(batch.origins[position - batch.start], command, ACCEPTED, result)
             if position + 1 == batch.stop:
-                self.batches.pop(0)
-                self.front = self.batches[0] if self.batches else None
+                self.front = batch.after
+                self.under_way -= 1
 
     def deposed(self) -> None:
         """Leadership is gone: what was proposed may or may not be decided, what was only queued is refused."""
         self.leading = False
-        self.batches.clear()
-        self.front = None
+        self.under_way = 0
+        self.front = self.back = None
         self.queued = 0
         while self.commands:
             self.refuse(self.origins.popleft(), self.commands.popleft())

@@ -6,15 +6,16 @@ from bench.driver.host cimport Host, World
 from bench.driver.network cimport Durations, Link
 from bench.driver.wire cimport Kind
 from engines.core cimport Persist
-from ext.events cimport EventQueue
+from ext.events cimport EventQueue, Fifo, pop_event, push_event
 
 ctypedef unsigned long long u64
 ctypedef long long i64
 
 cdef int ACTION, ANSWER, ARRIVE, BREAK, ISSUE, PROCESS, PROCESS_REQUEST, REDIRECTED, REQUEST, RETRY, STOP, SYNCED, WAKE
 cdef int ACCEPTED, ANSWER_BYTES, REQUEST_BYTES
-cdef i64 LOST, NEVER, FEMTOSECONDS, HALF, FROM_CLIENT
-cdef Py_ssize_t FORGET_AFTER
+cdef i64 LOST, NEVER, FEMTOSECONDS, FROM_CLIENT, CLIENT
+
+cdef i64 whole_ns(i64 femtoseconds) noexcept
 
 
 cdef class Node:
@@ -27,9 +28,7 @@ cdef class Node:
     cdef bint busy
     cdef i64 cpu_free_ns
     cdef i64 nic_free_ns
-    cdef list waiting
-    cdef list arguments
-    cdef Py_ssize_t taken
+    cdef Fifo waiting
     cdef Durations fsync
     cdef public double fsync_factor
     cdef readonly i64 fsyncs
@@ -81,12 +80,13 @@ cdef class Simulation(World):
     cpdef void transmit(self, Host host, u64 to, object message) except *
     @cython.locals(depart=i64)
     cdef i64 depart(self, Node node, i64 size) except -1
+    @cython.locals(draws=Durations)
     cdef i64 cpu_cost(self, Node node, i64 size) except -1
     @cython.locals(link=Link, source=Node)
     cdef void arrive(self, Node node, i64 argument, object message) except *
     @cython.locals(start=i64, finish=i64, size=i64, kind=int, command=bytes)
     cdef void take(self, Node node, object payload, i64 argument) except *
-    @cython.locals(argument=i64)
+    @cython.locals(waiting=Fifo)
     cdef void take_next(self, Node node) except *
     cdef void process(self, Node node, i64 argument, object message) except *
     cdef void handle(self, Node node, u64 sender, object message) except *

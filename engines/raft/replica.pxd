@@ -1,6 +1,7 @@
 cimport cython
 
-from engines.core cimport Engine, Persist, send
+from engines.core cimport Engine
+from engines.raft.fields cimport AppendEntries, AppendEntriesReply
 from engines.raft.progress cimport Progress
 from ext.log cimport Log, count, skip
 from ext.quorum cimport AckTracker, MajorityQuorum, VoteTracker
@@ -80,7 +81,7 @@ cdef class Raft(Engine):
     cdef bint still_leads(self, u64 term) except -1
     @cython.locals(progress=Progress)
     cdef void acknowledge(self, u64 sender, u64 match) except *
-    cpdef object on_append_entries_reply(self, u64 sender, object message)
+    cpdef object on_append_entries_reply(self, u64 sender, AppendEntriesReply message)
     cpdef object on_install_snapshot_reply(self, u64 sender, object message)
     @cython.locals(progress=Progress)
     cpdef object on_heartbeat_reply(self, u64 sender, object message)
@@ -92,7 +93,7 @@ cdef class Raft(Engine):
     cdef u64 first_of_term(self, u64 term, u64 low, u64 high) except 0
 
     @cython.locals(prev=u64, prev_term=u64, conflict_term=u64, first=u64, commit=u64)
-    cpdef object on_append_entries(self, u64 sender, object message)
+    cpdef object on_append_entries(self, u64 sender, AppendEntries message)
     cdef void refuse(self, u64 sender, object message, u64 term, u64 index) except *
     @cython.locals(record=object)
     cdef void accept(self, u64 sender, u64 first, bytes entries) except *

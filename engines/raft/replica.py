@@ -14,10 +14,8 @@ from engines.core import (
     Effect,
     Engine,
     Message,
-    Persist,
     Record,
     Status,
-    send,
 )
 from engines.raft.messages import (
     AppendEntries,
@@ -252,9 +250,9 @@ class Raft(Engine):
         self.vote = self.id
         self.verified = self.committed
         request = RequestVote(self.term, self.log.last, self.log.last_term)
-        sends = [send(peer, request) for peer in self.peers]
-        sends.append(send(self.id, RequestVoteReply(self.term, True)))
-        self.effects.append(Persist(Voted(self.term, self.id), sends))
+        self.persist(Voted(self.term, self.id), self.id, RequestVoteReply(self.term, True))
+        for peer in self.peers:
+            self.persist(None, peer, request)
 
     def on_pre_vote(self, sender: int, message: PreVote) -> None:
         granted = (
