@@ -75,7 +75,7 @@ def earliest_event(queue: Any) -> int:
     return int(queue.heap[0][0])
 
 
-def push_event(  # noqa: PLR0917 (keywords would cost more than all the rest)
+def push_event(
     queue: Any, time: int, payload: object, kind: int, target: int, argument: int
 ) -> None:
     """Add an event behind all events of its time; OverflowError where a field is wider than its C type."""

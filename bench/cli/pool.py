@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import TypeVar
 
 Task = TypeVar("Task")
@@ -87,6 +88,23 @@ def _outcome(index: int, future: Future[Outcome]) -> Outcome:
 def _leave_stopping_to_the_parent() -> None:
     """Ctrl-C reaches every process of the terminal; the parent decides what it means."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """What is inside is done whole; Ctrl-C, or a polite kill, takes effect at its end. Main thread only."""
+    pressed: list[int] = []
+    before = {
+        number: signal.signal(number, lambda received, _: pressed.append(received))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if pressed:
+        raise KeyboardInterrupt
 
 
 def default_jobs() -> int:

@@ -74,11 +74,6 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], right: I
     styles = {"invalid": "bold red", "suspect": "yellow"}
     for row in rows:
         table.add_row(*(Text(cell, style=styles.get(cell, "")) for cell in row))
-    console = Console(file=sys.stdout, highlight=False)
     # Where the terminal is narrower, a line that wraps is still whole; a cell that is cut is not.
-    console.print(
-        table,
-        width=console.measure(table, options=console.options.update(width=1000)).maximum,
-        crop=False,
-        soft_wrap=True,
-    )
+    width = Console(width=1000).measure(table).maximum
+    Console(file=sys.stdout, width=width, highlight=False).print(table, soft_wrap=True)

@@ -27,13 +27,13 @@ WEIGH_EVERY = 64
 DURABILITY = {"fsync": FSYNC, "batch-interval": BATCH_INTERVAL, "none": NONE}
 
 
-class Forward(Message):
+class Forward(Message, frozen=True):
     """A replica that does not lead -> the leader: commands that its clients sent to it."""
 
     commands: tuple[bytes, ...]
 
 
-class ForwardAnswer(Message):
+class ForwardAnswer(Message, frozen=True):
     """The leader -> the replica that forwarded: the answer for that replica's client."""
 
     client: int
@@ -293,7 +293,7 @@ class Host:
         batch = self.front
         answered = batch is not None and position >= batch.start
         self.world.applied(self, position, command, answered)
-        if answered:
+        if batch is not None and answered:
             assert position < batch.stop, "batches are decided in order"
             self.reply(batch.origins[position - batch.start], command, ACCEPTED, result)
             if position + 1 == batch.stop:

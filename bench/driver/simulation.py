@@ -45,7 +45,6 @@ if not cython.compiled:
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bench.driver.clients import Clients
     from bench.driver.network import Durations, Link
     from engines.core import Message, Persist, Record
 
@@ -64,10 +63,10 @@ class Node:
 
     def __init__(self, id: int, fsync: Durations, per_message: Durations) -> None:
         self.id = id
-        self.host: Host | None = None
+        self.host: Any = None  # the Host of the incarnation that is up
         self.up = False
         self.incarnation = 0
-        self.links: list[Link | None] = []
+        self.links: list[Any] = []  # to each replica a Link; None to itself
         self.per_message = per_message
         # Of the message sent, and of the record written, last: the next one is most likely of the same class.
         self.sent_class: type | None = None
@@ -140,7 +139,7 @@ class Simulation(World):
         self.free_cpu = per_byte_ns == 0.0 and all(n.per_message.constant and not n.per_message.value for n in nodes)
         self.record_kinds: dict[type, Kind] = {}
         self.agreement = Agreement()
-        self.clients: Clients | None = None
+        self.clients: Any = None  # set by who builds the simulation
         self.leaders: list[tuple[int, int, int]] = []
         self.user_timeout_ns = NEVER
         self.requests = 0
@@ -186,7 +185,7 @@ class Simulation(World):
                 node.links[peer.id].held = []
                 self.schedule_break(node.id, peer.id)
 
-    def run(self, until: int) -> None:
+    def run(self, until: int) -> None:  # noqa: PLR0912 (a table of calls would cost more than it tells)
         """Perform every event up to ``until``, and those at that moment that are already on the queue."""
         queue = self.queue
         nodes = self.nodes
@@ -264,13 +263,11 @@ class Simulation(World):
         """Pay the sender's CPU and NIC; returns when the last byte has left."""
         depart = self.now
         if not self.free_cpu:
-            if node.cpu_free_ns > depart:
-                depart = node.cpu_free_ns
+            depart = max(depart, node.cpu_free_ns)
             depart += self.cpu_cost(node, size)
             node.cpu_free_ns = depart
         if self.nic_byte_fs > 0:
-            if node.nic_free_ns > depart:
-                depart = node.nic_free_ns
+            depart = max(depart, node.nic_free_ns)
             depart += whole_ns(self.nic_byte_fs * size)
             node.nic_free_ns = depart
         return depart
@@ -349,7 +346,7 @@ class Simulation(World):
     def break_if_dead(self, one: int, argument: int) -> None:
         """The user timeout of a connection has passed."""
         other = argument & 0xFFFF
-        forth, back = self.nodes[one].links[other], self.nodes[other].links[one]
+        forth = self.nodes[one].links[other]
         if forth.epoch != argument >> 16:
             return
         starved = forth.held and self.now - forth.held_since_ns >= self.user_timeout_ns
@@ -462,8 +459,7 @@ class Simulation(World):
         if deadline == NEVER:
             return
         wake_at = node.virtual(deadline)
-        if wake_at < self.now:
-            wake_at = self.now
+        wake_at = max(wake_at, self.now)
         if wake_at < node.wake_at_ns:
             node.wake_at_ns = wake_at
             push_event(self.queue, wake_at, None, WAKE, node.id, node.incarnation)

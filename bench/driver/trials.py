@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bench.checkers.invariants import ASSERTIONS, STATEMENTS
-from bench.distributions import ZERO, Constant, Distribution, Uniform
+from bench.distributions import ZERO, Distribution, Uniform
 from bench.driver.clients import ROUTING, Clients, Session
 from bench.driver.faults import Faults
 from bench.driver.host import DURABILITY, Forward, ForwardAnswer, Host, HostOptions
@@ -92,7 +92,8 @@ class TrialRun:
         for node in nodes:
             node.links = [None if node.id == to else self._link(node.id, to) for to in range(count)]
         engine_class = PROTOCOLS[self.engine][0]
-        kinds = {kind: Kind(kind, kind in engine_class.HEARTBEATS) for kind in (*engine_class.HANDLERS, Forward, ForwardAnswer)}
+        messages: list[type] = [*engine_class.HANDLERS, Forward, ForwardAnswer]
+        kinds = {message: Kind(message, message in engine_class.HEARTBEATS) for message in messages}
         bandwidth = network.bandwidth_bytes_per_s
         simulation = Simulation(
             nodes,
@@ -259,7 +260,7 @@ class TrialRun:
         }
         for kind in simulation.kinds.values():
             totals["heartbeats" if kind.heartbeat else "messages"] += kind.count
-            totals["message_bytes"] += kind.bytes
+            totals["message_bytes"] += 0 if kind.heartbeat else kind.bytes
             totals[f"kind {kind.name}"] = kind.count
         return totals
 

@@ -92,7 +92,7 @@ class Timeouts(Table, frozen=True, kw_only=True):
         2_000_000_000,
     )
     heartbeat_ns: Annotated[int, DURATION, "between signs of life of a leader"] = 200_000_000
-    request_ns: Annotated[int, DURATION, "a client tries again, elsewhere, after this"] = 2_000_000_000
+    request_ns: Annotated[int, DURATION, "a client tries again, elsewhere, after this"] = 1_000_000_000
     operation_ns: Annotated[int, DURATION, "a client gives up after this: the outcome is unknown"] = (
         10_000_000_000
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli.pool import Failed, WorkerDiedError, default_jobs, each_done
+from bench.cli.pool import Failed, WorkerDiedError, default_jobs, each_done, undisturbed
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,6 +56,17 @@ def test_whoever_waits_is_called_now_and_then() -> None:
 
 def test_there_is_a_worker_for_each_processor_at_least_one() -> None:
     assert 1 <= default_jobs() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_must_not_be_disturbed_ends_before_an_interrupt_takes_effect(number: int) -> None:
+    done = []
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt), undisturbed():
+        signal.raise_signal(number)
+        done.append("whole")
+    assert done == ["whole"]
+    assert signal.getsignal(number) == before
 
 
 INTERRUPTED = """
