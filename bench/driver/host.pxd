@@ -8,7 +8,7 @@ ctypedef long long i64
 
 cdef i64 NEVER
 cdef u64 NOBODY
-cdef int ACCEPTED, REFUSED, FSYNC, BATCH_INTERVAL
+cdef int ACCEPTED, REFUSED, UNDECIDED, FSYNC, BATCH_INTERVAL
 cdef u64 WEIGH_EVERY
 
 
@@ -26,6 +26,7 @@ cdef class World:
 cdef class Batch:
     cdef u64 start
     cdef u64 stop
+    cdef list commands
     cdef list origins
     cdef Batch after
 
@@ -87,6 +88,7 @@ cdef class Host:
     cdef void persist(self, Persist persist) except *
     @cython.locals(batch=Batch, position=u64, command=bytes, answered=bint)
     cdef void apply(self, Commit commit) except *
+    @cython.locals(batch=Batch, index=Py_ssize_t, command=bytes)
     cdef void deposed(self) except *
     cdef void settle(self, bint more) except *
     cdef void flush(self) except *

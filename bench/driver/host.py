@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bench.driver.occasions import ACCEPTED, REFUSED
+from bench.driver.occasions import ACCEPTED, REFUSED, UNDECIDED
 from engines.core import NEVER, NOBODY, Commit, Engine, Message, Persist, Record, Redirect, Restore, Send
 from engines.machine import KeyValue, client_of, sequence_of
 
@@ -83,9 +83,10 @@ class World:
 class Batch:
     """Commands proposed together: positions [start, stop), where each one's answer goes, and the batch ``after`` it."""
 
-    def __init__(self, start: int, stop: int, origins: list[int]) -> None:
+    def __init__(self, start: int, stop: int, commands: list[bytes], origins: list[int]) -> None:
         self.start = start
         self.stop = stop
+        self.commands = commands
         self.origins = origins
         self.after: Batch | None = None
 
@@ -233,7 +234,8 @@ class Host:
         stop = self.engine.log.last + 1
         assert stop - start == len(commands), "an engine that leads accepts a batch whole"
         batch = Batch.__new__(Batch)
-        batch.start, batch.stop, batch.origins, batch.after = start, stop, origins, None
+        batch.start, batch.stop, batch.after = start, stop, None
+        batch.commands, batch.origins = commands, origins
         if self.front is None:
             self.front = batch
         else:
@@ -303,8 +305,14 @@ class Host:
     def deposed(self) -> None:
         """Leadership is gone: what was proposed may or may not be decided, what was only queued is refused."""
         self.leading = False
+        batch = self.front
         self.under_way = 0
         self.front = self.back = None
+        while batch is not None:
+            for index, command in enumerate(batch.commands):
+                if batch.start + index > self.machine.applied:
+                    self.reply(batch.origins[index], command, UNDECIDED, b"")
+            batch = batch.after
         self.queued = 0
         while self.commands:
             self.refuse(self.origins.popleft(), self.commands.popleft())
