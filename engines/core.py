@@ -24,6 +24,7 @@ from typing import Any, ClassVar, Protocol
 import cython
 import msgspec
 
+from ext.fields import require_layout
 from ext.log import Log
 
 NEVER = 2**63 - 1
@@ -181,6 +182,8 @@ class Engine:
         self.dice = dice
         self.peers = [voter for voter in configuration.voters if voter != id]
         self.handlers = dict(self.HANDLERS)
+        for kind in self.handlers:
+            require_layout(kind)
         self.log = Log()
         self.effects: list[Effect] = []
         self.now = 0

@@ -125,6 +125,7 @@ class Raft(Engine):
         return self.effects
 
     def dispatch(self, sender: int, message: Message) -> None:
+        """As of any engine; the messages of the steady state come first."""
         if type(message) is AppendEntriesReply:
             self.on_append_entries_reply(sender, message)
         elif type(message) is AppendEntries:

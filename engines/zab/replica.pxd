@@ -2,6 +2,7 @@ cimport cython
 
 from engines.core cimport Engine
 from engines.zab.election cimport Election
+from engines.zab.fields cimport Ack, CommitProposal, Proposal
 from engines.zab.learner cimport Learner, Learners, common_position
 
 ctypedef unsigned long long u64
@@ -29,6 +30,10 @@ cdef class Zab(Engine):
     cdef readonly Learners learners
     cdef i64 phase_ends_at
 
+    cdef object dispatch(self, u64 sender, object message)
+    cpdef object on_ack(self, u64 sender, Ack message)
+    cpdef object on_proposal(self, u64 sender, Proposal message)
+    cpdef object on_commit(self, u64 sender, CommitProposal message)
     @cython.locals(first=u64, last=u64, entries=bytes, learner=Learner)
     cpdef list propose(self, list commands, i64 now)
 
