@@ -87,7 +87,7 @@ class Status(msgspec.Struct, frozen=True):
 # Effects come and go by the million: compiled, some are kept for reuse, and the cycle collector does not look at
 # them, since nothing that an effect holds can refer back to it.
 @cython.no_gc
-@cython.freelist(64)
+@cython.freelist(512)
 @cython.cclass
 class Send:
     """Hand ``message`` to the transport for replica ``to``."""
@@ -101,7 +101,7 @@ class Send:
 
 
 @cython.no_gc
-@cython.freelist(64)
+@cython.freelist(512)
 @cython.cclass
 class Persist:
     """Write ``record`` (or only wait, where it is None); ``then`` leaves once it and all before it are durable."""
@@ -114,7 +114,7 @@ class Persist:
         return f"Persist({self.record}, {self.then})"
 
 
-@cython.freelist(64)
+@cython.freelist(512)
 @cython.cclass
 class Commit:
     """The command at ``position`` is decided."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+import cython
 import msgspec
 
 from bench.driver.occasions import ACCEPTED, REFUSED
@@ -80,6 +81,9 @@ class World:
         raise NotImplementedError
 
 
+@cython.no_gc
+@cython.freelist(64)
+@cython.cclass
 class Batch:
     """Commands proposed together: positions [start, stop), where each one's answer goes, and the batch ``after`` it."""
 
