@@ -27,6 +27,9 @@ import msgspec
 from ext.fields import require_layout
 from ext.log import Log
 
+if not cython.compiled:
+    from ext.memory import emptied
+
 NEVER = 2**63 - 1
 NOBODY = 2**64 - 1
 
@@ -231,7 +234,7 @@ class Engine:
         """Open a call: the time, and an empty list of effects."""
         assert now >= self.now, "time went backwards"
         self.now = now
-        self.effects = []
+        self.effects = emptied(self.effects)
 
     def send(self, to: int, message: Message) -> None:
         """Emit a Send."""
