@@ -27,6 +27,9 @@ import msgspec
 from ext.fields import require_layout
 from ext.log import Log
 
+if not cython.compiled:
+    from ext.memory import emptied
+
 NEVER = 2**63 - 1
 NOBODY = 2**64 - 1
 
@@ -87,7 +90,7 @@ class Status(msgspec.Struct, frozen=True):
 # Effects come and go by the million: compiled, some are kept for reuse, and the cycle collector does not look at
 # them, since nothing that an effect holds can refer back to it.
 @cython.no_gc
-@cython.freelist(64)
+@cython.freelist(512)
 @cython.cclass
 class Send:
     """Hand ``message`` to the transport for replica ``to``."""
@@ -101,7 +104,7 @@ class Send:
 
 
 @cython.no_gc
-@cython.freelist(64)
+@cython.freelist(512)
 @cython.cclass
 class Persist:
     """Write ``record`` (or only wait, where it is None); ``then`` leaves once it and all before it are durable."""
@@ -114,7 +117,7 @@ class Persist:
         return f"Persist({self.record}, {self.then})"
 
 
-@cython.freelist(64)
+@cython.freelist(512)
 @cython.cclass
 class Commit:
     """The command at ``position`` is decided."""
@@ -231,7 +234,7 @@ class Engine:
         """Open a call: the time, and an empty list of effects."""
         assert now >= self.now, "time went backwards"
         self.now = now
-        self.effects = []
+        self.effects = emptied(self.effects)
 
     def send(self, to: int, message: Message) -> None:
         """Emit a Send."""

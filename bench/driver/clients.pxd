@@ -61,11 +61,11 @@ cdef class Clients:
     @cython.locals(session=Session)
     cdef void issue(self, Py_ssize_t client) except *
     @cython.locals(at=Py_ssize_t, row=Py_ssize_t)
-    cdef void next_operation(self, Session session) except *
+    cdef int next_operation(self, Session session) except -1
     @cython.locals(now=i64, row=Py_ssize_t)
     cdef Py_ssize_t begin(self, Session session, int kind, u64 key, i64 size) except -1
     @cython.locals(command=bytes, link=Link, arrival=i64)
-    cdef void send(self, Session session, Py_ssize_t row) except *
+    cdef int send(self, Session session, Py_ssize_t row) except -1
     @cython.locals(recorder=Recorder, kind=int, lowest=Py_ssize_t, key=bytes, value=bytes, expected=bytes, token=u64)
     cdef bytes command(self, Session session, Py_ssize_t row)
     cdef bint settled(self, Py_ssize_t row) except -1
@@ -75,9 +75,9 @@ cdef class Clients:
     @cython.locals(row=Py_ssize_t, session=Session, kind=int, returned=u64)
     cdef void answered(self, Py_ssize_t client, i64 sequence, bytes result) except *
     @cython.locals(key=u64)
-    cdef void learn(self, Py_ssize_t row, int kind, u64 returned) except *
+    cdef int learn(self, Py_ssize_t row, int kind, u64 returned) except -1
     @cython.locals(think_ns=i64)
-    cdef void think_then_issue(self, Session session) except *
+    cdef int think_then_issue(self, Session session) except -1
     @cython.locals(row=Py_ssize_t, session=Session, refusals=int)
     cdef void redirected(self, Py_ssize_t client, i64 sequence, u64 leader) except *
     @cython.locals(session=Session)

@@ -13,11 +13,13 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+import cython
 import msgspec
 
 from bench.driver.occasions import ACCEPTED, REFUSED, UNDECIDED
 from engines.core import NEVER, NOBODY, Commit, Engine, Message, Persist, Record, Redirect, Restore, Send
 from engines.machine import KeyValue, client_of, sequence_of
+from ext.events import Fifo
 
 if TYPE_CHECKING:
     from engines.core import Effect
@@ -80,6 +82,9 @@ class World:
         raise NotImplementedError
 
 
+@cython.no_gc
+@cython.freelist(64)
+@cython.cclass
 class Batch:
     """Commands proposed together: positions [start, stop), where each one's answer goes, and the batch ``after`` it."""
 
@@ -122,7 +127,7 @@ class Host:
         self.under_way = 0  # batches, of which ``front`` is the oldest and ``back`` the newest
         self.front: Batch | None = None
         self.back: Batch | None = None
-        self.own: list[Message] = []
+        self.own = Fifo()
         self.unsynced: list[Persist] = []
         self.writing: list[Persist] = []
         self.sync_in_flight = False
@@ -265,14 +270,14 @@ class Host:
     def dispatch(self, send: Send) -> None:
         """To others by the transport; to oneself once the effects at hand are done, so that commits keep their order."""
         if send.to == self.id:
-            self.own.append(send.message)
+            self.own.push(send.message, 0)
         else:
             self.world.transmit(self, send.to, send.message)
 
     def hear_oneself(self) -> None:
         """Step the messages to oneself."""
-        while self.own:
-            self.perform(self.engine.step(self.id, self.own.pop(0), self.now))
+        while self.own.count > 0:
+            self.perform(self.engine.step(self.id, self.own.pop(), self.now))
 
     def persist(self, persist: Persist) -> None:
         """Put a record on its way to disk; without fsync its promises do not wait for it."""

@@ -15,7 +15,7 @@ cdef int ACTION, ANSWER, ARRIVE, BREAK, ISSUE, LET_GO, PROCESS, PROCESS_REQUEST,
 cdef int ACCEPTED, REFUSED, ANSWER_BYTES, REQUEST_BYTES
 cdef i64 LOST, NEVER, FEMTOSECONDS, FROM_CLIENT, CLIENT
 
-cdef i64 whole_ns(i64 femtoseconds) noexcept
+cdef i64 whole_ns(u64 femtoseconds) noexcept
 
 
 cdef class Node:
@@ -89,11 +89,11 @@ cdef class Simulation(World):
     @cython.locals(link=Link, source=Node)
     cdef void arrive(self, Node node, i64 argument, object message) except *
     @cython.locals(start=i64, finish=i64, size=i64, kind=int, command=bytes)
-    cdef void take(self, Node node, object payload, i64 argument) except *
+    cdef int take(self, Node node, object payload, i64 argument) except -1
     @cython.locals(waiting=Fifo)
-    cdef void take_next(self, Node node) except *
-    cdef void process(self, Node node, i64 argument, object message) except *
-    cdef void handle(self, Node node, u64 sender, object message) except *
+    cdef int take_next(self, Node node) except -1
+    cdef int process(self, Node node, i64 argument, object message) except -1
+    cdef int handle(self, Node node, u64 sender, object message) except -1
 
     cdef void hold(self, u64 sender, u64 to, Link link, object message, i64 size) except *
     cdef void schedule_break(self, u64 one, u64 other) except *
@@ -110,17 +110,17 @@ cdef class Simulation(World):
     @cython.locals(kind=Kind)
     cdef i64 record_size(self, Node node, object record) except -1
     @cython.locals(persist=Persist)
-    cdef void synced(self, Node node, i64 incarnation) except *
-    cdef void keep(self, Node node, object record) except *
+    cdef int synced(self, Node node, i64 incarnation) except -1
+    cdef int keep(self, Node node, object record) except -1
 
     @cython.locals(deadline=i64, wake_at=i64)
-    cdef void arm(self, Node node) except *
+    cdef int arm(self, Node node) except -1
     @cython.locals(local=i64)
     cdef void wake(self, Node node, i64 incarnation) except *
 
     cdef void requested(self, Node node, i64 client, bytes command) except *
-    cdef void process_request(self, Node node, i64 argument, bytes command) except *
-    cdef void serve(self, Node node, i64 client, bytes command) except *
+    cdef int process_request(self, Node node, i64 argument, bytes command) except -1
+    cdef int serve(self, Node node, i64 client, bytes command) except -1
     @cython.locals(node=Node, size=i64, depart=i64, arrival=i64)
     cpdef void answer(
         self, Host host, i64 client, u64 sequence, int outcome, u64 leader, bytes result

@@ -1,3 +1,5 @@
+# cython: boundscheck=False, wraparound=False
+# (nodes and links are indexed by ids that the simulation itself gave out)
 """The deterministic world: replicas and clients in virtual time.
 
 Every replica has a CPU, a NIC and a disk, each of which may cost nothing:
@@ -176,7 +178,8 @@ class Simulation(World):
         node = self.nodes[id]
         assert node.up and node.host is not None
         for persist in node.host.writing[:survivors]:
-            self.keep(node, persist.record)
+            if persist.record is not None:
+                self.keep(node, persist.record)
         node.up = False
         node.host = None
         node.idle()
@@ -313,11 +316,11 @@ class Simulation(World):
     def take_next(self, node: Node) -> None:
         """The CPU is done with one piece of work."""
         waiting = node.waiting
-        if waiting.count == 0:
+        if waiting.count > 0:
+            payload = waiting.pop()
+            self.take(node, payload, waiting.argument)
+        else:
             node.busy = False
-            return
-        payload = waiting.pop()
-        self.take(node, payload, waiting.argument)
 
     def process(self, node: Node, argument: int, message: Message) -> None:
         """The CPU has received a message: the engine steps."""
@@ -439,17 +442,15 @@ class Simulation(World):
 
     def synced(self, node: Node, incarnation: int) -> None:
         """The sync is done: its records survive crashes, its promises leave."""
-        if not node.up or incarnation != node.incarnation:
-            return
-        for persist in node.host.writing:
-            self.keep(node, persist.record)
-        node.host.synced(node.local(self.now))
-        self.arm(node)
+        if node.up and incarnation == node.incarnation:
+            for persist in node.host.writing:
+                if persist.record is not None:
+                    self.keep(node, persist.record)
+            node.host.synced(node.local(self.now))
+            self.arm(node)
 
-    def keep(self, node: Node, record: Record | None) -> None:
+    def keep(self, node: Node, record: Record) -> None:
         """Add a durable record; the last record of a compaction makes all before its first unnecessary."""
-        if record is None:
-            return
         if record is node.host.compaction_first:
             node.compaction_from = len(node.stable)
         node.stable.append(record)
@@ -461,13 +462,11 @@ class Simulation(World):
     def arm(self, node: Node) -> None:
         """See to it that the host is woken at its deadline; an earlier wake-up than needed re-arms itself."""
         deadline = node.host.deadline
-        if deadline == NEVER:
-            return
-        wake_at = node.virtual(deadline)
-        wake_at = max(wake_at, self.now)
-        if wake_at < node.wake_at_ns:
-            node.wake_at_ns = wake_at
-            push_event(self.queue, wake_at, None, WAKE, node.id, node.incarnation)
+        if deadline != NEVER:
+            wake_at = max(node.virtual(deadline), self.now)
+            if wake_at < node.wake_at_ns:
+                node.wake_at_ns = wake_at
+                push_event(self.queue, wake_at, None, WAKE, node.id, node.incarnation)
 
     def wake(self, node: Node, incarnation: int) -> None:
         """A wake-up, which may be early because the deadline has moved since."""
