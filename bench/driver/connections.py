@@ -9,12 +9,9 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
-from bench.driver.frames import FRAME_LIMIT_BYTES, HANDSHAKE_LIMIT_BYTES, Door, FrameError, Frames, Greeting
-
-if TYPE_CHECKING:
-    from bench.driver.replica import Replica
+from bench.driver.frames import FRAME_LIMIT_BYTES, HANDSHAKE_LIMIT_BYTES, Door, FrameError, Frames, Greeting, Hello
 
 HANDSHAKE_S = 5.0
 UNSENT_LIMIT_BYTES = 2 * FRAME_LIMIT_BYTES
@@ -22,42 +19,61 @@ KEEPALIVE_PROBES = 3
 STRANGERS_LIMIT = 1024
 
 
-class Connection(asyncio.Protocol):
-    """One TCP connection; ``peer`` is the replica that was dialled, None where the other end dialled."""
+class Household(Protocol):
+    """What a connection needs of the replica whose door it came through."""
 
-    def __init__(self, replica: Replica, peer: int | None = None) -> None:
+    id: int
+    secret: bytes
+    user_timeout_ns: int
+    loop: asyncio.AbstractEventLoop
+
+    def strangers(self) -> int: ...
+    def made(self, connection: Connection) -> None: ...
+    def admit(self, connection: Connection, hello: Hello) -> None: ...
+    def joined(self, connection: Connection, peer: int) -> None: ...
+    def lost(self, connection: Connection) -> None: ...
+    def drop(self, connection: Connection, reason: str) -> None: ...
+
+
+class Connection(asyncio.Protocol):
+    """One TCP connection. ``peer`` is the replica at the other end: the one that was dialled, or else None until it has said
+    so. ``pause_s`` is how long to wait before it is dialled again.
+    """
+
+    def __init__(self, replica: Household, peer: int | None = None, pause_s: float = 0.0) -> None:
         self.replica = replica
         self.peer = peer
+        self.dialled = peer is not None
+        self.pause_s = pause_s
         self.role = "stranger"
-        self.frames = Frames(HANDSHAKE_LIMIT_BYTES)
+        # A welcome and a long frame may arrive in one piece, so that a dialler allows for both.
+        self.frames = Frames(FRAME_LIMIT_BYTES if self.dialled else HANDSHAKE_LIMIT_BYTES)
         self.receive: Callable[[memoryview], None] = self._knock if peer is None else self._greet
         self.answers: list[Any] = []
         self.lost = False
-        self.reason = ""
-        self.pause_s = 0.0  # before it is dialled again
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the handshake."""
         self.transport = cast(asyncio.Transport, transport)
         connection = self.transport.get_extra_info("socket")
         self.file = connection.fileno()
-        _give_up_after(connection, self.replica.scenario.network.user_timeout_ns)
+        _give_up_after(connection, self.replica.user_timeout_ns)
         self.transport.set_write_buffer_limits(high=UNSENT_LIMIT_BYTES)
         self.deadline = self.replica.loop.call_later(HANDSHAKE_S, self.drop, "no handshake in time")
-        if self.peer is None:
-            self.door = Door(self.replica.secret, self.replica.id)
-            if not self.replica.let_in(self, STRANGERS_LIMIT):
-                self.drop("too many strangers")
-                return
-            self.write(self.door.open())
-        else:
+        self.replica.made(self)
+        if self.peer is not None:
             self.greeting = Greeting(self.replica.secret, "peer", self.replica.id, self.peer)
+        elif self.replica.strangers() > STRANGERS_LIMIT:
+            self.drop("too many strangers")
+        else:
+            self.door = Door(self.replica.secret, self.replica.id)
+            self.write(self.door.open())
 
     def data_received(self, data: bytes) -> None:
         """Take what is complete."""
         try:
             for body in self.frames.feed(data):
-                if self.lost:
+                if self.transport.is_closing():
                     return
                 self.receive(body)
         except FrameError as error:
@@ -67,7 +83,7 @@ class Connection(asyncio.Protocol):
         """The connection is gone, for whatever reason."""
         self.lost = True
         self.deadline.cancel()
-        self.replica.connection_lost(self)
+        self.replica.lost(self)
 
     def trust(self, role: str, receive: Callable[[memoryview], None]) -> None:
         """The other end has proved itself: from now on its frames go to ``receive``."""
@@ -80,7 +96,7 @@ class Connection(asyncio.Protocol):
         """Send now what the kernel takes, the rest as it can. A loop of its own would send only at the end of its turn,
         which lasts as long as a sync of the disk.
         """
-        if self.lost or self.transport.is_closing():
+        if self.transport.is_closing():
             return
         if not self.transport.get_write_buffer_size():
             try:
@@ -99,14 +115,9 @@ class Connection(asyncio.Protocol):
 
     def drop(self, reason: str) -> None:
         """End the connection at once, and count why."""
-        if not self.lost and not self.transport.is_closing():
-            self.reason = reason
-            self.replica.dropped(self, reason)
+        if not self.transport.is_closing():
+            self.replica.drop(self, reason)
             self.transport.abort()
-
-    def abort(self) -> None:
-        """End the connection at once; nobody is to blame."""
-        self.transport.abort()
 
     def _knock(self, body: memoryview) -> None:
         hello = self.door.admit(body)

@@ -11,112 +11,120 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
+from bench.driver.connections import Connection
 from bench.driver.frames import Do, Done, encode_messages
-
-if TYPE_CHECKING:
-    from bench.driver.connections import Connection
-    from bench.driver.replica import Replica
+from bench.driver.reality import Reality
 
 
 class Control:
-    """The actions, on one replica."""
+    """The actions, on one replica; ``meet``, ``soon`` and ``stop`` are its process's own."""
 
-    def __init__(self, replica: Replica) -> None:
-        self.replica = replica
+    def __init__(
+        self,
+        world: Reality,
+        meet: Callable[[dict[int, tuple[str, int]]], None],
+        soon: Callable[[], None],
+        stop: Callable[[], None],
+    ) -> None:
+        self.world = world
+        self.meet = meet
+        self.soon = soon
+        self.stop = stop
+        self.dropped: Counter[str] = Counter()
+        self.lag_ns = 0
 
     def perform(self, connection: Connection, dos: list[Do]) -> None:
-        """Perform what the orchestrator wants, and say what came of it."""
+        """Perform what the orchestrator wants, and say what came of it: of what makes no sense, why."""
         for do in dos:
             action = getattr(self, f"do_{do.action}", None)
             try:
                 if action is None:
                     raise ValueError(f"unknown action {do.action}")
                 result = action(**do.arguments)
-            except (ValueError, TypeError, KeyError) as error:
+            except (ValueError, TypeError, KeyError, IndexError) as error:
                 result = {"error": f"{type(error).__name__}: {error}"}
             for frame in encode_messages([Done(do.action, result or {})]):
                 connection.write(frame)
 
-    def do_peers(self, **addresses: tuple[str, int]) -> None:
-        """Where the others listen: {"1": ["127.0.0.1", 4001], ...}."""
-        self.replica.meet({int(id): (str(address[0]), int(address[1])) for id, address in addresses.items()})
+    def do_peers(self, **addresses: list[Any]) -> None:
+        self.meet({int(id): (str(address[0]), int(address[1])) for id, address in addresses.items()})
 
     def do_block(self, to: int) -> None:
-        """Send nothing more to a replica."""
-        self.replica.shaper.block(to)
+        self.world.shaper.block(to)
 
     def do_unblock(self, to: int) -> None:
-        """Send to it again."""
-        self.replica.shaper.unblock(to, time.monotonic_ns())
-        self.replica.soon()
+        self.world.shaper.unblock(to, time.monotonic_ns())
+        self.soon()
 
     def do_slow_link(self, peer: int, extra_ns: int) -> None:
-        """Let messages to a replica take so much longer; 0 ends it."""
-        self.replica.shaper.slow(peer, int(extra_ns))
+        self.world.shaper.slow(peer, extra_ns)
 
     def do_slow_disk(self, factor: float) -> None:
-        """Let each sync take so many times as long; 1 ends it."""
-        self.replica.disk_factor = float(factor)
+        if not factor >= 1:
+            raise ValueError(f"a disk can only become slower, not {factor} times as slow")
+        self.world.disk_factor = float(factor)
 
     def do_clock(self, rate: float) -> None:
-        """Let the clock that the host is told run at so many seconds a second; 1 ends it."""
-        if not rate > 0:
+        if not 0 < rate < 1000:
             raise ValueError(f"a clock cannot run at {rate} seconds a second")
-        self.replica.clock.set_rate(float(rate), time.monotonic_ns())
-        self.replica.soon()
+        self.world.clock.set_rate(float(rate), time.monotonic_ns())
+        self.soon()
 
     def do_stop(self) -> None:
-        """End, once what has been said is sent."""
-        self.replica.stopping.set()
+        self.stop()
 
     def do_status(self) -> dict[str, Any]:
-        """This moment, for watchers; times in monotonic ns."""
-        replica, now = self.replica, time.monotonic_ns()
-        status: dict[str, Any] = {
-            "ready": replica.host is not None,
-            "incarnation": replica.config.incarnation,
+        world, log, now = self.world, self.world.log, time.monotonic_ns()
+        return {
+            "ready": world.host is not None,
             "now_ns": now,
-            "local_ns": replica.clock.local(now),
+            "local_ns": world.clock.local(now),
             "cpu_ns": time.process_time_ns(),
-            "loop_lag_ns": replica.lag_ns,
-            "dropped": dict(replica.drops),
-            "recovered_records": replica.recovered_records,
-            "fsyncs": replica.log.syncs,
-            "fsync_ns": replica.log.sync_ns,
-            "log_bytes": replica.log.written_bytes,
-            "client_requests": replica.requests,
-            "sent_bytes": replica.sent_bytes,
-            "messages": {kind.name: [kind.count, kind.bytes] for kind in replica.kinds.values() if kind.count},
-            "links": {
-                str(peer): {
-                    "carried": link.carried,
-                    "blocked": link.blocked_messages,
-                    "held": len(link.held),
-                    "connected": peer in replica.peers,
-                }
-                for peer, link in replica.shaper.links.items()
-            },
-            "led": [list(leadership) for leadership in replica.leaderships],
-            "commands": replica.commands,
+            "loop_lag_ns": self.lag_ns,
+            "dropped": dict(self.dropped),
+            "fsyncs": log.syncs,
+            "fsync_ns": log.sync_ns,
+            "log_bytes": log.written_bytes,
+            "client_requests": world.requests,
+            "paused": world.paused,
+            "commands": world.commands,
+            "sent_bytes": world.sent_bytes,
+            "messages": {kind.name: [kind.count, kind.bytes] for kind in world.kinds.values() if kind.count},
+            "links": {str(peer): self._link(peer) for peer in world.shaper.links},
+            "led": [list(leadership) for leadership in world.leaderships],
+        } | self._progress()
+
+    def _link(self, peer: int) -> dict[str, Any]:
+        link = self.world.shaper.links[peer]
+        return {
+            "carried": self.world.sent[peer],
+            "blocked": link.blocked_messages,
+            "held": len(link.held),
+            "lost": link.lost_messages,
+            "connected": peer in self.world.peers,
         }
-        return status | (self._progress() if replica.host is not None else {})
 
     def _progress(self) -> dict[str, Any]:
-        replica = self.replica
-        engine, machine = replica.host.engine, replica.host.machine
-        moment = engine.status()
+        """How far the engine and its state machine have come; nothing before the host has started."""
+        host = self.world.host
+        if host is None:
+            return {}
+        moment = host.engine.status()
         return {
+            "incarnation": self.world.incarnation,
             "role": moment.role,
             "leader": moment.leader,
-            "leading": engine.leading,
+            "leading": host.engine.leading,
             "term": moment.term,
             "commit": moment.commit,
             "last": moment.last,
-            "applied": machine.applied,
-            "digest": machine.digest,
-            "duplicates": machine.duplicates,
-            "digests": [list(digest) for digest in replica.digests],
-            "queued": replica.host.queued,
+            "applied": host.machine.applied,
+            "digest": host.machine.digest,
+            "duplicates": host.machine.duplicates,
+            "digests": [list(digest) for digest in self.world.digests],
+            "queued": host.queued,
         }

@@ -198,7 +198,7 @@ class Frames:
         while size - at >= LENGTH_BYTES:
             length = int.from_bytes(view[at : at + LENGTH_BYTES], "little")
             if length > self.limit:
-                raise FrameError(f"a frame of {length} bytes exceeds the limit of {self.limit}")
+                raise FrameError(f"frame too long: {length} bytes, and the limit is {self.limit}")
             if size - at - LENGTH_BYTES < length:
                 self.wanted = LENGTH_BYTES + length
                 break

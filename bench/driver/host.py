@@ -13,11 +13,13 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+import cython
 import msgspec
 
-from bench.driver.occasions import ACCEPTED, REFUSED
+from bench.driver.occasions import ACCEPTED, REFUSED, UNDECIDED
 from engines.core import NEVER, NOBODY, Commit, Engine, Message, Persist, Record, Redirect, Restore, Send
 from engines.machine import KeyValue, client_of, sequence_of
+from ext.events import Fifo
 
 if TYPE_CHECKING:
     from engines.core import Effect
@@ -80,13 +82,18 @@ class World:
         raise NotImplementedError
 
 
+@cython.no_gc
+@cython.freelist(64)
+@cython.cclass
 class Batch:
-    """Commands proposed together: positions [start, stop), and where each one's answer goes."""
+    """Commands proposed together: positions [start, stop), where each one's answer goes, and the batch ``after`` it."""
 
-    def __init__(self, start: int, stop: int, origins: list[int]) -> None:
+    def __init__(self, start: int, stop: int, commands: list[bytes], origins: list[int]) -> None:
         self.start = start
         self.stop = stop
+        self.commands = commands
         self.origins = origins
+        self.after: Batch | None = None
 
 
 class Host:
@@ -117,9 +124,10 @@ class Host:
         self.origins: deque[int] = deque()
         self.queued = 0
         self.queued_since_ns = 0
-        self.batches: list[Batch] = []
+        self.under_way = 0  # batches, of which ``front`` is the oldest and ``back`` the newest
         self.front: Batch | None = None
-        self.own: list[Message] = []
+        self.back: Batch | None = None
+        self.own = Fifo()
         self.unsynced: list[Persist] = []
         self.writing: list[Persist] = []
         self.sync_in_flight = False
@@ -168,8 +176,8 @@ class Host:
         self.writing = []
         self.sync_in_flight = False
         for persist in covered:
-            for promise in persist.then:
-                self.dispatch(promise)
+            if persist.then is not None:
+                self.dispatch(persist.then)
         self.settle(False)
 
     def gather(self) -> list[Persist]:
@@ -200,7 +208,7 @@ class Host:
 
     def has_room(self) -> bool:
         """Whether the pipeline admits another batch."""
-        return len(self.batches) < self.pipeline
+        return self.under_way < self.pipeline
 
     def refuse(self, origin: int, command: bytes) -> None:
         """This replica does not lead: forward a client's command, where that is the routing, or name the leader."""
@@ -237,10 +245,16 @@ class Host:
         effects = self.engine.propose(commands, self.now)
         stop = self.engine.log.last + 1
         assert stop - start == len(commands), "an engine that leads accepts a batch whole"
-        batch = Batch(start, stop, origins)
-        self.batches.append(batch)
+        batch = Batch.__new__(Batch)
+        batch.start, batch.stop, batch.after = start, stop, None
+        batch.commands, batch.origins = commands, origins
         if self.front is None:
             self.front = batch
+        else:
+            assert self.back is not None
+            self.back.after = batch
+        self.back = batch
+        self.under_way += 1
         self.perform(effects)
 
     def perform(self, effects: list[Effect]) -> None:
@@ -263,14 +277,14 @@ class Host:
     def dispatch(self, send: Send) -> None:
         """To others by the transport; to oneself once the effects at hand are done, so that commits keep their order."""
         if send.to == self.id:
-            self.own.append(send.message)
+            self.own.push(send.message, 0)
         else:
             self.world.transmit(self, send.to, send.message)
 
     def hear_oneself(self) -> None:
         """Step the messages to oneself."""
-        while self.own:
-            self.perform(self.engine.step(self.id, self.own.pop(0), self.now))
+        while self.own.count > 0:
+            self.perform(self.engine.step(self.id, self.own.pop(), self.now))
 
     def persist(self, persist: Persist) -> None:
         """Put a record on its way to disk; without fsync its promises do not wait for it."""
@@ -282,9 +296,9 @@ class Host:
                 self.writing.append(persist)
                 return
         elif self.durability == BATCH_INTERVAL and persist.record is not None:
-            self.unsynced.append(Persist(persist.record, []))
-        for promise in persist.then:
-            self.dispatch(promise)
+            self.unsynced.append(Persist(persist.record, None))
+        if persist.then is not None:
+            self.dispatch(persist.then)
 
     def apply(self, commit: Commit) -> None:
         """Apply a decided command, and answer it where it was proposed here under the present leadership."""
@@ -297,14 +311,20 @@ class Host:
             assert position < batch.stop, "batches are decided in order"
             self.reply(batch.origins[position - batch.start], command, ACCEPTED, result)
             if position + 1 == batch.stop:
-                self.batches.pop(0)
-                self.front = self.batches[0] if self.batches else None
+                self.front = batch.after
+                self.under_way -= 1
 
     def deposed(self) -> None:
         """Leadership is gone: what was proposed may or may not be decided, what was only queued is refused."""
         self.leading = False
-        self.batches.clear()
-        self.front = None
+        batch = self.front
+        self.under_way = 0
+        self.front = self.back = None
+        while batch is not None:
+            for index, command in enumerate(batch.commands):
+                if batch.start + index > self.machine.applied:
+                    self.reply(batch.origins[index], command, UNDECIDED, b"")
+            batch = batch.after
         self.queued = 0
         while self.commands:
             self.refuse(self.origins.popleft(), self.commands.popleft())

@@ -213,6 +213,7 @@ class WriteAheadLog:
         self.capacity = 0
         self.sequence = 0
         self.compaction_from = 0
+        self.broken = False
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.directory = os.open(folder, os.O_RDONLY)
@@ -240,6 +241,8 @@ class WriteAheadLog:
 
     def write(self, records: list[Record], first: Record | None = None, last: Record | None = None) -> None:
         """Make the records durable. ``first`` and ``last`` are those of the latest compaction, where there was one."""
+        if self.broken:
+            raise StorageError(f"{self.folder} failed before, and is written no more")
         start = next((at for at, record in enumerate(records) if record is first), None)
         ends = any(record is last for record in records)
         payloads = [msgspec.msgpack.encode(record) for record in records]
@@ -265,6 +268,7 @@ class WriteAheadLog:
         self.file = self.lock = self.directory = -1
 
     def _failed(self, error: OSError) -> StorageError:
+        self.broken = True
         return StorageError(f"{self.folder} cannot be written: {error.strerror}")
 
     def _mend(self, path: Path, end: int) -> None:

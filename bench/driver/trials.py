@@ -1,7 +1,9 @@
 """One trial: a scenario point and an engine become a simulation, and the simulation a Trial."""
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bench.checkers.invariants import ASSERTIONS, STATEMENTS
@@ -36,6 +38,18 @@ def run_trial(
     run.simulation.trace = trace
     run.perform()
     return run.trial(axes or {}, trial)
+
+
+@contextmanager
+def no_cycle_collection() -> Iterator[None]:
+    """A simulation makes no cycles of references, but a collector that does not know it looks at all logs time and again."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 class TrialRun:
@@ -104,9 +118,10 @@ class TrialRun:
         for node in simulation.nodes:
             simulation.boot(node.id)
         self.clients.start()
-        simulation.run(self.load_end_ns)
-        self._run_until(self._drained, DRAIN_NS)
-        self._run_until(self._level, 2 * self.scenario.timeouts.election_ns[1])
+        with no_cycle_collection():
+            simulation.run(self.load_end_ns)
+            self._run_until(self._drained, DRAIN_NS)
+            self._run_until(self._level, 2 * self.scenario.timeouts.election_ns[1])
         simulation.agreement.finish({node.id: node.host.machine.applied for node in simulation.nodes if node.up})
 
     def _run_until(self, condition: Callable[[], bool], limit_ns: int) -> None:

@@ -34,6 +34,7 @@ from ext.build import ROOT
 
 SECRET = bytes(range(32))
 PATIENCE_S = 30.0
+ATTEMPT_S = 2.0
 FAST: dict[str, Any] = {
     "network": {"latency": "0ms", "bandwidth": "unlimited", "user_timeout": "2s"},
     "timeouts": {"election": ["300ms", "600ms"], "heartbeat": "50ms"},
@@ -54,17 +55,20 @@ def eventually(condition: Callable[[], Any], what: str) -> Any:
 class Caller:
     """A blocking connection to a replica in some role."""
 
-    def __init__(self, port: int, role: Role, id: int, replica: int, secret: bytes = SECRET) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
+    def __init__(
+        self, port: int, role: Role, id: int, replica: int, secret: bytes = SECRET, patience_s: float = PATIENCE_S
+    ) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=patience_s)
+        self.patience_s = patience_s
         self.frames = Frames(FRAME_LIMIT_BYTES)
         self.arrived: list[memoryview] = []
         greeting = Greeting(secret, role, id, replica)
         while not greeting.done:
             self.socket.sendall(greeting.answer(self.body()))
 
-    def body(self, timeout_s: float = PATIENCE_S) -> memoryview:
+    def body(self) -> memoryview:
         """The next frame; ConnectionError where the other end closes, TimeoutError where it is silent."""
-        self.socket.settimeout(timeout_s)
+        self.socket.settimeout(self.patience_s)
         while not self.arrived:
             data = self.socket.recv(1 << 16)
             if not data:
@@ -112,7 +116,7 @@ class Process:
         with self.errors.open("ab") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "bench.driver.replica", str(path)],
-                cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, preexec_fn=limits,
+                cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, preexec_fn=limits,  # noqa: PLW1509
             )  # fmt: skip
         self.config["listen"][1] = self.line()["listening"]
 
@@ -209,10 +213,10 @@ class Cluster:
         """Ask one replica; False where it does not lead or is not there."""
         try:
             if self.caller is None:
-                self.caller = Caller(self.replicas[self.target].port, "client", 1, self.target)
+                self.caller = Caller(self.replicas[self.target].port, "client", 1, self.target, patience_s=ATTEMPT_S)
             self.caller.socket.sendall(encode([Request(1, command)]))
             while True:
-                for answer in decode_answers(self.caller.body(2.0)):
+                for answer in decode_answers(self.caller.body()):
                     if answer.sequence == self.sequence:
                         return self.heed(answer)
         except OSError:
