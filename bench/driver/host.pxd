@@ -2,6 +2,7 @@ cimport cython
 
 from engines.core cimport Commit, Engine, Persist, Redirect, Restore, Send
 from engines.machine cimport KeyValue, client_of, sequence_of
+from ext.events cimport Fifo
 
 ctypedef unsigned long long u64
 ctypedef long long i64
@@ -28,7 +29,6 @@ cdef class Batch:
     cdef u64 stop
     cdef list commands
     cdef list origins
-    cdef Batch after
 
 
 cdef class Host:
@@ -53,9 +53,8 @@ cdef class Host:
     cdef object origins
     cdef Py_ssize_t queued
     cdef i64 queued_since_ns
-    cdef Py_ssize_t under_way
     cdef Batch front
-    cdef Batch back
+    cdef Fifo behind
     cdef list own
     cdef list unsynced
     cdef readonly list writing
@@ -90,6 +89,7 @@ cdef class Host:
     cdef void apply(self, Commit commit) except *
     @cython.locals(batch=Batch, index=Py_ssize_t, command=bytes)
     cdef void deposed(self) except *
+    cdef Batch next_batch(self)
     cdef void settle(self, bint more) except *
     cdef void flush(self) except *
     cdef void weigh(self) except *
