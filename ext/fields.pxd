@@ -19,7 +19,7 @@ cdef extern from *:
     }
 
     static inline PyObject *emptied(PyObject *list) {
-        if (Py_REFCNT(list) > 1)
+        if (Py_REFCNT(list) > 2)  // more than the attribute that it was read from, and Cython for this call
             return PyList_New(0);
         for (Py_ssize_t at = PyList_GET_SIZE(list); at > 0; at--) {
             Py_SET_SIZE(list, at - 1);
