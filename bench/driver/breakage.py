@@ -13,7 +13,7 @@ from bench.driver.overseer import ControlError
 from bench.metrics.trial import FaultRecord
 
 if TYPE_CHECKING:
-    from bench.driver.processes import Cluster, Replica
+    from bench.driver.cluster import Cluster, Replica
     from bench.scenario import Fault
 
 PROBE_S = 0.02

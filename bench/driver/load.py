@@ -92,7 +92,7 @@ class Load:
 
     def await_start(self) -> None:
         """Read the agreed start, and sleep until then."""
-        print('{"ready": true}', flush=True)
+        say({"ready": True})
         line = sys.stdin.buffer.readline()
         if not line:
             raise SystemExit(1)
@@ -166,6 +166,12 @@ class Load:
         )
 
 
+def say(what: Any) -> None:
+    """One line for the parent."""
+    sys.stdout.write(msgspec.json.encode(what).decode() + "\n")
+    sys.stdout.flush()
+
+
 def main(arguments: list[str]) -> int:
     """Run as a process; errors are one line on standard error, and exit 1."""
     try:
@@ -173,9 +179,9 @@ def main(arguments: list[str]) -> int:
         load.connect()
         load.await_start()
         load.run()
-        print(msgspec.json.encode(load.report()).decode(), flush=True)
+        say(load.report())
     except (OSError, RuntimeError, ValueError, AssertionError) as error:
-        print(f"client process: {type(error).__name__}: {error}", file=sys.stderr)
+        sys.stderr.write(f"clients: {type(error).__name__}: {error}\n")
         return 1
     return 0
 

@@ -100,19 +100,19 @@ class Board:
         self.heartbeats = heartbeats
         self.newest: dict[tuple[int, int], Status] = {}
         self.current: dict[int, Status] = {}
-        self.digests: dict[int, tuple[int, int]] = {0: (0, 0)}
+        self.digests: dict[int, tuple[int, int]] = {}
         self.leaders: dict[tuple[int, int], int] = {}
         self.agreement = Agreement()
 
     def take(self, replica: int, status: Status) -> None:
         """A status of a replica has come."""
         self.current[replica] = self.newest[replica, status["incarnation"]] = status
-        position, digest = status["applied"], status["digest"]
-        other, theirs = self.digests.setdefault(position, (replica, digest))
-        if position and theirs != digest:
-            self.agreement.violated(
-                f"{AGREEMENT}: replicas {other} and {replica} have different histories up to position {position}"
-            )
+        for position, digest in (*status["digests"], (status["applied"], status["digest"])):
+            other, theirs = self.digests.setdefault(position, (replica, digest))
+            if theirs != digest:
+                self.agreement.violated(
+                    f"{AGREEMENT}: replicas {other} and {replica} have different histories up to position {position}"
+                )
         for moment_ns, term in status["led"]:
             if (replica, term) not in self.leaders:
                 self.leaders[replica, term] = moment_ns

@@ -96,7 +96,7 @@ def test_a_replica_that_cannot_start_says_why_and_nothing_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [port] = free_ports(1)
-    monkeypatch.setattr("bench.driver.processes.free_ports", lambda count: [port] * count)
+    monkeypatch.setattr("bench.driver.cluster.free_ports", lambda count: [port] * count)
     with pytest.raises(ProcessError, match=f"cannot listen on 127.0.0.1:{port}") as raised:
         run_processes(short(), "raft", {}, 1, 0, tmp_path)
     assert "\n" not in str(raised.value)
