@@ -29,7 +29,6 @@ cdef class Batch:
     cdef u64 stop
     cdef list commands
     cdef list origins
-    cdef Batch after
 
 
 cdef class Host:
@@ -54,9 +53,8 @@ cdef class Host:
     cdef object origins
     cdef readonly Py_ssize_t queued
     cdef i64 queued_since_ns
-    cdef Py_ssize_t under_way
     cdef Batch front
-    cdef Batch back
+    cdef Fifo behind
     cdef Fifo own
     cdef list unsynced
     cdef readonly list writing
@@ -92,6 +90,7 @@ cdef class Host:
     cdef int apply(self, Commit commit) except -1
     @cython.locals(batch=Batch, index=Py_ssize_t, command=bytes)
     cdef void deposed(self) except *
+    cdef Batch next_batch(self)
     cdef int settle(self, bint more) except -1
     cdef void flush(self) except *
     cdef void weigh(self) except *

@@ -86,14 +86,13 @@ class World:
 @cython.freelist(64)
 @cython.cclass
 class Batch:
-    """Commands proposed together: positions [start, stop), where each one's answer goes, and the batch ``after`` it."""
+    """Commands proposed together: positions [start, stop), and where each one's answer goes."""
 
     def __init__(self, start: int, stop: int, commands: list[bytes], origins: list[int]) -> None:
         self.start = start
         self.stop = stop
         self.commands = commands
         self.origins = origins
-        self.after: Batch | None = None
 
 
 class Host:
@@ -124,9 +123,8 @@ class Host:
         self.origins: deque[int] = deque()
         self.queued = 0
         self.queued_since_ns = 0
-        self.under_way = 0  # batches, of which ``front`` is the oldest and ``back`` the newest
-        self.front: Batch | None = None
-        self.back: Batch | None = None
+        self.front: Batch | None = None  # the oldest batch under way
+        self.behind = Fifo()  # the others; as a chain they would go by a recursion as deep as they are many
         self.own = Fifo()
         self.unsynced: list[Persist] = []
         self.writing: list[Persist] = []
@@ -208,7 +206,7 @@ class Host:
 
     def has_room(self) -> bool:
         """Whether the pipeline admits another batch."""
-        return self.under_way < self.pipeline
+        return self.front is None or 1 + self.behind.count < self.pipeline
 
     def refuse(self, origin: int, command: bytes) -> None:
         """This replica does not lead: forward a client's command, where that is the routing, or name the leader."""
@@ -246,15 +244,12 @@ class Host:
         stop = self.engine.log.last + 1
         assert stop - start == len(commands), "an engine that leads accepts a batch whole"
         batch = Batch.__new__(Batch)
-        batch.start, batch.stop, batch.after = start, stop, None
+        batch.start, batch.stop = start, stop
         batch.commands, batch.origins = commands, origins
         if self.front is None:
             self.front = batch
         else:
-            assert self.back is not None
-            self.back.after = batch
-        self.back = batch
-        self.under_way += 1
+            self.behind.push(batch, 0)
         self.perform(effects)
 
     def perform(self, effects: list[Effect]) -> None:
@@ -311,20 +306,22 @@ class Host:
             assert position < batch.stop, "batches are decided in order"
             self.reply(batch.origins[position - batch.start], command, ACCEPTED, result)
             if position + 1 == batch.stop:
-                self.front = batch.after
-                self.under_way -= 1
+                self.front = self.next_batch()
+
+    def next_batch(self) -> Batch | None:
+        """Take the oldest of the batches behind the front."""
+        return self.behind.pop() if self.behind.count > 0 else None
 
     def deposed(self) -> None:
         """Leadership is gone: what was proposed may or may not be decided, what was only queued is refused."""
         self.leading = False
         batch = self.front
-        self.under_way = 0
-        self.front = self.back = None
+        self.front = None
         while batch is not None:
             for index, command in enumerate(batch.commands):
                 if batch.start + index > self.machine.applied:
                     self.reply(batch.origins[index], command, UNDECIDED, b"")
-            batch = batch.after
+            batch = self.next_batch()
         self.queued = 0
         while self.commands:
             self.refuse(self.origins.popleft(), self.commands.popleft())
