@@ -299,9 +299,9 @@ def test_tasks_are_numbered_by_part_engine_point_and_trial() -> None:
     assert [task.index for task in tasks] == list(range(len(tasks)))
     order = [(task.part, task.engine, list(task.axes.values()), task.trial) for task in tasks]
     assert order[:3] == [
-        ("quick-lan", "paxos", [2000], 0),
-        ("quick-lan", "paxos", [2000], 1),
-        ("quick-lan", "paxos", [10000], 0),
+        ("quick-lan", "paxos", [1500], 0),
+        ("quick-lan", "paxos", [1500], 1),
+        ("quick-lan", "paxos", [4000], 0),
     ]  # fmt: skip
     assert {task.seed - task.trial for task in tasks} == {1}
     assert all(isinstance(task, Task) and task.weight > 0 for task in tasks)
