@@ -10,7 +10,6 @@ Clock, transport and storage belong to the World that it is given.
 """
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 import cython
@@ -86,12 +85,11 @@ class World:
 @cython.freelist(64)
 @cython.cclass
 class Batch:
-    """Commands proposed together: positions [start, stop), where each one's answer goes, and the batch ``after`` it."""
+    """Commands proposed together: positions [start, stop), and the batch ``after`` it."""
 
-    def __init__(self, start: int, stop: int, origins: list[int]) -> None:
+    def __init__(self, start: int, stop: int) -> None:
         self.start = start
         self.stop = stop
-        self.origins = origins
         self.after: Batch | None = None
 
 
@@ -119,13 +117,12 @@ class Host:
         self.now = 0
         self.deadline = NEVER
         self.leading = False
-        self.commands: deque[bytes] = deque()
-        self.origins: deque[int] = deque()
-        self.queued = 0
+        self.queue = Fifo()  # commands that are yet to be proposed, each with its origin
         self.queued_since_ns = 0
         self.under_way = 0  # batches, of which ``front`` is the oldest and ``back`` the newest
         self.front: Batch | None = None
         self.back: Batch | None = None
+        self.origins = Fifo()  # of the commands in those batches that are yet to be decided
         self.own = Fifo()
         self.unsynced: list[Persist] = []
         self.writing: list[Persist] = []
@@ -189,14 +186,13 @@ class Host:
         """Propose at once where nothing speaks for waiting; else queue, forward or redirect."""
         if not self.engine.leading:
             self.refuse(origin, command)
-        elif self.queued == 0 and (self.max_commands == 1 or not (more or self.max_delay_ns)) and self.has_room():
-            self.propose([command], [origin])
+        elif self.queue.count == 0 and (self.max_commands == 1 or not (more or self.max_delay_ns)) and self.has_room():
+            self.origins.push(None, origin)
+            self.propose([command])
         else:
-            if self.queued == 0:
+            if self.queue.count == 0:
                 self.queued_since_ns = self.now
-            self.queued += 1
-            self.commands.append(command)
-            self.origins.append(origin)
+            self.queue.push(command, origin)
 
     def has_room(self) -> bool:
         """Whether the pipeline admits another batch."""
@@ -220,25 +216,25 @@ class Host:
 
     def pump(self, more: bool) -> None:
         """Propose queued commands: full batches at once, a smaller one at the end of its turn and delay."""
-        while self.queued > 0 and self.engine.leading and self.has_room():
-            count = self.queued
+        while self.queue.count > 0 and self.engine.leading and self.has_room():
+            count = self.queue.count
             if count < self.max_commands and (more or self.now < self.queued_since_ns + self.max_delay_ns):
                 return
-            count = min(count, self.max_commands)
-            commands = [self.commands.popleft() for _ in range(count)]
-            origins = [self.origins.popleft() for _ in range(count)]
-            self.queued -= count
+            commands = []
+            for _ in range(min(count, self.max_commands)):
+                commands.append(self.queue.pop())
+                self.origins.push(None, self.queue.argument)
             self.queued_since_ns = self.now
-            self.propose(commands, origins)
+            self.propose(commands)
 
-    def propose(self, commands: list[bytes], origins: list[int]) -> None:
-        """Hand a batch to the engine and remember who waits for it."""
+    def propose(self, commands: list[bytes]) -> None:
+        """Hand a batch, whose origins are noted, to the engine."""
         start = self.engine.log.last + 1
         effects = self.engine.propose(commands, self.now)
         stop = self.engine.log.last + 1
         assert stop - start == len(commands), "an engine that leads accepts a batch whole"
         batch = Batch.__new__(Batch)
-        batch.start, batch.stop, batch.origins, batch.after = start, stop, origins, None
+        batch.start, batch.stop, batch.after = start, stop, None
         if self.front is None:
             self.front = batch
         else:
@@ -300,7 +296,8 @@ class Host:
         self.world.applied(self, position, command, answered)
         if batch is not None and answered:
             assert position < batch.stop, "batches are decided in order"
-            self.reply(batch.origins[position - batch.start], command, ACCEPTED, result)
+            self.origins.pop()
+            self.reply(self.origins.argument, command, ACCEPTED, result)
             if position + 1 == batch.stop:
                 self.front = batch.after
                 self.under_way -= 1
@@ -310,9 +307,10 @@ class Host:
         self.leading = False
         self.under_way = 0
         self.front = self.back = None
-        self.queued = 0
-        while self.commands:
-            self.refuse(self.origins.popleft(), self.commands.popleft())
+        self.origins.clear()
+        while self.queue.count > 0:
+            command = self.queue.pop()
+            self.refuse(self.queue.argument, command)
 
     def settle(self, more: bool) -> None:
         """The end of a turn: hear oneself, notice leadership, propose, start the next group's sync, compact, set the deadline."""
@@ -323,7 +321,7 @@ class Host:
             else:
                 self.leading = True
                 self.world.led(self)
-        if self.queued > 0:
+        if self.queue.count > 0:
             self.pump(more)
             self.hear_oneself()
         if self.machine.applied - self.weighed_at >= WEIGH_EVERY:
@@ -331,7 +329,7 @@ class Host:
         if self.unsynced and not self.sync_in_flight:
             self.flush()
         self.deadline = self.engine.deadline
-        if self.queued > 0 and self.max_delay_ns and self.has_room():
+        if self.queue.count > 0 and self.max_delay_ns and self.has_room():
             self.deadline = min(self.deadline, self.queued_since_ns + self.max_delay_ns)
         if self.unsynced and self.durability == BATCH_INTERVAL and not self.sync_in_flight:
             self.deadline = min(self.deadline, self.next_sync_ns)
