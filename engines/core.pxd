@@ -1,6 +1,5 @@
 cimport cython
 
-from ext.fields cimport emptied
 from ext.log cimport Log
 
 ctypedef unsigned long long u64

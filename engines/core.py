@@ -27,9 +27,6 @@ import msgspec
 from ext.fields import require_layout
 from ext.log import Log
 
-if not cython.compiled:
-    from ext.memory import emptied
-
 NEVER = 2**63 - 1
 NOBODY = 2**64 - 1
 
@@ -234,7 +231,7 @@ class Engine:
         """Open a call: the time, and an empty list of effects."""
         assert now >= self.now, "time went backwards"
         self.now = now
-        self.effects = emptied(self.effects)
+        self.effects = []
 
     def send(self, to: int, message: Message) -> None:
         """Emit a Send."""

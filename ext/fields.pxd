@@ -17,22 +17,9 @@ cdef extern from *:
         Py_XINCREF(value);
         return value;
     }
-
-    static inline PyObject *emptied(PyObject *list) {
-        if (Py_REFCNT(list) > 2)  // more than the attribute that it was read from, and Cython for this call
-            return PyList_New(0);
-        for (Py_ssize_t at = PyList_GET_SIZE(list); at > 0; at--) {
-            Py_SET_SIZE(list, at - 1);
-            Py_DECREF(PyList_GET_ITEM(list, at - 1));
-        }
-        Py_INCREF(list);
-        return list;
-    }
     """
     Py_ssize_t slot_offset(object member) except -1
     object slot_value(object holder, Py_ssize_t offset)
-    # An empty list: this one with the room that it has, where nobody but the caller's attribute holds it, else a new one.
-    list emptied(list list)
 
 
 cdef Py_ssize_t HEAD_BYTES, SLOT_BYTES

@@ -24,11 +24,6 @@ def load_u32(raw: bytes | bytearray, at: int) -> int:
     return int(_U32.unpack_from(raw, at)[0])
 
 
-def emptied(effects: list[Any]) -> list[Any]:  # noqa: ARG001 (compiled, it may be used again)
-    """An empty list."""
-    return []
-
-
 def pack_u64(value: int, size: int) -> bytes:
     """This integer, and zeros behind it up to ``size`` bytes, which must be at least 8."""
     return _U64.pack(value).ljust(size, b"\0")

@@ -21,7 +21,8 @@ cdef class Session:
     cdef readonly list links_to
     cdef readonly list links_from
     cdef object waiting
-    cdef i64 moved_ns
+    cdef i64 heard_ns
+    cdef i64 turned_ns
 
 
 cdef class Clients:
@@ -81,12 +82,18 @@ cdef class Clients:
     @cython.locals(row=Py_ssize_t, session=Session, refusals=int)
     cdef void redirected(self, Py_ssize_t client, i64 sequence, u64 leader) except *
     @cython.locals(session=Session)
+    cdef void let_go(self, Py_ssize_t client, i64 sequence) except *
+    cdef void turn(self, Session session, u64 target) except *
+    @cython.locals(session=Session)
+    cpdef void reset(self, u64 replica) except *
+    cdef void pause(self, i64 sequence, int refusals) except *
+    @cython.locals(session=Session)
     cdef void resend(self, Py_ssize_t row) except *
     @cython.locals(refusals=int)
     cdef bint certainly_refused(self, Py_ssize_t row) except -1
     cdef void give_up(self, Session session, Py_ssize_t row) except *
-    @cython.locals(now=i64, next_ns=i64, first_ns=i64)
+    @cython.locals(now=i64, next_ns=i64, first_ns=i64, row=Py_ssize_t, sent_ns=i64)
     cdef void retry(self, i64 sequence) except *
-    @cython.locals(session=Session)
-    cdef void timed_out(self, Py_ssize_t row, i64 now) except *
+    @cython.locals(session=Session, now=i64)
+    cdef void timed_out(self, Py_ssize_t row, i64 sent_ns) except *
     cpdef void finish(self) except *

@@ -46,7 +46,8 @@ class Session:
         self.links_to = links_to
         self.links_from = links_from
         self.waiting: deque[int] = deque()
-        self.moved_ns = 0
+        self.heard_ns = 0
+        self.turned_ns = 0
 
 
 class Clients:
@@ -198,7 +199,7 @@ class Clients:
         """The result of an operation arrived."""
         row = sequence - 1
         session = self.sessions[client]
-        session.moved_ns = self.queue.time
+        session.heard_ns = self.queue.time
         if self.settled(row) or result[0] == STALE:
             return
         kind = self.recorder.kind_of(row)
@@ -243,14 +244,34 @@ class Clients:
         refusals = self.refusals.get(row, 0) + 1
         self.refusals[row] = refusals
         if self.routing == LEADER:
-            if leader != NOBODY:
-                session.target = leader
-            else:
-                session.target = (session.target + 1) % self.replicas
+            self.turn(session, leader if leader != NOBODY else (session.target + 1) % self.replicas)
         if leader != NOBODY and refusals <= 2 and self.routing == LEADER:
             self.resend(row)
         else:
-            self.queue.push(self.queue.time + (self.backoff_ns << min(refusals, 2)), None, RETRY, 0, sequence)
+            self.pause(sequence, refusals)
+
+    def let_go(self, client: int, sequence: int) -> None:
+        """The replica lost its leadership before the operation was decided: ask again, as it may not have happened."""
+        if not self.settled(sequence - 1):
+            if self.routing == LEADER:
+                session = self.sessions[client]
+                self.turn(session, (session.target + 1) % self.replicas)
+            self.pause(sequence, 0)
+
+    def turn(self, session: Session, target: int) -> None:
+        """From now on this session asks ``target``; what it sent before is sent again when its time is over."""
+        session.target = target
+        session.heard_ns = session.turned_ns = self.queue.time
+
+    def reset(self, replica: int) -> None:
+        """A replica that restarted resets its clients' connections: what they carried is sent again in time."""
+        for session in self.sessions:
+            if session.target == replica:
+                self.turn(session, replica)
+
+    def pause(self, sequence: int, refusals: int) -> None:
+        """Ask again after a while."""
+        self.queue.push(self.queue.time + (self.backoff_ns << min(refusals, 2)), None, RETRY, 0, sequence)
 
     def resend(self, row: int) -> None:
         """Send an operation once more, or give it up when its time is over."""
@@ -285,11 +306,12 @@ class Clients:
             return
         now = self.queue.time
         while self.cursor < self.recorder.count and self.recorder.started_ns(self.cursor) + self.request_ns <= now:
-            self.timed_out(self.cursor, now)
+            self.timed_out(self.cursor, self.recorder.started_ns(self.cursor))
             self.cursor += 1
-        while self.retries and self.retries[0][0] <= now:
-            self.timed_out(self.retries.popleft()[1], now)
-        next_ns = self.retries[0][0] if self.retries else -1
+        while self.retries and self.retries[0][0] + self.request_ns <= now:
+            sent_ns, row = self.retries.popleft()
+            self.timed_out(row, sent_ns)
+        next_ns = self.retries[0][0] + self.request_ns if self.retries else -1
         if self.cursor < self.recorder.count:
             first_ns = self.recorder.started_ns(self.cursor) + self.request_ns
             next_ns = first_ns if next_ns < 0 else min(next_ns, first_ns)
@@ -297,16 +319,23 @@ class Clients:
         if self.sweeping:
             self.queue.push(next_ns, None, RETRY, 0, SWEEP)
 
-    def timed_out(self, row: int, now: int) -> None:
-        """No answer in time: if the replica has been silent to this session, turn to the next one; ask again."""
+    def timed_out(self, row: int, sent_ns: int) -> None:
+        """No answer in time: ask again, the next replica where this one has been silent.
+
+        A leader that answers others is only slow, and its connection loses nothing: to ask it twice would feed a queue that
+        is too long already. A replica that forwards cannot tell what became of a command, and is asked again.
+        """
         if self.settled(row):
             return
+        now = self.queue.time
         session = self.sessions[self.recorder.client_of(row)]
-        if now - session.moved_ns >= self.request_ns:
-            session.target = (session.target + 1) % self.replicas
-            session.moved_ns = now
-        self.retries.append((now + self.request_ns, row))
-        self.resend(row)
+        if now - session.heard_ns >= self.request_ns:
+            self.turn(session, (session.target + 1) % self.replicas)
+        self.retries.append((now, row))
+        if self.routing != LEADER or session.turned_ns >= sent_ns:
+            self.resend(row)
+        elif now - self.recorder.started_ns(row) >= self.operation_ns:
+            self.give_up(session, row)
 
     def finish(self) -> None:
         """The end: what was refused at every try certainly did not happen."""

@@ -9,7 +9,7 @@ ctypedef long long i64
 
 cdef i64 NEVER
 cdef u64 NOBODY
-cdef int ACCEPTED, REFUSED, FSYNC, BATCH_INTERVAL
+cdef int ACCEPTED, REFUSED, UNDECIDED, FSYNC, BATCH_INTERVAL
 cdef u64 WEIGH_EVERY
 
 
@@ -27,7 +27,8 @@ cdef class World:
 cdef class Batch:
     cdef u64 start
     cdef u64 stop
-    cdef Batch after
+    cdef list commands
+    cdef list origins
 
 
 @cython.final
@@ -51,10 +52,8 @@ cdef class Host:
     cdef readonly bint leading
     cdef Fifo queue
     cdef i64 queued_since_ns
-    cdef Py_ssize_t under_way
     cdef Batch front
-    cdef Batch back
-    cdef Fifo origins
+    cdef Fifo behind
     cdef Fifo own
     cdef list unsynced
     cdef readonly list writing
@@ -77,17 +76,19 @@ cdef class Host:
     cdef void refuse(self, i64 origin, bytes command) except *
     @cython.locals(client=i64, sequence=u64, leader=u64)
     cdef int reply(self, i64 origin, bytes command, int outcome, bytes result) except -1
-    @cython.locals(count=Py_ssize_t, commands=list)
+    @cython.locals(count=Py_ssize_t, commands=list, origins=list)
     cdef void pump(self, bint more) except *
     @cython.locals(start=u64, stop=u64, batch=Batch)
-    cdef int propose(self, list commands) except -1
+    cdef int propose(self, list commands, list origins) except -1
     cdef int perform(self, list effects) except -1
     cdef int dispatch(self, Send send) except -1
     cdef int hear_oneself(self) except -1
     cdef void persist(self, Persist persist) except *
     @cython.locals(batch=Batch, position=u64, command=bytes, answered=bint)
     cdef int apply(self, Commit commit) except -1
+    @cython.locals(batch=Batch, index=Py_ssize_t, command=bytes)
     cdef void deposed(self) except *
+    cdef Batch next_batch(self)
     cdef int settle(self, bint more) except -1
     cdef void flush(self) except *
     cdef void weigh(self) except *

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import cython
 import msgspec
 
-from bench.driver.occasions import ACCEPTED, REFUSED
+from bench.driver.occasions import ACCEPTED, REFUSED, UNDECIDED
 from engines.core import NEVER, NOBODY, Commit, Engine, Message, Persist, Record, Redirect, Restore, Send
 from engines.machine import KeyValue, client_of, sequence_of
 from ext.events import Fifo
@@ -85,12 +85,13 @@ class World:
 @cython.freelist(64)
 @cython.cclass
 class Batch:
-    """Commands proposed together: positions [start, stop), and the batch ``after`` it."""
+    """Commands proposed together: positions [start, stop), and where each one's answer goes."""
 
-    def __init__(self, start: int, stop: int) -> None:
+    def __init__(self, start: int, stop: int, commands: list[bytes], origins: list[int]) -> None:
         self.start = start
         self.stop = stop
-        self.after: Batch | None = None
+        self.commands = commands
+        self.origins = origins
 
 
 class Host:
@@ -119,10 +120,8 @@ class Host:
         self.leading = False
         self.queue = Fifo()  # commands that are yet to be proposed, each with its origin
         self.queued_since_ns = 0
-        self.under_way = 0  # batches, of which ``front`` is the oldest and ``back`` the newest
-        self.front: Batch | None = None
-        self.back: Batch | None = None
-        self.origins = Fifo()  # of the commands in those batches that are yet to be decided
+        self.front: Batch | None = None  # the oldest batch under way
+        self.behind = Fifo()  # the others; as a chain they would go by a recursion as deep as they are many
         self.own = Fifo()
         self.unsynced: list[Persist] = []
         self.writing: list[Persist] = []
@@ -187,8 +186,7 @@ class Host:
         if not self.engine.leading:
             self.refuse(origin, command)
         elif self.queue.count == 0 and (self.max_commands == 1 or not (more or self.max_delay_ns)) and self.has_room():
-            self.origins.push(None, origin)
-            self.propose([command])
+            self.propose([command], [origin])
         else:
             if self.queue.count == 0:
                 self.queued_since_ns = self.now
@@ -196,7 +194,7 @@ class Host:
 
     def has_room(self) -> bool:
         """Whether the pipeline admits another batch."""
-        return self.under_way < self.pipeline
+        return self.front is None or 1 + self.behind.count < self.pipeline
 
     def refuse(self, origin: int, command: bytes) -> None:
         """This replica does not lead: forward a client's command, where that is the routing, or name the leader."""
@@ -220,28 +218,26 @@ class Host:
             count = self.queue.count
             if count < self.max_commands and (more or self.now < self.queued_since_ns + self.max_delay_ns):
                 return
-            commands = []
+            commands, origins = [], []
             for _ in range(min(count, self.max_commands)):
                 commands.append(self.queue.pop())
-                self.origins.push(None, self.queue.argument)
+                origins.append(self.queue.argument)
             self.queued_since_ns = self.now
-            self.propose(commands)
+            self.propose(commands, origins)
 
-    def propose(self, commands: list[bytes]) -> None:
-        """Hand a batch, whose origins are noted, to the engine."""
+    def propose(self, commands: list[bytes], origins: list[int]) -> None:
+        """Hand a batch to the engine and remember who waits for it."""
         start = self.engine.log.last + 1
         effects = self.engine.propose(commands, self.now)
         stop = self.engine.log.last + 1
         assert stop - start == len(commands), "an engine that leads accepts a batch whole"
         batch = Batch.__new__(Batch)
-        batch.start, batch.stop, batch.after = start, stop, None
+        batch.start, batch.stop = start, stop
+        batch.commands, batch.origins = commands, origins
         if self.front is None:
             self.front = batch
         else:
-            assert self.back is not None
-            self.back.after = batch
-        self.back = batch
-        self.under_way += 1
+            self.behind.push(batch, 0)
         self.perform(effects)
 
     def perform(self, effects: list[Effect]) -> None:
@@ -296,18 +292,24 @@ class Host:
         self.world.applied(self, position, command, answered)
         if batch is not None and answered:
             assert position < batch.stop, "batches are decided in order"
-            self.origins.pop()
-            self.reply(self.origins.argument, command, ACCEPTED, result)
+            self.reply(batch.origins[position - batch.start], command, ACCEPTED, result)
             if position + 1 == batch.stop:
-                self.front = batch.after
-                self.under_way -= 1
+                self.front = self.next_batch()
+
+    def next_batch(self) -> Batch | None:
+        """Take the oldest of the batches behind the front."""
+        return self.behind.pop() if self.behind.count > 0 else None
 
     def deposed(self) -> None:
         """Leadership is gone: what was proposed may or may not be decided, what was only queued is refused."""
         self.leading = False
-        self.under_way = 0
-        self.front = self.back = None
-        self.origins.clear()
+        batch = self.front
+        self.front = None
+        while batch is not None:
+            for index, command in enumerate(batch.commands):
+                if batch.start + index > self.machine.applied:
+                    self.reply(batch.origins[index], command, UNDECIDED, b"")
+            batch = self.next_batch()
         while self.queue.count > 0:
             command = self.queue.pop()
             self.refuse(self.queue.argument, command)

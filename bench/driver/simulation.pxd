@@ -11,8 +11,8 @@ from ext.events cimport EventQueue, Fifo, pop_event, push_event
 ctypedef unsigned long long u64
 ctypedef long long i64
 
-cdef int ACTION, ANSWER, ARRIVE, BREAK, ISSUE, PROCESS, PROCESS_REQUEST, REDIRECTED, REQUEST, RETRY, STOP, SYNCED, WAKE
-cdef int ACCEPTED, ANSWER_BYTES, REQUEST_BYTES
+cdef int ACTION, ANSWER, ARRIVE, BREAK, ISSUE, LET_GO, PROCESS, PROCESS_REQUEST, REDIRECTED, REQUEST, RETRY, STOP, SYNCED, WAKE
+cdef int ACCEPTED, REFUSED, ANSWER_BYTES, REQUEST_BYTES
 cdef i64 LOST, NEVER, FEMTOSECONDS, FROM_CLIENT, CLIENT
 
 cdef i64 whole_ns(u64 femtoseconds) noexcept

@@ -28,9 +28,11 @@ from bench.driver.occasions import (
     ARRIVE,
     BREAK,
     ISSUE,
+    LET_GO,
     PROCESS,
     PROCESS_REQUEST,
     REDIRECTED,
+    REFUSED,
     REQUEST,
     RETRY,
     STOP,
@@ -216,6 +218,8 @@ class Simulation(World):
                 clients.answered(queue.target, argument, payload)
             elif kind == REDIRECTED:
                 clients.redirected(queue.target, argument, payload)
+            elif kind == LET_GO:
+                clients.let_go(queue.target, argument)
             elif kind == ISSUE:
                 clients.issue(queue.target)
             elif kind == RETRY:
@@ -382,6 +386,7 @@ class Simulation(World):
         for peer in self.nodes:
             if peer.id != id and peer.up and self.nodes[id].links[peer.id].tcp:
                 self.break_connection(id, peer.id, peer.id)
+        self.clients.reset(id)
 
     def block(self, one: int, other: int) -> None:
         """Nothing from ``one`` reaches ``other`` any more, until each block has ended."""
@@ -508,8 +513,10 @@ class Simulation(World):
         arrival = self.clients.answer_arrives(client, host.id, depart, size)
         if outcome == ACCEPTED:
             push_event(self.queue, arrival, result, ANSWER, client, sequence)
-        else:
+        elif outcome == REFUSED:
             push_event(self.queue, arrival, leader, REDIRECTED, client, sequence)
+        else:
+            push_event(self.queue, arrival, None, LET_GO, client, sequence)
 
     # Watchers
 

@@ -39,17 +39,48 @@ def statuses(trial: Trial) -> list[int]:
     return counted
 
 
+FAR: dict[str, Any] = {"network": {"client_latency": "200ms"}, "warmup": "3s"}
+
+
+@pytest.mark.parametrize("engine", REPLICATED)
+def test_a_slow_leader_that_answers_is_not_asked_twice(engine: str) -> None:
+    """Answers that take longer than the client waits, over connections that lose nothing."""
+    trial = trial_of(engine, **merged(IMPATIENT, FAR))
+    assert (latencies_ns(trial) == 402 * MS).all()
+    assert (trial.operations["attempts"][40:] == 1).all()
+
+
+@pytest.mark.parametrize("engine", REPLICATED)
+def test_overload_does_not_feed_itself(engine: str) -> None:
+    """Twice what the replicas can do, and answers later than the client waits: each command is taken once."""
+    trial = trial_of(engine, **merged(IMPATIENT, {
+        "cpu": {"per_message": "1ms"}, "warmup": "1s", "duration": "3s",
+        "workload": {"arrivals": {"rate": 400}},
+    }))  # fmt: skip
+    operations = trial.operations[trial.operations["started_ns"] > SECOND]
+    waited = (operations["status"] != OK) | (operations["completed_ns"] - operations["started_ns"] > 300 * MS)
+    assert waited.mean() > 0.9
+    assert (operations["attempts"] == 1).all()
+
+
+@pytest.mark.parametrize("engine", REPLICATED)
+def test_what_a_restarted_leader_forgot_is_sent_again(engine: str) -> None:
+    """The leader is gone for less than the others' patience, and leads again: its clients' connections were reset."""
+    trial = trial_of(engine, **merged(IMPATIENT, {
+        "timeouts": {"election": ["2s", "4s"], "request": "300ms", "operation": "6s"}, "initial_leader": 0,
+        "faults": [{"at": "3s", "for": "10ms", "crash": 0}],
+    }))  # fmt: skip
+    assert (trial.operations["status"] == OK).all()
+
+
 @pytest.mark.parametrize("engine", REPLICATED)
 def test_a_retried_command_is_applied_once(engine: str) -> None:
-    """Answers that take longer than the client waits: each operation is sent again, and its second copy
-    changes nothing.
+    """A replica that forwards cannot tell whether it is heard, so what takes longer than the client waits is sent
+    again, and the second copy changes nothing.
     """
-    run = perform(
-        free_world(engine, **merged(IMPATIENT, {"network": {"client_latency": "200ms"}, "warmup": "3s"}))
-    )
+    run = perform(free_world(engine, **merged(merged(IMPATIENT, FAR), {"workload": {"routing": "nearest"}})))
     machine = run.simulation.nodes[0].host.machine
     trial = run.trial({}, 0)
-    assert (latencies_ns(trial) == 402 * MS).all()
     assert (trial.operations["attempts"][40:] == 2).all()
     sent = len(trial.operations)
     assert trial.violations == []

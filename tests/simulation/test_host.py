@@ -5,6 +5,7 @@ groups, compaction.
 from __future__ import annotations
 
 import random
+import threading
 from typing import Any
 
 import pytest
@@ -190,3 +191,24 @@ def test_a_long_log_of_which_nothing_is_known_to_be_committed_is_kept() -> None:
     )
     host.start([Entries(1, entries)], 0)
     assert (host.engine.log.base, host.engine.log.last) == (0, 20)
+
+
+def test_a_host_with_very_many_batches_under_way_goes_without_harm() -> None:
+    """A leader that crashes takes them along: no recursion may be as deep as they are many. The stack is small
+    here, so that few are enough.
+    """
+    host, notes = host_of(pipeline=1_000_000, max_commands=1)
+    for sequence in range(1, 50_001):
+        ask(host, sequence)
+    assert host.engine.log.last == 50_000
+    assert notes.answers == []
+    hosts = [host]
+    del host
+    before = threading.stack_size(256 * 1024)
+    try:
+        crash = threading.Thread(target=hosts.clear)
+        crash.start()
+        crash.join()
+    finally:
+        threading.stack_size(before)
+    assert hosts == []
