@@ -108,7 +108,7 @@ cdef class Simulation(World):
 
     @cython.locals(node=Node, persist=Persist, size=i64, duration=i64)
     cpdef void write(self, Host host, list persists) except *
-    @cython.locals(kind=Kind)
+    @cython.locals(kind=Kind, size=i64)
     cdef i64 record_size(self, Node node, object record) except -1
     @cython.locals(persist=Persist)
     cdef int synced(self, Node node, i64 incarnation) except -1
