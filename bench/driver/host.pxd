@@ -50,7 +50,7 @@ cdef class Host:
     cdef readonly i64 now
     cdef readonly i64 deadline
     cdef readonly bint leading
-    cdef Fifo queue
+    cdef readonly Fifo queue
     cdef i64 queued_since_ns
     cdef Batch front
     cdef Fifo behind
@@ -68,6 +68,7 @@ cdef class Host:
     cpdef void wake(self, i64 now) except *
     @cython.locals(persist=Persist)
     cpdef void synced(self, i64 now) except *
+    cpdef list gather(self)
     cpdef void disconnected(self, u64 peer, i64 now) except *
 
     cdef int enqueue(self, i64 origin, bytes command, bint more) except -1

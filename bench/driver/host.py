@@ -175,6 +175,13 @@ class Host:
                 self.dispatch(persist.then)
         self.settle(False)
 
+    def gather(self) -> list[Persist]:
+        """All that is to be written. A world that has not yet begun to write its group takes along what came since."""
+        count = len(self.unsynced) if self.group == 0 else max(self.group - len(self.writing), 0)
+        self.writing.extend(self.unsynced[:count])
+        self.unsynced = self.unsynced[count:]
+        return self.writing
+
     def disconnected(self, peer: int, now: int) -> None:
         """The channel to ``peer`` broke."""
         self.now = now
