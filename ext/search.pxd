@@ -1,7 +1,6 @@
 cimport cython
-from cpython.mem cimport PyMem_Realloc
-from libc.string cimport memset
 
+from ext.configurations cimport Configurations, enlarge
 from ext.quorum cimport allocate, release
 
 ctypedef unsigned long long u64
@@ -11,32 +10,7 @@ ctypedef u64 *u64_pointer
 cdef u64 READ, WRITE, CAS, REFUSED, APPEND
 cdef u64 CALL, RETURN, RETIRE
 cdef u64 RUNNING, FOUND, NONE_EXISTS, TOO_LARGE
-cdef u64 ONE, ALL, MIXER, FRAME, ENTRY
-
-
-cdef inline u64 *enlarge(u64 *room, u64 before, u64 count) except NULL:
-    cdef u64 *larger = <u64 *>PyMem_Realloc(room, count * sizeof(u64))
-    if larger == NULL:
-        raise MemoryError
-    memset(larger + before, 0, (count - before) * sizeof(u64))
-    return larger
-
-
-@cython.final
-cdef class Configurations:
-    cdef u64 words
-    cdef u64 stride
-    cdef u64 count
-    cdef u64 room
-    cdef u64 *entries
-    cdef u64 *heads
-
-    @cython.locals(mixed=u64, word=u64, link=u64, at=u64, bucket=u64)
-    cdef bint add(self, u64 where, u64 *done, u64 *optional) except -1
-    @cython.locals(word=u64, kept=u64)
-    cdef bint covers(self, u64 at, u64 *done, u64 *optional) noexcept
-    @cython.locals(room=u64, index=u64, at=u64, bucket=u64)
-    cdef void double(self) except *
+cdef u64 ONE, ALL, FRAME
 
 
 @cython.final
@@ -44,7 +18,7 @@ cdef class Search:
     cdef u64 count
     cdef object strings
     cdef bint explain
-    cdef list best
+    cdef readonly list prefix
     cdef readonly u64 steps
     cdef u64 status
     # The operations. ``due`` is the place of the event that ends it, ``alike`` numbers those that do the same.
@@ -102,6 +76,8 @@ cdef class Search:
 
     @cython.locals(count=u64, operation=u64)
     cdef void take(self, object kinds, object first, object second, object returns) except *
+    @cython.locals(place=u64, event=u64)
+    cdef void place_events(self, list events) except *
     @cython.locals(place=u64, operation=u64, used=u64)
     cdef void assign_slots(self) except *
     @cython.locals(place=i64, following=u64, event=u64)
@@ -115,7 +91,7 @@ cdef class Search:
     @cython.locals(limit=u64)
     cpdef str run(self, u64 steps, u64 most_bytes)
     @cython.locals(words=u64)
-    cdef u64 bytes_held(self) noexcept
+    cpdef u64 bytes_held(self)
     cdef void arrive(self) except *
     cdef void remember(self) except *
     @cython.locals(event=u64, operation=u64, slot=u64, kind=u64, bit=u64)

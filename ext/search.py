@@ -3,7 +3,7 @@
     search = Search(kinds, first, second, calls, returns)
     search.run(1_000_000, 1 << 30)      "linearizable", "not linearizable", "running" (steps used up) or "too large"
 
-An operation is a place in five lists of equal length: its kind (an index into KINDS), one or two values, when it was
+An operation is a place in five lists of equal length: its kind (an index into ``ext.timeline.KINDS``), one or two values, when it was
 called, and when it returned (None: unknown, it may take effect at any time from its call on, or never). Values are
 small numbers; 0 is what the register holds at first, 1 any value that nobody observes. Intervals are closed: an
 operation that returns at the time of another's call overlaps it.
@@ -35,20 +35,21 @@ from typing import Any, Protocol
 
 import cython
 
+from ext.timeline import KINDS, walk
+
 if not cython.compiled:
+    from ext import build
     from ext.memory import allocate, enlarge, release
 
-KINDS = ("read", "write", "cas", "refused", "append")
+    Configurations = build.interpreted("ext.configurations").Configurations
+
 ANSWERS = ("running", "linearizable", "not linearizable", "too large")
-READ, WRITE, CAS, REFUSED, APPEND = range(5)
+READ, WRITE, CAS, REFUSED, APPEND = range(len(KINDS))
 CALL, RETURN, RETIRE = range(3)
 RUNNING, FOUND, NONE_EXISTS, TOO_LARGE = range(4)
 ONE = 1
 ALL = (1 << 64) - 1
-MIXER = 0x9E3779B97F4A7C15
-# The words before the set, in a frame (position, value, first choice, operations so far) and in an entry of the table
-# (next in its chain, hash, position and value).
-FRAME, ENTRY = 4, 3
+FRAME = 4  # words before the set: position, value, first choice, operations so far
 
 
 class Strings(Protocol):
@@ -58,72 +59,10 @@ class Strings(Protocol):
     def begins(self, value: int, whole: int) -> bool: ...
 
 
-class Configurations:
-    """The configurations that were entered, as a hash table of chains."""
-
-    def __init__(self, words: int) -> None:
-        self.words = words
-        self.stride = ENTRY + words
-        self.count = 0
-        self.room = 64
-        self.entries = allocate(self.room * self.stride)
-        self.heads = allocate(self.room)
-
-    def __dealloc__(self) -> None:
-        release(self.entries)
-        release(self.heads)
-
-    def add(self, where: int, done: Any, optional: Any) -> bool:
-        """Whether neither this configuration nor one that used fewer optional operations was here before."""
-        mixed = where * MIXER & ALL
-        for word in range(self.words):
-            mixed = ((mixed ^ (mixed >> 29)) + (done[word] & (ALL ^ optional[word]))) * MIXER & ALL
-        mixed = mixed ^ (mixed >> 32)
-        link = self.heads[mixed & (self.room - 1)]
-        while link != 0:
-            at = (link - 1) * self.stride
-            if self.entries[at + 1] == mixed and self.entries[at + 2] == where and self.covers(at + ENTRY, done, optional):
-                return False
-            link = self.entries[at]
-        if self.count == self.room:
-            self.double()
-        at = self.count * self.stride
-        self.count += 1
-        bucket = mixed & (self.room - 1)
-        self.entries[at] = self.heads[bucket]
-        self.entries[at + 1] = mixed
-        self.entries[at + 2] = where
-        for word in range(self.words):
-            self.entries[at + ENTRY + word] = done[word]
-        self.heads[bucket] = self.count
-        return True
-
-    def covers(self, at: int, done: Any, optional: Any) -> bool:
-        """Whether the set kept there has the same mandatory operations as ``done``, and no optional one more."""
-        for word in range(self.words):
-            kept = self.entries[at + word]
-            if (kept ^ done[word]) & (ALL ^ optional[word]) or kept & optional[word] & (ALL ^ done[word]):
-                return False
-        return True
-
-    def double(self) -> None:
-        """Make room for twice as many."""
-        room = 2 * self.room
-        self.entries = enlarge(self.entries, self.room * self.stride, room * self.stride)
-        release(self.heads)
-        self.heads = allocate(room)
-        self.room = room
-        for index in range(self.count):
-            at = index * self.stride
-            bucket = self.entries[at + 1] & (room - 1)
-            self.entries[at] = self.heads[bucket]
-            self.heads[bucket] = index + 1
-
-
 class Search:
     """See the module. ``strings`` (see ``Strings``) is needed where there are appends.
 
-    ``steps`` counts the work done so far, the same on every machine; ``nbytes`` what the search holds. ``stuck`` is
+    ``steps`` counts the work done so far, the same on every machine; ``bytes_held()`` what the search holds. ``stuck`` is
     the operation whose return was the furthest that could not be passed (None: all were), and, with ``explain``,
     ``prefix`` the longest order of operations that was found, up to there.
     """
@@ -135,7 +74,7 @@ class Search:
         self.count = len(kinds)
         self.strings = strings
         self.explain = explain
-        self.best: list[int] = []
+        self.prefix: list[int] = []
         self.steps = 0
         self.status = RUNNING
         self.position = 0
@@ -146,11 +85,8 @@ class Search:
         self.refusals_left = 0
         self.has_appends = False
         self.open_count = 0
-        self.needed = 0
-        self.makers = 0
-        self.refused_open = 0
         self.take(kinds, first, second, returns)
-        self.order_events(calls, returns)
+        self.place_events(walk(kinds, first, second, calls, returns))
         self.assign_slots()
         self.count_observers()
         if self.has_appends:
@@ -179,65 +115,19 @@ class Search:
         assert not self.has_appends or self.strings is not None, "appends need strings"
         self.groups = len(numbers)
 
-    def order_events(self, calls: Any, returns: Any) -> None:
-        """Calls, returns, and the moments after which an unknown operation is of no use, in the order of time."""
-        until = self.last_observed(returns)
-        count = self.count
-        keyed = []
-        for operation in range(count):
-            returned, what = returns[operation], RETURN
-            if returned is None:
-                returned, what = until(operation), RETIRE
-                if returned is None or returned < calls[operation]:
-                    continue
-            assert calls[operation] <= returned, "an operation returns before its call"
-            keyed.append((calls[operation] * 4 + CALL) * count + operation)
-            keyed.append((returned * 4 + what) * count + operation)
-        keyed.sort()
-        self.event_count = len(keyed)
+    def place_events(self, events: Any) -> None:
+        """The walk, and where in it each operation begins and ends."""
+        self.event_count = len(events)
         self.events = allocate(self.event_count)
-        self.start = allocate(count)
-        self.due = allocate(count)
-        for place, key in enumerate(keyed):
-            operation, what = key % count, key // count % 4
-            self.events[place] = operation * 4 + what
-            if what == CALL:
-                self.start[operation] = place
+        self.start = allocate(self.count)
+        self.due = allocate(self.count)
+        for place in range(self.event_count):
+            event = events[place]
+            self.events[place] = event
+            if event & 3 == CALL:
+                self.start[event >> 2] = place
             else:
-                self.due[operation] = place
-
-    def last_observed(self, returns: Any) -> Any:
-        """A function of an unknown operation: when the last one returns that could observe what it does."""
-        last: dict[int, int] = {}
-        refused = ever = None
-        chained = set()
-        for operation in range(self.count):
-            returned, kind, value = returns[operation], self.kind[operation], self.first[operation]
-            if returned is None:
-                assert kind != READ and kind != REFUSED, "what only observes and may not have happened says nothing"
-                if kind == CAS:
-                    chained.add(value)
-            elif kind != WRITE and kind != APPEND:
-                ever = returned if ever is None else max(ever, returned)
-                if kind == REFUSED:
-                    refused = returned if refused is None else max(refused, returned)
-                else:
-                    last[value] = max(last.get(value, returned), returned)
-        if self.has_appends:
-            return lambda operation: ever
-        targets = {
-            operation: self.second[operation] if self.kind[operation] == CAS else self.first[operation]
-            for operation in range(self.count) if returns[operation] is None
-        }  # fmt: skip
-
-        def until(operation: int) -> int | None:
-            value = targets[operation]
-            if value in chained:
-                return ever
-            seen = last.get(value)
-            return seen if refused is None else refused if seen is None else max(seen, refused)
-
-        return until
+                self.due[event >> 2] = place
 
     def assign_slots(self) -> None:
         """Give each operation a bit that it shares with none that is open at the same time."""
@@ -356,29 +246,14 @@ class Search:
         return ANSWERS[self.status]
 
     @property
-    def answer(self) -> str:
-        """What was found so far: one of ANSWERS."""
-        return ANSWERS[self.status]
-
-    @property
     def configurations(self) -> int:
         """How many configurations were entered."""
         return self.entered.count
 
     @property
-    def nbytes(self) -> int:
-        """The memory held by what grows with the search."""
-        return self.bytes_held()
-
-    @property
     def stuck(self) -> int | None:
         """The operation whose return was the furthest that could not be passed; None where all were."""
         return None if self.status == FOUND or self.furthest == 0 else int(self.events[self.furthest - 1] >> 2)
-
-    @property
-    def prefix(self) -> list[int]:
-        """With ``explain``: the operations that were linearized up to there, in their order."""
-        return self.best
 
     def bytes_held(self) -> int:
         """The memory held by what grows with the search."""
@@ -391,18 +266,17 @@ class Search:
         """Walk on from a new configuration to the next choice; forget it where it leads to none that is new."""
         if self.advance():
             self.status = FOUND
-            if self.explain:
-                self.remember()
+            self.remember()
         elif self.entered.add(self.position << 32 | self.value, self.done, self.optional):
             if self.position >= self.furthest:
                 self.furthest = self.position + 1
-                if self.explain:
-                    self.remember()
+                self.remember()
             self.open_frame()
 
     def remember(self) -> None:
-        """Keep the order found so far."""
-        self.best = [self.order[place] for place in range(self.ordered)]
+        """Keep the order found so far, for who wants it explained."""
+        if self.explain:
+            self.prefix = [self.order[place] for place in range(self.ordered)]
 
     def advance(self) -> bool:
         """Walk on to the next operation that returns without having been linearized; True where there is none."""
