@@ -62,9 +62,9 @@ class Strings(Protocol):
 class Search:
     """See the module. ``strings`` (see ``Strings``) is needed where there are appends.
 
-    ``steps`` counts the work done so far, the same on every machine; ``bytes_held()`` what the search holds. ``stuck`` is
-    the operation whose return was the furthest that could not be passed (None: all were), and, with ``explain``,
-    ``prefix`` the longest order of operations that was found, up to there.
+    ``steps`` counts the work done so far, the same on every machine; ``bytes_held()`` what the search holds.
+    With ``explain`` it looks for a linearization of as much as there is one of: ``stuck`` is the operation whose
+    return was the furthest that could not be passed (None: all were), ``prefix`` the order found up to there.
     """
 
     def __init__(
@@ -252,7 +252,7 @@ class Search:
 
     @property
     def stuck(self) -> int | None:
-        """The operation whose return was the furthest that could not be passed; None where all were."""
+        """The operation whose return is the furthest that could not be passed."""
         return None if self.status == FOUND or self.furthest == 0 else int(self.events[self.furthest - 1] >> 2)
 
     def bytes_held(self) -> int:
@@ -445,7 +445,7 @@ class Search:
             needed = self.needed
             if kind == CAS and not self.unknown[operation]:
                 needed -= 1
-            if needed > 0 and self.makers == 0:
+            if needed > 0 and self.makers == 0 and not self.explain:
                 return  # the value must still be observed, and would be gone for good
         wanted = operation == returning
         awaited = self.kind[returning]

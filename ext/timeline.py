@@ -57,7 +57,7 @@ def _last_observed(
             else:
                 last[value] = max(last.get(value, returned), returned)
     if APPEND in kinds:
-        return lambda operation: ever
+        return lambda _: ever
 
     def until(operation: int) -> int | None:
         value = second[operation] if kinds[operation] == CAS else first[operation]

@@ -30,6 +30,7 @@ RUNNING = "running"
 NOTHING, UNSEEN = 0, 1
 SLICE, LONGEST_SLICE = 4_000_000, 64_000_000  # steps of one key before the others get their turn: 10 to 200 ms
 GIB = 1 << 30
+Meaning = tuple[int, Any, Any]
 
 
 class Budget(msgspec.Struct, frozen=True):
@@ -62,7 +63,7 @@ class Task:
 
     def __init__(self, key: str | int | None, operations: Sequence[Operation], explain: bool = False) -> None:
         self.key = key
-        self.operations = [operation for operation in operations if _matters(operation)]
+        self.operations = [operation for operation in operations if matters(operation)]
         self.search = search_of(self.operations, explain)
 
 
@@ -137,7 +138,7 @@ class _Check:
         return "steps" if self.budget.steps and self.verdict.steps >= self.budget.steps else ""
 
 
-def _matters(operation: Operation) -> bool:
+def matters(operation: Operation) -> bool:
     """What did not happen, and a read that nobody got an answer to, say nothing."""
     return operation.ok or (operation.ok is None and operation.op not in READS)
 
@@ -150,7 +151,7 @@ def search_of(operations: Sequence[Operation], explain: bool = False) -> Search:
     number = strings.number if strings is not None else _Numbers(_observed(operations)).number
     kinds, first, second = [], [], []
     for operation in operations:
-        kind, one, other = _meaning(operation)
+        kind, one, other = meaning(operation)
         kinds.append(kind)
         if kind == APPEND:
             assert strings is not None
@@ -164,7 +165,7 @@ def search_of(operations: Sequence[Operation], explain: bool = False) -> Search:
     return Search(kinds, first, second, calls, returns, strings, explain)
 
 
-def _meaning(operation: Operation) -> tuple[int, Any, Any]:
+def meaning(operation: Operation) -> Meaning:
     """(kind, first, second value) as ``ext.search`` has them, the values as the history has them."""
     op = operation.op
     if op in READS:
@@ -185,7 +186,7 @@ def _observed(operations: Sequence[Operation]) -> list[Any]:
     """The values that operations observe, each once, in order; none is left out."""
     found = []
     for operation in operations:
-        kind, value, _ = _meaning(operation)
+        kind, value, _ = meaning(operation)
         if kind in (READ, CAS, REFUSED):
             found.append(value)
     return found
@@ -197,14 +198,14 @@ class _Numbers:
     def __init__(self, observed: Sequence[Any]) -> None:
         self.numbers: dict[Any, int] = {None: NOTHING}
         for value in observed:
-            self.numbers.setdefault(_identity(value), len(self.numbers) + 1)
+            self.numbers.setdefault(identity(value), len(self.numbers) + 1)
 
     def number(self, value: Any) -> int:
         """The number of a value; UNSEEN where nobody observes it."""
-        return self.numbers.get(_identity(value), UNSEEN)
+        return self.numbers.get(identity(value), UNSEEN)
 
 
-def _identity(value: Any) -> Any:
+def identity(value: Any) -> Any:
     """Equal for equal JSON values only; Python takes true for 1."""
     if value is None or type(value) is str or type(value) is int:
         return value
