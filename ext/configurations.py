@@ -1,8 +1,9 @@
 """The configurations that a search has entered: a hash table of (position and value, set of operations).
 
-A set is an array of words. Some of its bits are optional: of two configurations that differ only in these, the one
-that has fewer of them set can do all that the other can, and stands for it.
+A set is an array of words. Some of its bits are optional: of two configurations that differ only in these,
+the one that has fewer of them set can do all that the other can, and stands for it.
 """
+
 from __future__ import annotations
 
 from typing import Any
@@ -41,7 +42,11 @@ class Configurations:
         link = self.heads[mixed & (self.room - 1)]
         while link != 0:
             at = (link - 1) * self.stride
-            if self.entries[at + 1] == mixed and self.entries[at + 2] == where and self.covers(at + ENTRY, done, optional):
+            if (
+                self.entries[at + 1] == mixed
+                and self.entries[at + 2] == where
+                and self.covers(at + ENTRY, done, optional)
+            ):
                 return False
             link = self.entries[at]
         if self.count == self.room:
@@ -58,7 +63,9 @@ class Configurations:
         return True
 
     def covers(self, at: int, done: Any, optional: Any) -> bool:
-        """Whether the set kept there has the same mandatory operations as ``done``, and no optional one more."""
+        """Whether the set kept there has the same mandatory operations as ``done``, and no optional one
+        more.
+        """
         for word in range(self.words):
             kept = self.entries[at + word]
             if (kept ^ done[word]) & (ALL ^ optional[word]) or kept & optional[word] & (ALL ^ done[word]):

@@ -18,10 +18,11 @@ cdef class Search:
     cdef u64 count
     cdef object strings
     cdef bint explain
+    cdef bint boundless
     cdef readonly list prefix
     cdef readonly u64 steps
     cdef u64 status
-    # The operations. ``due`` is the place of the event that ends it, ``alike`` numbers those that do the same.
+    # The operations. ``due`` is where the walk ends it, ``alike`` is equal for those that do the same.
     cdef u64 *kind
     cdef u64 *first
     cdef u64 *second
@@ -44,7 +45,7 @@ cdef class Search:
     cdef u64 *makes
     cdef u64 *refuses
     cdef u64 refusals_left
-    # The open operations, in two rings by their end: after ``count`` the mandatory, after ``count + 1`` the unknown.
+    # The open operations, in two rings by their end: behind ``count`` the mandatory, then the unknown.
     cdef u64 *after
     cdef u64 *before
     cdef u64 open_count
@@ -76,10 +77,8 @@ cdef class Search:
 
     @cython.locals(count=u64, operation=u64)
     cdef void take(self, object kinds, object first, object second, object returns) except *
-    @cython.locals(place=u64, event=u64)
+    @cython.locals(place=u64, event=u64, operation=u64)
     cdef void place_events(self, list events) except *
-    @cython.locals(place=u64, operation=u64, used=u64)
-    cdef void assign_slots(self) except *
     @cython.locals(place=i64, following=u64, event=u64)
     cdef void find_reads(self) except *
     @cython.locals(place=u64)
@@ -111,7 +110,9 @@ cdef class Search:
     cdef void survey(self) noexcept
     @cython.locals(kind=u64, value=u64, alike=u64)
     cdef void survey_one(self, u64 operation) noexcept
-    @cython.locals(kind=u64, value=u64, target=u64, needed=u64, wanted=bint, awaited=u64)
+    @cython.locals(unknown=u64, needed=u64)
+    cdef bint worthwhile(self, u64 operation, u64 target) noexcept
+    @cython.locals(kind=u64, value=u64, target=u64, wanted=bint, awaited=u64)
     cdef void offer(self, u64 operation, u64 returning, bint preferred) except *
     cdef void choose_later(self, u64 choice) except *
     @cython.locals(stride=u64, at=u64, word=u64, choice=u64)

@@ -1,12 +1,12 @@
-"""The search for a linearization: of one register, mutex or string, and all operations that clients did on it.
+"""The search for a linearization: of one register, mutex or string, and all that clients did with it.
 
     search = Search(kinds, first, second, calls, returns)
-    search.run(1_000_000, 1 << 30)      "linearizable", "not linearizable", "running" (steps used up) or "too large"
+    search.run(steps, most_bytes)       one of ANSWERS; "running" where the steps did not suffice
 
-An operation is a place in five lists of equal length: its kind (an index into ``ext.timeline.KINDS``), one or two values, when it was
-called, and when it returned (None: unknown, it may take effect at any time from its call on, or never). Values are
-small numbers; 0 is what the register holds at first, 1 any value that nobody observes. Intervals are closed: an
-operation that returns at the time of another's call overlaps it.
+An operation is a place in five lists of equal length: its kind (an index into ``ext.timeline.KINDS``), one or
+two values, when it was called, and when it returned (None: unknown, it may take effect at any time from its
+call on, or never). Values are small numbers; 0 is what the register holds at first, 1 any value that nobody
+observes. Intervals are closed: an operation that returns at the time of another's call overlaps it.
 
     read v         observes v
     write v        sets v
@@ -15,27 +15,29 @@ operation that returns at the time of another's call overlaps it.
     append p       appends piece p; ``strings`` then says what that makes of a value (see ``Search``)
 
 The algorithm is Wing and Gong's (1993) in the form of Lowe's just-in-time linearization ("Testing for
-linearizability", 2017): calls and returns are walked in the order of time; only where an operation returns that has
-not been linearized is there a choice, of which operations to linearize up to it. A configuration is (position in
-the walk, value, set of the open operations that are linearized); none is entered twice. What keeps them few:
+linearizability", 2017): calls and returns are walked in the order of time; only where an operation returns
+that has not been linearized is there a choice, of which operations to linearize up to it. A configuration is
+(position in the walk, value, set of the open operations that are linearized); none is entered twice. What
+keeps them few:
 
 - What only observes is linearized as soon as it can be: that closes no way.
 - Of operations that do the same, the one that returns first goes first, and those that never return go last.
-- An unknown operation is used only where somebody is waiting to observe what it does, and is forgotten when the
-  last operation that could observe it has returned. Having used fewer of them is never worse: such a
+- An unknown operation is used only where somebody is waiting to observe what it does, and is forgotten when
+  the last operation that could observe it has returned. Having used fewer of them is never worse: such a
   configuration stands for all that used more.
 - A value is not overwritten while it must still be observed and nobody is left to write it again.
 - Before a write, other open writes take effect unseen where nobody will be able to observe them later.
 
 Each of these keeps at least one linearization if there is any; the tests compare with the definition.
 """
+
 from __future__ import annotations
 
 from typing import Any, Protocol
 
 import cython
 
-from ext.timeline import KINDS, walk
+from ext.timeline import KINDS, slots, walk
 
 if not cython.compiled:
     from ext import build
@@ -63,31 +65,28 @@ class Search:
     """See the module. ``strings`` (see ``Strings``) is needed where there are appends.
 
     ``steps`` counts the work done so far, the same on every machine; ``bytes_held()`` what the search holds.
-    With ``explain`` it looks for a linearization of as much as there is one of: ``stuck`` is the operation whose
-    return was the furthest that could not be passed (None: all were), ``prefix`` the order found up to there.
+    With ``explain`` it looks for a linearization of as much as there is one of: ``stuck`` is the operation
+    whose return was the furthest that could not be passed (None: all were), ``prefix`` the order found up to
+    there. With ``boundless`` an unknown operation may take effect any number of times: an easier question,
+    whose answer "not linearizable" holds for the other.
     """
 
     def __init__(
         self, kinds: Any, first: Any, second: Any, calls: Any, returns: Any,
-        strings: Strings | None = None, explain: bool = False,
+        strings: Strings | None = None, explain: bool = False, boundless: bool = False,
     ) -> None:  # fmt: skip
         self.count = len(kinds)
         self.strings = strings
         self.explain = explain
+        self.boundless = boundless
         self.prefix: list[int] = []
         self.steps = 0
         self.status = RUNNING
-        self.position = 0
-        self.value = 0
-        self.furthest = 0
-        self.ordered = 0
-        self.stamp = 0
-        self.refusals_left = 0
+        self.position = self.value = self.ordered = self.open_count = 0
+        self.furthest = self.stamp = self.refusals_left = 0
         self.has_appends = False
-        self.open_count = 0
         self.take(kinds, first, second, returns)
         self.place_events(walk(kinds, first, second, calls, returns))
-        self.assign_slots()
         self.count_observers()
         if self.has_appends:
             self.find_reads()
@@ -115,12 +114,15 @@ class Search:
         assert not self.has_appends or self.strings is not None, "appends need strings"
         self.groups = len(numbers)
 
-    def place_events(self, events: Any) -> None:
-        """The walk, and where in it each operation begins and ends."""
+    def place_events(self, events: list[int]) -> None:
+        """The walk, where in it each operation begins and ends, and its bit in the sets."""
+        bits = slots(events, self.count)
+        self.words = (max(bits, default=0) + 64) >> 6
         self.event_count = len(events)
         self.events = allocate(self.event_count)
         self.start = allocate(self.count)
         self.due = allocate(self.count)
+        self.slot = allocate(self.count)
         for place in range(self.event_count):
             event = events[place]
             self.events[place] = event
@@ -128,22 +130,8 @@ class Search:
                 self.start[event >> 2] = place
             else:
                 self.due[event >> 2] = place
-
-    def assign_slots(self) -> None:
-        """Give each operation a bit that it shares with none that is open at the same time."""
-        self.slot = allocate(self.count)
-        free: list[int] = []
-        used = 0
-        for place in range(self.event_count):
-            operation = self.events[place] >> 2
-            if self.events[place] & 3 != CALL:
-                free.append(self.slot[operation])
-            elif free:
-                self.slot[operation] = free.pop()
-            else:
-                self.slot[operation] = used
-                used += 1
-        self.words = (used + 63) >> 6
+        for operation in range(self.count):
+            self.slot[operation] = bits[operation]
 
     def find_reads(self) -> None:
         """From each place on, where the next read returns."""
@@ -234,7 +222,9 @@ class Search:
     # What a caller may ask.
 
     def run(self, steps: int, most_bytes: int) -> str:
-        """Search on for about so many steps; one of ANSWERS. It may be called again while the answer is "running"."""
+        """Search on for about so many steps; one of ANSWERS. It may be called again while the answer is
+        "running".
+        """
         limit = self.steps + steps
         while self.status == RUNNING and self.steps < limit:
             if self.bytes_held() > most_bytes:
@@ -248,22 +238,24 @@ class Search:
     @property
     def configurations(self) -> int:
         """How many configurations were entered."""
-        return self.entered.count
+        return int(self.entered.count)
 
     @property
     def stuck(self) -> int | None:
         """The operation whose return is the furthest that could not be passed."""
-        return None if self.status == FOUND or self.furthest == 0 else int(self.events[self.furthest - 1] >> 2)
+        if self.status == FOUND or self.furthest == 0:
+            return None
+        return int(self.events[self.furthest - 1] >> 2)
 
     def bytes_held(self) -> int:
         """The memory held by what grows with the search."""
         words = self.entered.room * (self.entered.stride + 1) + self.choice_room
-        return 8 * (words + self.frame_room * (FRAME + self.words))
+        return int(8 * (words + self.frame_room * (FRAME + self.words)))
 
     # Configurations: going forward and back.
 
     def arrive(self) -> None:
-        """Walk on from a new configuration to the next choice; forget it where it leads to none that is new."""
+        """Walk on from a configuration to the next choice; forget it where that is none that is new."""
         if self.advance():
             self.status = FOUND
             self.remember()
@@ -279,7 +271,9 @@ class Search:
             self.prefix = [self.order[place] for place in range(self.ordered)]
 
     def advance(self) -> bool:
-        """Walk on to the next operation that returns without having been linearized; True where there is none."""
+        """Walk on to the next operation that returns without having been linearized; True where there is
+        none.
+        """
         while self.position < self.event_count:
             event = self.events[self.position]
             operation = event >> 2
@@ -353,6 +347,8 @@ class Search:
 
     def linearize(self, operation: int) -> None:
         """This operation takes effect now."""
+        if self.boundless and self.unknown[operation]:
+            return
         slot = self.slot[operation]
         self.done[slot >> 6] = self.done[slot >> 6] | (ONE << (slot & 63))
         self.order[self.ordered] = operation
@@ -376,7 +372,7 @@ class Search:
             self.frames[at + FRAME + word] = self.done[word]
         self.survey()
         returning = self.events[self.position] >> 2
-        for preferred in range(2):
+        for preferred in (False, True):
             operation = self.before[self.count + 1]
             while operation < self.count:
                 self.offer(operation, returning, preferred)
@@ -424,29 +420,13 @@ class Search:
     def offer(self, operation: int, returning: int, preferred: bool) -> None:
         """Add an open operation to the choices, if it can be one and is as much preferred as that."""
         kind, value = self.kind[operation], self.first[operation]
-        if kind == READ or kind == REFUSED or not self.pending(operation):
+        if kind in (READ, REFUSED) or not self.pending(operation):
             return
-        if self.foremost[self.alike[operation]] != operation:
+        if self.foremost[self.alike[operation]] != operation or (kind == CAS and value != self.value):
             return
-        target = value
-        if kind == CAS:
-            if value != self.value:
-                return
-            target = self.second[operation]
-        if self.has_appends:
-            if kind == WRITE and self.unknown[operation] and target == self.value:
-                return
-        elif target == self.value:
-            if self.unknown[operation]:
-                return
-        else:
-            if self.unknown[operation] and self.observed[target] != self.stamp and self.refused_open == 0:
-                return  # nobody would see that it happened
-            needed = self.needed
-            if kind == CAS and not self.unknown[operation]:
-                needed -= 1
-            if needed > 0 and self.makers == 0 and not self.explain:
-                return  # the value must still be observed, and would be gone for good
+        target = self.second[operation] if kind == CAS else value
+        if kind != APPEND and not self.worthwhile(operation, target):
+            return
         wanted = operation == returning
         awaited = self.kind[returning]
         if kind != APPEND and (awaited == READ or (awaited == CAS and self.first[returning] != self.value)):
@@ -457,6 +437,21 @@ class Search:
             self.choose_later(operation << 1 | 1)
         self.choose_later(operation << 1)
 
+    def worthwhile(self, operation: int, target: int) -> bool:
+        """Whether setting this value now can be of use, and closes no way."""
+        unknown = self.unknown[operation]
+        if target == self.value:
+            return not unknown
+        if self.has_appends:
+            return True
+        if unknown and self.observed[target] != self.stamp and self.refused_open == 0:
+            return False  # nobody would see that it happened
+        needed = self.needed
+        if self.kind[operation] == CAS and not unknown:
+            needed -= 1
+        # Otherwise what must still be observed would be gone for good; which, explained, is no mistake yet.
+        return needed == 0 or self.makers > 0 or self.explain
+
     def choose_later(self, choice: int) -> None:
         """Put a choice on top of the others."""
         if self.choice_count == self.choice_room:
@@ -466,7 +461,9 @@ class Search:
         self.choice_count += 1
 
     def choose(self) -> bool:
-        """Go back to the last configuration with choices left, and do the first of them; False where there is none."""
+        """Go back to the last configuration with choices left, and do the first of them; False where there
+        is none.
+        """
         stride = FRAME + self.words
         while self.frame_count > 0:
             at = (self.frame_count - 1) * stride
@@ -480,14 +477,16 @@ class Search:
                 choice = self.choices[self.choice_count]
                 if self.choice_count == self.frames[at + 2]:
                     self.frame_count -= 1
-                if self.take_effect(choice >> 1, choice & 1):
+                if self.take_effect(choice >> 1, choice & 1 == 1):
                     return True
             else:
                 self.frame_count -= 1
         return False
 
     def take_effect(self, operation: int, strict: bool) -> bool:
-        """An operation changes the value, and all that wait for the new one observe it; False where that is hopeless."""
+        """An operation changes the value, and all that wait for the new one observe it; False where that is
+        hopeless.
+        """
         kind = self.kind[operation]
         self.steps += self.open_count + 1
         if kind == WRITE:
@@ -515,10 +514,11 @@ class Search:
             operation = self.after[operation]
 
     def absorb(self, writing: int, strict: bool) -> None:
-        """Before ``writing`` takes effect, other open writes do, where what they write can be missed afterwards.
+        """Before ``writing`` takes effect, other open writes do, where what they write can be missed later.
 
-        That is so where every operation that observes their value is open already and does so at once. An operation
-        still to be called that must find another value than some e could miss them, too: ``strict`` respects that.
+        That is so where every operation that observes their value is open already and does so at once. An
+        operation still to be called that must find another value than some e could miss them, too: ``strict``
+        respects that.
         """
         self.stamp += 1
         self.steps += 2 * self.open_count
@@ -549,7 +549,7 @@ class Search:
             return
         if strict and self.refusals_left > self.refuses[value]:
             return
-        if self.unknown[operation] and self.observed[value] != self.stamp:
+        if self.unknown[operation] and (self.boundless or self.observed[value] != self.stamp):
             return
         self.linearize(operation)
         if self.observed[value] == self.stamp or (self.refused_open > 0 and value != self.value):
@@ -559,7 +559,9 @@ class Search:
     # Strings.
 
     def hopeful(self) -> bool:
-        """Whether the value begins that of the next read to return, or one that may yet be written before it."""
+        """Whether the value begins that of the next read to return, or one that may yet be written before
+        it.
+        """
         place = self.next_read[self.position]
         while place < self.event_count:
             read = self.events[place] >> 2
@@ -575,7 +577,9 @@ class Search:
         return self.strings.begins(value, whole)  # type: ignore[union-attr]
 
     def begun_by_another(self, wanted: int, until: int) -> bool:
-        """Whether an operation that sets the value, open now or called up to then, gives a beginning of the wanted."""
+        """Whether an operation that sets the value, open now or called up to then, gives a beginning of the
+        wanted.
+        """
         for head in range(self.count, self.count + 2):
             operation = self.after[head]
             while operation < self.count:

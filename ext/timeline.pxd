@@ -1,1 +1,1 @@
-# Compiled as it stands: it handles whole Python numbers, and the compiler takes the interpreter out of its loops.
+# Compiled as it stands: it handles whole Python numbers, but its loops need no interpreter.

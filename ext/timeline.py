@@ -1,8 +1,10 @@
 """Operations on the line of time: the order in which a search meets their calls and returns.
 
-``walk`` gives events, each an operation times 4 plus what becomes of it: CALL, RETURN, or (for an unknown operation)
-RETIRE, after which nobody could see whether it happened. At one time calls come first: intervals are closed.
+``walk`` gives events, each an operation times 4 plus what becomes of it: CALL, RETURN, or (for an unknown
+operation) RETIRE, after which nobody could see whether it happened. At one time calls come first: intervals
+are closed.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -18,7 +20,8 @@ def walk(
 ) -> list[int]:  # fmt: skip
     """The events in the order of time; an unknown operation that nobody can observe has none.
 
-    AssertionError where an operation returns before its call, or an unknown one only observes: it says nothing.
+    AssertionError where an operation returns before its call, or an unknown one only observes: it says
+    nothing.
     """
     until = _last_observed(kinds, first, second, returns)
     count = len(kinds)
@@ -36,10 +39,29 @@ def walk(
     return [key % count * 4 + key // count % 4 for key in keyed]
 
 
+def slots(events: Sequence[int], count: int) -> list[int]:
+    """For each operation the number of a slot that no other has while it is open; as few as can be."""
+    found = [0] * count
+    free: list[int] = []
+    used = 0
+    for event in events:
+        operation = event >> 2
+        if event & 3 != CALL:
+            free.append(found[operation])
+        elif free:
+            found[operation] = free.pop()
+        else:
+            found[operation] = used
+            used += 1
+    return found
+
+
 def _last_observed(
     kinds: Sequence[int], first: Sequence[int], second: Sequence[int], returns: Sequence[int | None]
 ) -> Callable[[int], int | None]:
-    """A function of an unknown operation: when the last one returns that could observe what it does, if any."""
+    """A function of an unknown operation: when the last one returns that could observe what it does, if
+    any.
+    """
     last: dict[int, int] = {}
     refused: int | None = None
     ever: int | None = None

@@ -20,7 +20,15 @@ from typing import Any
 import msgspec
 
 from bench.checkers.history import READS, Operation
-from bench.checkers.linearizability import LINEARIZABLE, NOT_LINEARIZABLE, Meaning, Task, identity, matters, meaning
+from bench.checkers.linearizability import (
+    LINEARIZABLE,
+    NOT_LINEARIZABLE,
+    Meaning,
+    Task,
+    identity,
+    matters,
+    meaning,
+)
 from ext.timeline import APPEND, CAS, READ, REFUSED, WRITE
 
 STEPS = 200_000_000  # of a single search; a part that takes longer is not taken
@@ -28,7 +36,7 @@ NBYTES = 1 << 29
 
 
 class Counterexample(msgspec.Struct):
-    """``operations`` are the part; ``order`` linearizes what can be of it, up to ``stuck``, which fits nowhere.
+    """``operations`` are the part; ``order`` linearizes as much of it as can be, up to ``stuck``.
 
     ``of`` is how many operations the key had; ``minimal`` whether none of the part can be left out.
     """
@@ -51,7 +59,7 @@ def explain(key: str | int | None, operations: Sequence[Operation], seconds: flo
     part.sort(key=lambda operation: operation.call_ns)
     part, minimal = _shrink(part, deadline)
     task = Task(key, part, explain=True)
-    answer = task.search.run(STEPS, NBYTES)
+    answer = task.run(STEPS, NBYTES)
     stuck = task.search.stuck
     assert answer != LINEARIZABLE and stuck is not None, "a linearizable history has no counterexample"
     order = [task.operations[place] for place in task.search.prefix]
@@ -60,7 +68,7 @@ def explain(key: str | int | None, operations: Sequence[Operation], seconds: flo
 
 def fails(operations: Sequence[Operation]) -> bool:
     """Whether these operations of one key are certainly not linearizable."""
-    return Task(None, operations).search.run(STEPS, NBYTES) == NOT_LINEARIZABLE
+    return Task(None, operations).run(STEPS, NBYTES) == NOT_LINEARIZABLE
 
 
 def _until_it_fails(operations: list[Operation], deadline: float) -> list[Operation]:
@@ -113,7 +121,7 @@ def _shrink(operations: list[Operation], deadline: float) -> tuple[list[Operatio
 
 def closed(operations: Sequence[Operation]) -> Callable[[Iterable[int]], set[int]]:
     """A function that adds, to places in the list, those of the operations that must be kept with them."""
-    mutex = any(operation.op == "acquire" or operation.op == "release" for operation in operations)
+    mutex = any(operation.op in {"acquire", "release"} for operation in operations)
     needs = (_paired if mutex else _needs)(operations)
 
     def closure(places: Iterable[int]) -> set[int]:
@@ -168,7 +176,9 @@ class _Setters:
         self.returns.append(_return_of(operation))
 
     def between(self, overwritten_ns: float, until_ns: float) -> list[int]:
-        """Those called by ``until_ns`` and not certainly overwritten, and the last that was: it explains most."""
+        """Those called by ``until_ns`` and not certainly overwritten, and the last that was: it explains
+        most.
+        """
         first = max(bisect_left(self.returns, overwritten_ns) - 1, 0)
         return [self.places[at] for at in range(first, len(self.places)) if self.calls[at] <= until_ns]
 
@@ -178,9 +188,10 @@ def _return_of(operation: Operation) -> float:
 
 
 def _overwritten(operations: Sequence[Operation], meanings: Sequence[Meaning]) -> list[float]:
-    """Of each operation: what had returned before this moment was overwritten, by another value, before it began.
+    """Of each operation a moment: what had returned by then was overwritten before the operation began.
 
-    Where it observes strings, or that a value is not there, every write counts, and appends do not.
+    That is by another value than it observes. Where it observes strings, or that a value is not there, every
+    write counts, and appends do not.
     """
     strings = any(kind == APPEND for kind, _, _ in meanings)
     writes = [

@@ -1,7 +1,8 @@
 """Reading a history for a checker: the JSON lines that ``bench.metrics.history`` describes, from anybody.
 
-Beside read, write and cas there are get and put (the same as read and write), append (of a string), acquire and
-release. Fields that the format does not name are ignored; ``key``, ``arg`` and ``ret`` may be left out for null.
+Beside read, write and cas there are get and put (the same as read and write), append (of a string), acquire
+and release. Fields that the format does not name are ignored; ``key``, ``arg`` and ``ret`` may be left out
+for null.
 """
 
 from __future__ import annotations
@@ -55,10 +56,10 @@ Histories = dict[str | int | None, list[Operation]]
 
 
 def read(source: str, model: str) -> Histories:
-    """The operations of each key, in the order of the file; ``source`` is a path, or ``-`` for standard input.
+    """The operations of each key, in the order of the file; ``source`` is a path, or - for standard input.
 
-    Gzip is understood, whatever the name. HistoryError where it cannot be read, where a line is not an operation of
-    the model, contradicts itself or repeats another, and where there is nothing in it.
+    Gzip is understood, whatever the name. HistoryError where it cannot be read, where a line is not an
+    operation of the model, contradicts itself or repeats another, and where there is nothing in it.
     """
     name = "standard input" if source == STANDARD_INPUT else source
     try:
@@ -75,7 +76,7 @@ def _opened(source: str) -> IO[bytes]:
     file: Any = sys.stdin.buffer if source == STANDARD_INPUT else Path(source).open("rb")  # noqa: SIM115
     if not hasattr(file, "peek"):
         file = io.BufferedReader(file)
-    return gzip.open(file) if file.peek(2)[:2] == GZIPPED else file  # type: ignore[return-value, no-any-return]
+    return gzip.open(file) if file.peek(2)[:2] == GZIPPED else file  # type: ignore[return-value]
 
 
 def parse(lines: Iterable[bytes], name: str, model: str) -> Histories:
@@ -92,7 +93,7 @@ def parse(lines: Iterable[bytes], name: str, model: str) -> Histories:
             raise HistoryError(f"{name}, line {number}: {_readable(str(error))}") from None
         wrong = _contradiction(operation)
         if operation.op not in allowed:
-            wrong = f'{operation.op} is no operation of the model {model} ({", ".join(allowed)})'
+            wrong = f"{operation.op} is no operation of the model {model} ({', '.join(allowed)})"
         if wrong:
             raise HistoryError(f"{name}, line {number}: {wrong}")
         operation.line = number
@@ -111,26 +112,32 @@ def _readable(message: str) -> str:
 
 def _contradiction(operation: Operation) -> str | None:
     """What an operation says that cannot be so, by itself."""
-    if operation.ok is not None and operation.return_ns is None:
-        if operation.ok:
-            return "ok is true and return_ns null; give the time of its return, or make ok null for unknown"
+    wrong = None
+    if operation.ok and operation.return_ns is None:
+        wrong = "ok is true and return_ns null; give the time of its return, or make ok null for unknown"
     elif operation.ok is None and operation.return_ns is not None:
-        return "ok is null, for unknown, and return_ns is not; make return_ns null"
+        wrong = "ok is null, for unknown, and return_ns is not; make return_ns null"
     elif operation.return_ns is not None and operation.return_ns < operation.call_ns:
-        return f"returns at {operation.return_ns} ns, before its call at {operation.call_ns} ns"
-    if operation.op == "cas":
-        if not isinstance(operation.arg, list) or len(operation.arg) != 2:
-            return "arg of a cas is [old, new]"
-        if operation.ok and not isinstance(operation.ret, bool):
-            return "ret of a completed cas is true where it applied and false where it found another value"
-    elif operation.op == "append":
-        if not isinstance(operation.arg, str):
-            return "arg of an append is a string"
-    elif operation.op in READS and operation.arg is not None:
-        return f"arg of a {operation.op} is null"
-    if operation.ok and operation.op not in READS and operation.op != "cas" and operation.ret not in (None, True):
-        return f"ret of a completed {operation.op} is null"
-    return None
+        wrong = f"returns at {operation.return_ns} ns, before its call at {operation.call_ns} ns"
+    return wrong or _wrong_values(operation)
+
+
+def _wrong_values(operation: Operation) -> str | None:
+    """What is no argument or result of such an operation."""
+    op, arg, ret = operation.op, operation.arg, operation.ret
+    wrong = None
+    if op in READS:
+        wrong = f"arg of a {op} is null" if arg is not None else None
+    elif op == "cas":
+        if not isinstance(arg, list) or len(arg) != 2:
+            wrong = "arg of a cas is [old, new]"
+        elif operation.ok and not isinstance(ret, bool):
+            wrong = "ret of a completed cas is true where it applied and false where it found another value"
+    elif op == "append" and not isinstance(arg, str):
+        wrong = "arg of an append is a string"
+    elif operation.ok and ret is not None and ret is not True:
+        wrong = f"ret of a completed {op} is null"
+    return wrong
 
 
 def _clashes(operations: list[Operation]) -> Iterator[tuple[int, str]]:
@@ -140,24 +147,21 @@ def _clashes(operations: list[Operation]) -> Iterator[tuple[int, str]]:
         identity = (operation.client, operation.call_ns, operation.op, repr(operation.arg))
         line = seen.setdefault(identity, operation.line)
         if line != operation.line:
-            yield operation.line, (
-                f"completes the {operation.op} of client {operation.client} at {operation.call_ns} ns a second "
-                f"time, after line {line}; an operation has one line"
-            )
+            again = f"completes the {operation.op} of client {operation.client} at {operation.call_ns} ns"
+            yield operation.line, f"{again} a second time, after line {line}; an operation has one line"
     if any(operation.op == "append" for operation in operations):
         for operation in operations:
             for value in _values(operation):
                 if value is not None and not isinstance(value, str):
-                    yield operation.line, (
-                        f"{operation.op} of {value!r} where others append to the same key; its values are strings"
-                    )
+                    wrong = f"{operation.op} of {value!r} where others append to the same key"
+                    yield operation.line, f"{wrong}; its values are strings"
 
 
 def _values(operation: Operation) -> list[Any]:
     """The values that an operation names."""
     if operation.op in READS:
         return [operation.ret] if operation.ok else []
-    return operation.arg if operation.op == "cas" else [operation.arg]  # type: ignore[no-any-return]
+    return operation.arg if operation.op == "cas" else [operation.arg]
 
 
 def write(path: Path, operations: Iterable[Operation]) -> None:

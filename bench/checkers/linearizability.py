@@ -1,15 +1,17 @@
 """Whether a history is linearizable: as if each operation took effect at one moment between call and return.
 
-Histories are checked key by key, which is the same as checking them whole (Herlihy and Wing's locality; Horn and
-Kroening's P-compositionality). What an operation means:
+Histories are checked key by key, which is the same as checking them whole (Herlihy and Wing's locality; Horn
+and Kroening's P-compositionality). What an operation means:
 
     read, get            finds the value; null: nothing was written yet
     write, put           sets it
-    cas [old, new]       ret true: found old, set new; ret false: found another value than old, and set nothing
+    cas [old, new]       ret true: found old, set new; ret false: found another value than old, and set
+    nothing
     append text          appends to the string; to none, as to an empty one
     acquire, release     of a mutex: free becomes held by this client, and held by this client becomes free
 
-``ok`` false did not happen. ``ok`` null is unknown: it may take effect at any time from its call on, or never.
+``ok`` false did not happen. ``ok`` null is unknown: it may take effect at any time from its call on, or
+never.
 """
 
 from __future__ import annotations
@@ -28,7 +30,10 @@ from ext.timeline import APPEND, CAS, READ, REFUSED, WRITE
 LINEARIZABLE, NOT_LINEARIZABLE, UNKNOWN = "linearizable", "not linearizable", "unknown"
 RUNNING = "running"
 NOTHING, UNSEEN = 0, 1
-SLICE, LONGEST_SLICE = 4_000_000, 64_000_000  # steps of one key before the others get their turn: 10 to 200 ms
+SLICE, LONGEST_SLICE = (
+    4_000_000,
+    64_000_000,
+)  # steps of one key before the others get their turn: 10 to 200 ms
 GIB = 1 << 30
 Meaning = tuple[int, Any, Any]
 
@@ -44,8 +49,8 @@ class Budget(msgspec.Struct, frozen=True):
 class Verdict(msgspec.Struct):
     """The answer, and what finding it took; ``nbytes`` and ``configurations`` are of the searches' peak.
 
-    ``key`` is the key that is not linearizable, or (unknown) the first that was not finished; ``reason`` says which
-    budget was used up.
+    ``key`` is the key that is not linearizable, or (unknown) the first that was not finished; ``reason`` says
+    which budget was used up.
     """
 
     answer: str
@@ -59,16 +64,57 @@ class Verdict(msgspec.Struct):
 
 
 class Task:
-    """The search of one key, which may be suspended; it knows the ``operations`` by their place in this list."""
+    """The search of one key, which may be suspended; it knows the ``operations`` by their place in this list.
+
+    Where it takes long and there are unknown operations, another search goes on beside it, in which each of
+    these may take effect any number of times. Which of them were used need not be remembered there, and where
+    even that explains nothing, nothing does.
+    """
 
     def __init__(self, key: str | int | None, operations: Sequence[Operation], explain: bool = False) -> None:
         self.key = key
         self.operations = [operation for operation in operations if matters(operation)]
         self.search = search_of(self.operations, explain)
+        self.beside: Search | None = None
+        self.doubtful = not explain and any(operation.unknown for operation in self.operations)
+
+    def run(self, steps: int, nbytes: int) -> str:
+        """Search on, each search for so many steps and with its half of the memory."""
+        share = nbytes // 2 if self.doubtful else nbytes
+        answer = self.search.run(steps, share)
+        if self.doubtful and answer not in (LINEARIZABLE, NOT_LINEARIZABLE):
+            if self.beside is None:
+                self.beside = search_of(self.operations, boundless=True)
+            other = self.beside.run(steps, share)
+            if other in (NOT_LINEARIZABLE, RUNNING):
+                return other
+        return answer
+
+    @property
+    def searches(self) -> list[Search]:
+        """The searches that were begun."""
+        return [self.search] if self.beside is None else [self.search, self.beside]
+
+    @property
+    def steps(self) -> int:
+        """The work done."""
+        return sum(search.steps for search in self.searches)
+
+    @property
+    def configurations(self) -> int:
+        """How many are remembered."""
+        return sum(search.configurations for search in self.searches)
+
+    @property
+    def nbytes(self) -> int:
+        """In how much memory."""
+        return sum(search.bytes_held() for search in self.searches)
 
 
 def check(histories: Histories, budget: Budget | None = None) -> Verdict:
-    """Check each key, a slice at a time where it takes long, until one fails, all pass, or the budget is used up."""
+    """Check each key, a slice at a time where it takes long, until one fails, all pass, or the budget is
+    used up.
+    """
     return _Check(histories, budget or Budget()).run()
 
 
@@ -120,15 +166,15 @@ class _Check:
                 yield self.unfinished.pop(0), steps
 
     def _turn(self, task: Task, steps: int) -> str:
-        search, verdict = task.search, self.verdict
-        held = sum(other.search.bytes_held() for other in self.unfinished)
+        verdict = self.verdict
+        held = sum(other.nbytes for other in self.unfinished)
         if self.budget.steps:
             steps = min(steps, self.budget.steps - verdict.steps)
-        before = search.steps
-        answer = search.run(steps, max(self.budget.nbytes - held, 0))
-        verdict.steps += search.steps - before
-        verdict.configurations = max(verdict.configurations, search.configurations)
-        verdict.nbytes = max(verdict.nbytes, held + search.bytes_held())
+        before = task.steps
+        answer = task.run(steps, max(self.budget.nbytes - held, 0))
+        verdict.steps += task.steps - before
+        verdict.configurations = max(verdict.configurations, task.configurations)
+        verdict.nbytes = max(verdict.nbytes, held + task.nbytes)
         return answer
 
     def _spent(self) -> str:
@@ -143,7 +189,7 @@ def matters(operation: Operation) -> bool:
     return operation.ok or (operation.ok is None and operation.op not in READS)
 
 
-def search_of(operations: Sequence[Operation], explain: bool = False) -> Search:
+def search_of(operations: Sequence[Operation], explain: bool = False, boundless: bool = False) -> Search:
     """The search over operations of one key, all of which matter."""
     strings = None
     if any(operation.op == "append" for operation in operations):
@@ -162,7 +208,7 @@ def search_of(operations: Sequence[Operation], explain: bool = False) -> Search:
             second.append(number(other) if kind == CAS else 0)
     calls = [operation.call_ns for operation in operations]
     returns = [operation.return_ns for operation in operations]
-    return Search(kinds, first, second, calls, returns, strings, explain)
+    return Search(kinds, first, second, calls, returns, strings, explain, boundless)
 
 
 def meaning(operation: Operation) -> Meaning:
@@ -257,7 +303,7 @@ class Strings:
 
     def begins(self, value: int, whole: int) -> bool:
         """Whether the one string can become the other by appending."""
-        if value == whole or value == UNSEEN:
+        if value in (whole, UNSEEN):
             return value == whole
         text = self.texts[whole]
         return text is not None and text.startswith(self.texts[value] or "")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bench.checkers.history import Histories
     from bench.checkers.linearizability import Verdict
 
-# The names of bench.checkers.history.MODELS, here because the checker need not be loaded for help; a test compares.
+# The names of bench.checkers.history.MODELS, here because help does not load the checker; a test compares.
 MODELS = ("register", "cas-register", "key-value", "mutex")
 CODES = {"linearizable": 0, "not linearizable": 1, "unknown": 3}
 EXPLAIN_SECONDS = 10.0
@@ -24,7 +24,9 @@ STANDARD_INPUT = "-"
 
 @click.command(short_help="Decide whether a history is linearizable.")
 @click.argument("history", type=click.Path(allow_dash=True))
-@click.option("--model", type=click.Choice(MODELS), required=True, help="What the operations mean; see below.")
+@click.option(
+    "--model", type=click.Choice(MODELS), required=True, help="What the operations mean; see below."
+)
 @click.option(
     "--budget",
     type=click.FloatRange(0, min_open=True),
@@ -36,8 +38,8 @@ STANDARD_INPUT = "-"
 @json_option
 @click.pass_context
 def check(context: click.Context, /, *, history: str, model: str, budget: float, as_json: bool) -> None:
-    """Decide whether HISTORY is linearizable, each of its keys by itself. HISTORY is a file of JSON lines, gzipped
-    or not, such as the history-N.jsonl.gz of a result; - is standard input.
+    """Decide whether HISTORY is linearizable, each of its keys by itself. HISTORY is a file of JSON lines,
+    gzipped or not, such as the history-N.jsonl.gz of a result; - is standard input.
 
     \b
     replbench check results/local/quick-20240601-101500/history-0.jsonl.gz --model cas-register
@@ -102,7 +104,12 @@ def _beside(history: str) -> Path:
 
 
 def _document(
-    name: str, model: str, operations: Histories, verdict: Verdict, example: Counterexample | None, made: list[Path]
+    name: str,
+    model: str,
+    operations: Histories,
+    verdict: Verdict,
+    example: Counterexample | None,
+    made: list[Path],
 ) -> dict[str, Any]:
     """What --json prints."""
     document = {
@@ -137,25 +144,23 @@ def _print(
         f"in {verdict.nbytes / (1 << 20):,.1f} MiB"
     )
     if verdict.reason:
-        key = "" if verdict.key is None else f", in key {verdict.key}"
+        key = "" if verdict.key is None else f", at key {verdict.key}"
         more = "; a larger --budget may answer" if verdict.reason == "time" else ""
-        click.echo(f"the budget of {verdict.reason} was used up{key}{more}")
+        click.echo(f"out of {verdict.reason}{key}{more}")
     if example is not None:
-        _print_example(name, example)
+        _print_example(example)
     for path in made:
         click.echo(str(path))
 
 
-def _print_example(name: str, example: Counterexample) -> None:
+def _print_example(example: Counterexample) -> None:
     where = "" if example.key is None else f"key {example.key}: "
     smallest = "the smallest part that still fails is" if example.minimal else "still failing are"
     click.echo(f"{where}{smallest} {len(example.operations)} of {example.of} operations, in lines "
                f"{_numbers([operation.line for operation in example.operations])}")  # fmt: skip
     stuck = example.stuck
-    click.echo(
-        f"line {stuck.line} fits nowhere: the {stuck.op} of client {stuck.client}, called at {stuck.call_ns:,} ns, "
-        f"returned at {stuck.return_ns:,} ns"
-    )
+    times = f"called at {stuck.call_ns:,} ns, returned at {stuck.return_ns:,} ns"
+    click.echo(f"line {stuck.line} fits nowhere: the {stuck.op} of client {stuck.client}, {times}")
 
 
 def _numbers(lines: list[int], most: int = 20) -> str:

@@ -1,7 +1,7 @@
 """A history that is not linearizable: who did what when, how far it can be explained, and what fits nowhere.
 
-The axis shows the order of calls and returns, each moment as a cell of equal width: true lengths would hide the
-short operations that matter. An operation covers the cells from its call to its return, both included.
+The axis shows the order of calls and returns, each moment as a cell of equal width: true lengths would hide
+the short operations that matter. An operation covers the cells from its call to its return, both included.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ INCHES_PER_LANE, INCHES_PER_LETTER, WIDEST_INCHES = 0.55, 0.042, 40.0
 
 
 def render(example: Counterexample, name: str, out: Path) -> list[Path]:
-    """Draw into files named after ``out``, with the suffixes .svg and .png; ``name`` says whose history it is."""
+    """Draw into files named after ``out``, with the suffixes .svg and .png; ``name`` says whose history it
+    is.
+    """
     shown = _shown(example)
     cells = len({moment for operation in shown for moment in _ends(operation)}) + 1
     lanes = _lanes(shown)
@@ -62,7 +64,9 @@ def draw(example: Counterexample, axes: Axes) -> None:
     for lane, (name, operations) in enumerate(_lanes(shown)):
         names.append(name)
         for operation in operations:
-            _draw_operation(axes, operation, lane, cell, points.get(id(operation)), operation is example.stuck)
+            _draw_operation(
+                axes, operation, lane, cell, points.get(id(operation)), operation is example.stuck
+            )
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.75)
     axes.set_xlim(-0.3, len(moments) + 0.6)
@@ -91,7 +95,11 @@ def _lanes(operations: Sequence[Operation]) -> list[tuple[str, list[Operation]]]
     clients: dict[int, list[list[Operation]]] = defaultdict(list)
     for operation in sorted(operations, key=lambda operation: operation.call_ns):
         lanes = clients[operation.client]
-        free = (lane for lane in lanes if lane[-1].return_ns is not None and lane[-1].return_ns < operation.call_ns)
+        free = (
+            lane
+            for lane in lanes
+            if lane[-1].return_ns is not None and lane[-1].return_ns < operation.call_ns
+        )
         lane = next(free, None)
         if lane is None:
             lane = []
@@ -119,7 +127,12 @@ def _points(order: Sequence[Operation], cell: dict[int, int]) -> dict[int, tuple
 
 
 def _draw_operation(
-    axes: Axes, operation: Operation, lane: int, cell: dict[int, int], point: tuple[float, int] | None, wrong: bool
+    axes: Axes,
+    operation: Operation,
+    lane: int,
+    cell: dict[int, int],
+    point: tuple[float, int] | None,
+    wrong: bool,
 ) -> None:
     left = cell[operation.call_ns]
     right = len(cell) + 0.4 if operation.return_ns is None else cell[operation.return_ns] + WIDTH
@@ -134,7 +147,9 @@ def _draw_operation(
         color=WRONG if wrong else style.INK, fontweight="bold" if wrong else "normal",
     )  # fmt: skip
     if point is not None:
-        axes.plot(point[0], lane, "o", markersize=11, color="white", markeredgecolor=style.INK, markeredgewidth=0.7)
+        axes.plot(
+            point[0], lane, "o", markersize=11, color="white", markeredgecolor=style.INK, markeredgewidth=0.7
+        )
         axes.text(point[0], lane, str(point[1]), fontsize=7, ha="center", va="center_baseline")
 
 
@@ -190,7 +205,9 @@ def _state(example: Counterexample) -> str:
 def _legend(axes: Axes, shown: Sequence[Operation], points: dict[int, tuple[float, int]]) -> None:
     entries = [Patch(facecolor=WRONG, edgecolor=style.INK, label="fits nowhere")]
     if points:
-        entries.insert(0, Patch(facecolor=EXPLAINED, edgecolor=style.INK, label="the longest order that works"))
+        entries.insert(
+            0, Patch(facecolor=EXPLAINED, edgecolor=style.INK, label="the longest order that works")
+        )
     if any(id(operation) not in points for operation in shown):
         entries.append(Patch(facecolor=OPEN, edgecolor=style.INK, label="not in it"))
     if any(operation.unknown for operation in shown):

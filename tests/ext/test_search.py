@@ -1,7 +1,8 @@
-"""The search for a linearization against its definition: every small history, and random ones against a plain search.
+"""The search for a linearization against its definition (every small history) and against a plain search.
 
 An operation here is (kind, first, second); a history is operations and when each was called and returned.
 """
+
 import itertools
 import random
 
@@ -28,9 +29,10 @@ def columns(operations):
 
 
 def shapes(count, at_once=3):
-    """All ways in which so many operations can overlap: (called, returned) of each, returned None for unknown.
+    """All ways in which so many operations can overlap: (called, returned) of each, None for unknown.
 
-    Operations are numbered as they are called. Times are the places of calls and returns; unknown ones stay open.
+    Operations are numbered as they are called. Times are the places of calls and returns; unknown ones stay
+    open.
     """
     found = []
 
@@ -53,8 +55,8 @@ def shapes(count, at_once=3):
 
 
 def orders(shape):
-    """The definition: all orders of all completed operations and any unknown ones, in which none comes before one that
-    had returned when it was called."""
+    """The definition: all orders of all completed operations and any unknown ones, in which none comes before
+    one that had returned when it was called."""
     unknown = [at for at, (_, returned) in enumerate(shape) if returned is None]
     for count in range(len(unknown) + 1):
         for left_out in itertools.combinations(unknown, count):
@@ -63,7 +65,7 @@ def orders(shape):
                 if all(
                     shape[after][1] is None or shape[after][1] >= shape[before][0]
                     for place, before in enumerate(order)
-                    for after in order[place + 1:]
+                    for after in order[place + 1 :]
                 ):
                     yield order
 
@@ -107,8 +109,8 @@ def known(history):
     seen = {0, *(first for kind, first, *_ in history if kind != WRITE)}
     return [
         (
-            kind, first if kind != WRITE or first in seen else 1, second if kind != CAS or second in seen else 1,
-            called, returned,
+            kind, first if kind != WRITE or first in seen else 1,
+            second if kind != CAS or second in seen else 1, called, returned,
         )
         for kind, first, second, called, returned in history
     ]  # fmt: skip
@@ -147,7 +149,9 @@ def anything(dice, count, values, kinds, unknown, span):
 
 
 def explainable(dice, count, values, kinds, unknown, width):
-    """Operations that took effect one after the other, each called before that moment and returning after it."""
+    """Operations that took effect one after the other, each called before that moment and returning after
+    it.
+    """
     operations, value, moment = [], 0, 0
     for _ in range(count):
         moment += dice.randrange(1, 4)
@@ -162,11 +166,25 @@ def explainable(dice, count, values, kinds, unknown, width):
             continue
         if kind != REFUSED and not (never and dice.random() < 0.5) and (kind == WRITE or first == value):
             value = first if kind == WRITE else second
-        operations.append((kind, first, second if kind == CAS else 0, called, None if never and kind != REFUSED else returned))
+        operations.append(
+            (
+                kind,
+                first,
+                second if kind == CAS else 0,
+                called,
+                None if never and kind != REFUSED else returned,
+            )
+        )
     return operations
 
 
-KINDS = ([READ, WRITE], [READ, WRITE, CAS], [READ, WRITE, CAS, REFUSED], [READ, CAS, REFUSED], [READ, WRITE, REFUSED])
+KINDS = (
+    [READ, WRITE],
+    [READ, WRITE, CAS],
+    [READ, WRITE, CAS, REFUSED],
+    [READ, CAS, REFUSED],
+    [READ, WRITE, REFUSED],
+)
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -240,8 +258,8 @@ def test_what_fits_nowhere_and_the_order_up_to_it(search):
 
 
 def hard(values=7):
-    """Each value is written twice at once, then two are read, which is one too many; later each comes once more, so
-    that nothing can be said of any write in advance."""
+    """Each value is written twice at once, then two are read, which is one too many; later each comes once
+    more, so that nothing can be said of any write in advance."""
     at_once = [(WRITE, 2 + at % values, 0, 0, 1000) for at in range(2 * values)]
     wrong = [(READ, 2 + at, 0, 2000 + 2 * at, 2001 + 2 * at) for at in range(2)]
     again = [(WRITE, 2 + at, 0, 3000 + 4 * at, 3001 + 4 * at) for at in range(values)]
@@ -257,7 +275,11 @@ def test_a_search_that_is_suspended_goes_on_where_it_was(search):
     while pieces.run(50, GIB) == "running":
         turns += 1
     assert turns > 1
-    assert (pieces.run(50, GIB), pieces.steps, pieces.configurations) == (expected, whole.steps, whole.configurations)
+    assert (pieces.run(50, GIB), pieces.steps, pieces.configurations) == (
+        expected,
+        whole.steps,
+        whole.configurations,
+    )
 
 
 def test_a_search_that_holds_too_much_says_so(search):
@@ -278,6 +300,30 @@ def test_both_forms_walk_the_same_way():
             found = core("ext.search", form).Search(*columns(operations))
             taken.append((found.run(1 << 60, GIB), found.steps, found.configurations, found.bytes_held()))
         assert taken[0] == taken[1]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_boundless_search_never_denies_what_is_so(search, seed):
+    answers = set()
+    for number in range(25 if search.__file__.endswith(".py") else 50):
+        dice = random.Random(seed * 1000 + number)
+        operations = anything(
+            dice, dice.randrange(3, 12), 2, dice.choice(KINDS), 0.4, dice.choice([4, 10, 30])
+        )
+        found = [answer(search, known(operations), boundless=boundless) for boundless in (False, True)]
+        answers.add(tuple(found))
+        assert found != ["linearizable", "not linearizable"]
+        if all(operation[4] is not None for operation in operations):
+            assert found[0] == found[1]
+    assert len(answers) > 1
+
+
+def test_a_boundless_search_lets_an_unknown_write_happen_twice(search):
+    write, between = (WRITE, 2, 0, 0, None), (WRITE, 3, 0, 4, 5)
+    operations = [write, (READ, 2, 0, 2, 3), between, (READ, 3, 0, 6, 7), (READ, 2, 0, 8, 9)]
+    assert answer(search, operations) == "not linearizable"
+    assert answer(search, operations, boundless=True) == "linearizable"
+    assert answer(search, [*operations, (READ, 4, 0, 10, 11)], boundless=True) == "not linearizable"
 
 
 def test_appends_need_strings(search):
