@@ -17,7 +17,7 @@ SOURCES := $(CONTRACTS) $(wildcard $(CONTRACTS:.pxd=.py) $(CONTRACTS:.pxd=.pyx))
 .PHONY: bench test check build clean
 
 bench: build
-	$(BIN)/replbench run quick --plot
+	$(BIN)/replbench run quick
 
 test: build
 	$(BIN)/python -m pytest -n 2

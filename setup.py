@@ -7,7 +7,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 sys.path.insert(0, str(Path(__file__).parent))
-from ext import build  # noqa: E402
+from ext import build
 
 
 class BuildAndStamp(build_ext):

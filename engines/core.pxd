@@ -15,7 +15,7 @@ cdef class Send:
 @cython.final
 cdef class Persist:
     cdef readonly object record
-    cdef readonly list then
+    cdef readonly Send then
 
 
 @cython.final
@@ -53,6 +53,7 @@ cdef class Engine:
     cdef readonly bint leading
 
     cpdef list step(self, u64 sender, object message, i64 now)
+    cdef object dispatch(self, u64 sender, object message)
     cpdef list tick(self, i64 now)
     cpdef list propose(self, list commands, i64 now)
     cpdef list recover(self, list records, i64 now)
@@ -60,14 +61,14 @@ cdef class Engine:
     cpdef list compact(self, u64 position, bytes state, i64 now)
     cpdef object status(self)
 
-    cdef void begin(self, i64 now) except *
-    cdef void send(self, u64 to, object message) except *
-    cdef void broadcast(self, object message) except *
+    cdef int begin(self, i64 now) except -1
+    cdef int send(self, u64 to, object message) except -1
+    cdef int broadcast(self, object message) except -1
     @cython.locals(effect=Persist)
-    cdef void persist(self, object record, u64 to, object promise) except *
+    cdef int persist(self, object record, u64 to, object promise) except -1
     @cython.locals(effect=Persist)
-    cdef void persist_only(self, object record) except *
+    cdef int persist_only(self, object record) except -1
     cdef void redirect(self, list commands) except *
     cdef void restore(self, u64 position, bytes state) except *
     @cython.locals(effect=Commit)
-    cdef void commit_through(self, u64 position) except *
+    cdef int commit_through(self, u64 position) except -1

@@ -5,8 +5,9 @@ and given a seeded generator for its jitter. Each call returns the effects that 
 
     Send(to, message)           hand the message to the transport; a message to oneself is stepped
                                 once the effects at hand are done, at no cost
-    Persist(record, then)       write the record; the sends in ``then`` promise that it is durable and leave only once
-                                this record and every record before it is. A record of None writes nothing and only waits
+    Persist(record, then)       write the record; the send in ``then`` promises that it is durable and leaves only once
+                                this record and every record before it is. A record of None writes nothing and only
+                                waits; a ``then`` of None promises nothing
     Commit(position, command)   the command at this position is decided; positions come in order, each once; an empty
                                 command is a no-op of the protocol
     Redirect(leader, commands)  these commands were not accepted; the leader, where known, else NOBODY
@@ -20,8 +21,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
+import cython
 import msgspec
 
+from ext.fields import require_layout
 from ext.log import Log
 
 NEVER = 2**63 - 1
@@ -81,6 +84,11 @@ class Status(msgspec.Struct, frozen=True):
     last: int
 
 
+# Effects come and go by the million: compiled, some are kept for reuse, and the cycle collector does not look at
+# them, since nothing that an effect holds can refer back to it.
+@cython.no_gc
+@cython.freelist(512)
+@cython.cclass
 class Send:
     """Hand ``message`` to the transport for replica ``to``."""
 
@@ -92,10 +100,13 @@ class Send:
         return f"Send({self.to}, {self.message})"
 
 
+@cython.no_gc
+@cython.freelist(512)
+@cython.cclass
 class Persist:
     """Write ``record`` (or only wait, where it is None); ``then`` leaves once it and all before it are durable."""
 
-    def __init__(self, record: Record | None, then: list[Send]) -> None:
+    def __init__(self, record: Record | None, then: Send | None) -> None:
         self.record = record
         self.then = then
 
@@ -103,6 +114,8 @@ class Persist:
         return f"Persist({self.record}, {self.then})"
 
 
+@cython.freelist(512)
+@cython.cclass
 class Commit:
     """The command at ``position`` is decided."""
 
@@ -169,6 +182,8 @@ class Engine:
         self.dice = dice
         self.peers = [voter for voter in configuration.voters if voter != id]
         self.handlers = dict(self.HANDLERS)
+        for kind in self.handlers:
+            require_layout(kind)
         self.log = Log()
         self.effects: list[Effect] = []
         self.now = 0
@@ -180,9 +195,13 @@ class Engine:
     def step(self, sender: int, message: Message, now: int) -> list[Effect]:
         """A message arrived from ``sender`` (oneself included)."""
         self.begin(now)
+        self.dispatch(sender, message)
+        return self.effects
+
+    def dispatch(self, sender: int, message: Message) -> None:
+        """Call the message's handler; an engine may call those of its steady state itself, which is faster."""
         handler = self.handlers[type(message)]
         handler(self, sender, message)
-        return self.effects
 
     def tick(self, now: int) -> list[Effect]:
         """The deadline has come. A call before the deadline changes nothing."""
@@ -227,14 +246,14 @@ class Engine:
         """Emit a Persist whose one promise goes to ``to`` (oneself included)."""
         effect = Persist.__new__(Persist)
         effect.record = record
-        effect.then = [send(to, promise)]
+        effect.then = send(to, promise)
         self.effects.append(effect)
 
     def persist_only(self, record: Record) -> None:
         """Emit a Persist on which no promise rides."""
         effect = Persist.__new__(Persist)
         effect.record = record
-        effect.then = []
+        effect.then = None
         self.effects.append(effect)
 
     def redirect(self, commands: list[bytes]) -> None:

@@ -40,6 +40,15 @@ cdef inline bytes join(
     return command
 
 
+cdef inline bytes found(bytes value):
+    cdef Py_ssize_t value_bytes = PyBytes_GET_SIZE(value)
+    cdef bytes result = PyBytes_FromStringAndSize(NULL, 1 + value_bytes)
+    cdef unsigned char *raw = <unsigned char *>PyBytes_AS_STRING(result)
+    raw[0] = 1
+    memcpy(raw + 1, PyBytes_AS_STRING(value), value_bytes)
+    return result
+
+
 cdef u64 HEADER_BYTES
 cdef u64 WINDOW_LIMIT
 cdef u64 KEY_LIMIT_BYTES

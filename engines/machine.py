@@ -44,6 +44,11 @@ if not cython.compiled:
         )
 
 
+    def found(value: bytes) -> bytes:
+        """The result of a get that found this value."""
+        return APPLIED + value
+
+
 GET, PUT, CAS, APPEND = 0, 1, 2, 3
 OPERATIONS = ("get", "put", "cas", "append")
 REFUSED, APPLIED, STALE, MALFORMED = b"\x00", b"\x01", b"\x02", b"\x03"
@@ -319,7 +324,7 @@ class KeyValue:
             return APPLIED
         current = self.data.get(key)
         if operation == _GET:
-            return REFUSED if current is None else APPLIED + current
+            return REFUSED if current is None else found(current)
         if operation == _APPEND:
             added = cut(raw, value_from, size)
             self.data[key] = added if current is None else current + added

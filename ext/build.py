@@ -41,10 +41,10 @@ def sources() -> dict[str, Path]:
 
 def _fingerprints() -> dict[str, str]:
     """Of each compiled module: its source and every contract, because a changed contract moves the fields of others."""
-    compiled = sources()
-    contracts = b"".join((ROOT / path).with_suffix(".pxd").read_bytes() for path in compiled.values())
+    paths = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.pxd"))
+    contracts = b"".join(path.read_bytes() for path in paths)
     return {
-        module: hashlib.sha256((ROOT / path).read_bytes() + contracts).hexdigest() for module, path in compiled.items()
+        module: hashlib.sha256((ROOT / path).read_bytes() + contracts).hexdigest() for module, path in sources().items()
     }
 
 

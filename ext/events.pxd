@@ -1,16 +1,30 @@
 cimport cython
+from cpython.list cimport PyList_GET_ITEM, PyList_SET_ITEM
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
+from cpython.ref cimport Py_DECREF, Py_INCREF
+
+from ext.quorum cimport allocate, release, u64_pointer
 
 ctypedef long long i64
 ctypedef unsigned int u32
 ctypedef unsigned long long u64
 
 
-# What the heap moves about is only this; the rest of an event stays in its slot, of ``details`` and of ``payloads``.
-cdef struct Due:
-    i64 time
-    u64 order
-    u64 slot
+cdef Py_ssize_t FIFO_ROOM
+
+cdef enum:
+    SLOT_BITS = 24
+    SLOTS = 1 << SLOT_BITS
+
+
+cdef extern from *:
+    """
+    typedef unsigned __int128 event_due;
+    """
+    # What the heap moves about is only this: the time in the upper half, the ticket in the lower one, so that one
+    # comparison decides. A ticket is the order of pushing and, in its low SLOT_BITS, the slot; the rest of an event stays
+    # in its slot, of ``details`` and of ``payloads``. (To Cython a due is any unsigned number.)
+    ctypedef u64 due "event_due"
 
 
 cdef struct Detail:
@@ -28,8 +42,8 @@ cdef class EventQueue:
     cdef u64 order
     cdef u64 used
     cdef u64 room
-    # heap[:used] is a heap of four children a node; heap[used:room] keeps the slots that are free.
-    cdef Due *heap
+    # heap[:used] is a heap of four children a node; the tickets of heap[used:room] keep the slots that are free.
+    cdef due *heap
     cdef Detail *details
     cdef list payloads
 
@@ -55,18 +69,15 @@ cdef inline u64 pending_events(EventQueue queue) noexcept:
 cdef inline i64 earliest_event(EventQueue queue):
     if queue.used == 0:
         raise IndexError("no event is pending")
-    return queue.heap[0].time
-
-
-cdef inline bint _before(const Due *left, const Due *right) noexcept:
-    # No shortcuts: which of two is first is a coin toss, and a branch on it would be mispredicted half of the time.
-    return (left.time < right.time) | ((left.time == right.time) & (left.order < right.order))
+    return <i64>(queue.heap[0] >> 64)
 
 
 cdef inline int _grow(EventQueue queue) except -1:
     cdef u64 room = 2 * queue.room if queue.room else 64
     cdef u64 slot
-    cdef Due *heap = <Due *>PyMem_Realloc(queue.heap, room * sizeof(Due))
+    if room > SLOTS:
+        raise MemoryError("more events are pending than the queue has slots for")
+    cdef due *heap = <due *>PyMem_Realloc(queue.heap, room * sizeof(due))
     if heap == NULL:
         raise MemoryError
     queue.heap = heap
@@ -76,80 +87,104 @@ cdef inline int _grow(EventQueue queue) except -1:
     queue.details = details
     queue.payloads.extend([None] * <Py_ssize_t>(room - queue.room))
     for slot in range(queue.room, room):
-        heap[slot].slot = slot
+        heap[slot] = slot
     queue.room = room
     return 0
 
 
-@cython.wraparound(False)
+# A slot is below ``room``, which is the length of ``payloads``: no index needs to be checked. What is replaced is None,
+# or held by the caller as well: no destructor runs here.
+cdef inline void _put(list payloads, u64 slot, object payload) noexcept:
+    Py_DECREF(<object>PyList_GET_ITEM(payloads, <Py_ssize_t>slot))
+    Py_INCREF(payload)
+    PyList_SET_ITEM(payloads, <Py_ssize_t>slot, payload)
+
+
 cdef inline int push_event(
     EventQueue queue, i64 time, object payload, u32 kind, u32 target, i64 argument
 ) except -1:
     assert time >= queue.time, "an event lies in the past"
     if queue.used == queue.room:
         _grow(queue)
-    cdef Due *heap = queue.heap
+    cdef due *heap = queue.heap
     cdef u64 hole = queue.used
+    cdef u64 slot = <u64>heap[hole] & (SLOTS - 1)
     cdef u64 parent
-    cdef Due due
-    due.time = time
-    due.order = queue.order
-    due.slot = heap[hole].slot
-    queue.details[due.slot].argument = argument
-    queue.details[due.slot].kind = kind
-    queue.details[due.slot].target = target
-    queue.payloads[<Py_ssize_t>due.slot] = payload
+    cdef Detail *detail = &queue.details[slot]
+    detail.argument = argument
+    detail.kind = kind
+    detail.target = target
+    _put(queue.payloads, slot, payload)
+    cdef due pushed = <due>time << 64 | (queue.order << SLOT_BITS | slot)
     queue.order += 1
     queue.used += 1
     while hole > 0:
         parent = (hole - 1) >> 2
-        if heap[parent].time <= time:
+        if heap[parent] < pushed:
             break
         heap[hole] = heap[parent]
         hole = parent
-    heap[hole] = due
+    heap[hole] = pushed
     return 0
 
 
-cdef inline void _settle(Due *heap, u64 used, const Due *last) noexcept:
-    # Let the hole at the root sink to where ``last`` belongs.
+cdef inline void _settle(due *heap, u64 used, due last) noexcept:
+    # Let the hole at the root sink to the bottom, and ``last`` rise from there: it seldom belongs much higher. Which child
+    # is the least is a coin toss, so that it is computed, and no branch on it is mispredicted.
     cdef u64 hole = 0
-    cdef u64 child, left, right, least
-    while True:
+    cdef u64 child = 1
+    cdef u64 left, right
+    while child + 4 <= used:
+        left = child + (heap[child + 1] < heap[child])
+        right = child + 2 + (heap[child + 3] < heap[child + 2])
+        left = right if heap[right] < heap[left] else left
+        heap[hole] = heap[left]
+        hole = left
         child = 4 * hole + 1
-        if child >= used:
-            break
-        if child + 4 <= used:
-            left = child + _before(&heap[child + 1], &heap[child])
-            right = child + 2 + _before(&heap[child + 3], &heap[child + 2])
-            least = right if _before(&heap[right], &heap[left]) else left
-        else:
-            least = child
-            for left in range(child + 1, used):
-                least = left if _before(&heap[left], &heap[least]) else least
-        if _before(last, &heap[least]):
-            break
-        heap[hole] = heap[least]
-        hole = least
-    heap[hole] = last[0]
+    if child < used:
+        left = child
+        for right in range(child + 1, used):
+            left = right if heap[right] < heap[left] else left
+        heap[hole] = heap[left]
+        hole = left
+    while hole > 0 and last < heap[(hole - 1) >> 2]:
+        heap[hole] = heap[(hole - 1) >> 2]
+        hole = (hole - 1) >> 2
+    heap[hole] = last
 
 
-@cython.wraparound(False)
 cdef inline object pop_event(EventQueue queue):
     if queue.used == 0:
         raise IndexError("no event is pending")
-    cdef Due *heap = queue.heap
-    cdef u64 slot = heap[0].slot
-    cdef Due last
-    queue.time = heap[0].time
-    queue.kind = queue.details[slot].kind
-    queue.target = queue.details[slot].target
-    queue.argument = queue.details[slot].argument
+    cdef due *heap = queue.heap
+    cdef u64 slot = <u64>heap[0] & (SLOTS - 1)
+    cdef Detail *detail = &queue.details[slot]
+    queue.time = <i64>(heap[0] >> 64)
+    queue.kind = detail.kind
+    queue.target = detail.target
+    queue.argument = detail.argument
     queue.used -= 1
     if queue.used:
-        last = heap[queue.used]
-        _settle(heap, queue.used, &last)
-    heap[queue.used].slot = slot
-    payload = queue.payloads[<Py_ssize_t>slot]
-    queue.payloads[<Py_ssize_t>slot] = None
+        _settle(heap, queue.used, heap[queue.used])
+    heap[queue.used] = slot
+    payload = <object>PyList_GET_ITEM(queue.payloads, <Py_ssize_t>slot)
+    _put(queue.payloads, slot, None)
     return payload
+
+
+@cython.final
+cdef class Fifo:
+    cdef readonly u64 argument
+    cdef readonly Py_ssize_t count
+    cdef Py_ssize_t first
+    cdef Py_ssize_t room
+    cdef list payloads
+    cdef u64 *arguments
+
+    @cython.locals(at=Py_ssize_t)
+    cpdef void push(self, object payload, u64 argument) except *
+    @cython.locals(at=Py_ssize_t)
+    cpdef object pop(self)
+    @cython.locals(at=Py_ssize_t, arguments=u64_pointer)
+    cdef void widen(self) except *
+    cpdef void clear(self) except *

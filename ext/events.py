@@ -1,3 +1,5 @@
+# cython: boundscheck=False, wraparound=False
+# (every index of a Fifo lies below its room, by construction)
 """The event queue of the simulator: what is due first comes first, and of one time, what was pushed first.
 
     push(time, payload, kind=0, target=0, argument=0)
@@ -12,6 +14,14 @@ ones; others raise OverflowError. Only ``time`` means something to the queue. ``
 IndexError where it is empty.
 
 Compiled code may cimport ``push_event`` and ``pop_event``, which are these methods as inline C functions.
+At most 2**24 events may be pending (MemoryError).
+
+A ``Fifo`` keeps work that waits, each piece an object and an unsigned 64-bit number:
+
+    push(payload, argument)
+    pop() -> payload       the oldest one, whose number then stands in .argument; IndexError where there is none
+    count                  how many wait
+    clear()                drop all
 """
 from __future__ import annotations
 
@@ -20,7 +30,17 @@ from typing import Any
 import cython
 
 if not cython.compiled:
-    from ext.memory import clear_events, earliest_event, pending_events, pop_event, push_event
+    from ext.memory import (
+        allocate,
+        clear_events,
+        earliest_event,
+        pending_events,
+        pop_event,
+        push_event,
+        release,
+    )
+
+FIFO_ROOM = 16
 
 
 class EventQueue:
@@ -61,3 +81,55 @@ class EventQueue:
         self.payloads = []
         clear_events(self)
         del dropped
+
+
+class Fifo:
+    """See the module. A ring of ``room`` places, which is a power of two; the oldest piece stands at ``first``."""
+
+    def __init__(self) -> None:
+        self.argument = 0
+        self.first = 0
+        self.count = 0
+        self.room = FIFO_ROOM
+        self.payloads: list[Any] = [None] * FIFO_ROOM
+        self.arguments = allocate(FIFO_ROOM)
+
+    def __dealloc__(self) -> None:
+        release(self.arguments)
+
+    def push(self, payload: object, argument: int) -> None:
+        """Add a piece of work behind all others."""
+        if self.count == self.room:
+            self.widen()
+        at = (self.first + self.count) & (self.room - 1)
+        self.payloads[at] = payload
+        self.arguments[at] = argument
+        self.count += 1
+
+    def pop(self) -> Any:
+        """Remove the oldest piece of work; IndexError where there is none."""
+        if self.count == 0:
+            raise IndexError("nothing waits")
+        at = self.first
+        payload = self.payloads[at]
+        self.payloads[at] = None
+        self.argument = self.arguments[at]
+        self.first = (at + 1) & (self.room - 1)
+        self.count -= 1
+        return payload
+
+    def widen(self) -> None:
+        """Double the room; the oldest piece moves to the front."""
+        arguments = allocate(2 * self.room)
+        for at in range(self.room):
+            arguments[at] = self.arguments[(self.first + at) & (self.room - 1)]
+        release(self.arguments)
+        self.arguments = arguments
+        self.payloads = self.payloads[self.first:] + self.payloads[: self.first] + [None] * self.room
+        self.first = 0
+        self.room *= 2
+
+    def clear(self) -> None:
+        """Drop all."""
+        while self.count > 0:
+            self.pop()

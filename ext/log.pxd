@@ -1,7 +1,7 @@
 cimport cython
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 ctypedef unsigned int u32
 ctypedef unsigned long long u64
@@ -35,6 +35,15 @@ cdef inline void store_u64(unsigned char *raw, u64 value) noexcept:
 
 cdef inline bytes cut(const unsigned char *raw, u64 start, u64 stop):
     return PyBytes_FromStringAndSize(<const char *>raw + start, <Py_ssize_t>(stop - start))
+
+
+# The number, and zeros behind it up to ``size`` bytes, which must be at least 8.
+cdef inline bytes pack_u64(u64 value, Py_ssize_t size):
+    cdef bytes packed = PyBytes_FromStringAndSize(NULL, size)
+    cdef unsigned char *raw = <unsigned char *>PyBytes_AS_STRING(packed)
+    store_u64(raw, value)
+    memset(raw + 8, 0, size - 8)
+    return packed
 
 
 cdef inline unsigned char *grow(bytearray buffer, Py_ssize_t more) except NULL:

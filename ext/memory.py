@@ -24,6 +24,11 @@ def load_u32(raw: bytes | bytearray, at: int) -> int:
     return int(_U32.unpack_from(raw, at)[0])
 
 
+def pack_u64(value: int, size: int) -> bytes:
+    """This integer, and zeros behind it up to ``size`` bytes, which must be at least 8."""
+    return _U64.pack(value).ljust(size, b"\0")
+
+
 def cut(raw: bytes | bytearray, start: int, stop: int) -> bytes:
     """A copy of the bytes of [start, stop)."""
     return bytes(raw[start:stop])
@@ -75,7 +80,7 @@ def earliest_event(queue: Any) -> int:
     return int(queue.heap[0][0])
 
 
-def push_event(  # noqa: PLR0917 (keywords would cost more than all the rest)
+def push_event(
     queue: Any, time: int, payload: object, kind: int, target: int, argument: int
 ) -> None:
     """Add an event behind all events of its time; OverflowError where a field is wider than its C type."""

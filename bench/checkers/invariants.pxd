@@ -2,7 +2,7 @@ cimport cython
 
 ctypedef unsigned long long u64
 
-cdef u64 RECENT, STRIDE
+cdef u64 RECENT, STRIDE, LOW
 
 
 cdef class Agreement:

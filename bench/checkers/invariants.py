@@ -15,6 +15,7 @@ ASSERTIONS = "assertions"
 STATEMENTS = (AGREEMENT, ONE_LEADER, NO_LOSS, ASSERTIONS)
 RECENT = 1 << 16
 STRIDE = 64
+LOW = STRIDE - 1
 MAX_VIOLATIONS = 20
 
 
@@ -41,7 +42,7 @@ class Agreement:
             self.highest = position
             self.recent[slot] = digest
             self.positions[slot] = position
-            if position % STRIDE == 0:
+            if position & LOW == 0:
                 self.sparse.append(digest)
             if not empty:
                 self.commands += 1
@@ -51,7 +52,7 @@ class Agreement:
         elif self.positions[slot] == position:
             if self.recent[slot] != digest:
                 self.disagrees(replica, position)
-        elif position % STRIDE == 0 and self.sparse[position // STRIDE - 1] != digest:
+        elif position & LOW == 0 and self.sparse[position // STRIDE - 1] != digest:
             self.disagrees(replica, position)
         return False
 

@@ -19,6 +19,7 @@ from bench.cli.plot import plot
 from bench.cli.replay import replay
 from bench.cli.run import run
 from bench.cli.show import show
+from ext import build
 
 GOOD, NO, BAD_INPUT, INVALID, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -48,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def call(arguments: Sequence[str] | None = None) -> int:
     """Run a verb and give its exit code; what the user got wrong becomes one line on standard error."""
+    if not (build.pure() or build.fresh()):
+        return _refuse("the sources are newer than the compiled extensions: run `make build` (or set REPLBENCH_PURE=1)")
     try:
         code = replbench.main(args=arguments, prog_name="replbench", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -76,6 +76,13 @@ def _print(comparison: Comparison) -> None:
     ]
     headings = ["scenario", "engine", "point", "metric", "A", "B", "B / A", "95 % interval", "B is"]
     print_table(headings, rows, right=range(4, 7))
+    if any(not ratio.repeated for ratio in comparison.ratios):
+        from bench.metrics.compare import TRIALS_NEEDED
+
+        click.echo(
+            "of these runs, not of the systems: other seeds may differ by more; "
+            f"repeat both with --trials {TRIALS_NEEDED} or more"
+        )
     for line in comparison.unmatched:
         click.echo(f"not compared: {line}")
     for line in comparison.unfair:

@@ -92,7 +92,7 @@ def _leave_stopping_to_the_parent() -> None:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """What is inside is done whole: Ctrl-C, or a polite kill, takes effect at its end. For the main thread."""
+    """What is inside is done whole; Ctrl-C, or a polite kill, takes effect at its end. Main thread only."""
     pressed: list[int] = []
     before = {
         number: signal.signal(number, lambda received, _: pressed.append(received))

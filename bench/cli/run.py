@@ -102,7 +102,7 @@ def perform(task: Task) -> PointSummary:
     help="The folder to make; by default a fresh one in results/local.",
 )
 @click.option("--jobs", type=click.IntRange(1, 256), help="Worker processes; by default one a processor.")
-@click.option("--plot", is_flag=True, help="Draw the figures, too, into plots/ of the result.")
+@click.option("--plots/--no-plots", default=True, help="Draw the figures into plots/ of the result (as by default).")
 @click.option("--quiet", is_flag=True, help="No progress and no table: only the path of the result.")
 @json_option
 @click.pass_context
@@ -114,7 +114,7 @@ def run(
     settings: tuple[str, ...],
     out: Path | None,
     jobs: int | None,
-    plot: bool,
+    plots: bool,
     quiet: bool,
     as_json: bool,
     **fields: Any,
@@ -136,10 +136,10 @@ def run(
             scenario, settings, **{name: value for name, value in fields.items() if value is not None}
         )
     with reported_results():
-        context.exit(_run(suite, out, jobs or default_jobs(), plot=plot, quiet=quiet, as_json=as_json))
+        context.exit(_run(suite, out, jobs or default_jobs(), plots=plots, quiet=quiet, as_json=as_json))
 
 
-def _run(suite: Suite, out: Path | None, jobs: int, *, plot: bool, quiet: bool, as_json: bool) -> int:
+def _run(suite: Suite, out: Path | None, jobs: int, *, plots: bool, quiet: bool, as_json: bool) -> int:
     from bench.metrics.result import ResultWriter
 
     target = out or fresh_folder(suite.name)
@@ -156,7 +156,7 @@ def _run(suite: Suite, out: Path | None, jobs: int, *, plot: bool, quiet: bool, 
         with undisturbed():
             path = writer.finish(incomplete=code != 0)
         rows = [writer.summaries[index] for index in sorted(writer.summaries)]
-    if plot and path is not None and code != INTERRUPTED:
+    if plots and path is not None and code != INTERRUPTED:
         from bench.cli.plot import KINDS, draw
 
         draw((path,), KINDS, path / "plots")

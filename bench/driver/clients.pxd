@@ -3,7 +3,8 @@ cimport cython
 from bench.driver.network cimport Durations, Link
 from bench.metrics.recorder cimport Recorder
 from engines.machine cimport encode_command
-from ext.events cimport EventQueue
+from ext.events cimport EventQueue, push_event
+from ext.log cimport load_u64, pack_u64
 
 ctypedef unsigned long long u64
 ctypedef long long i64
@@ -19,7 +20,8 @@ cdef class Session:
     cdef readonly list links_to
     cdef readonly list links_from
     cdef object waiting
-    cdef i64 moved_ns
+    cdef i64 heard_ns
+    cdef i64 turned_ns
 
 
 cdef class Clients:
@@ -38,7 +40,6 @@ cdef class Clients:
     cdef i64 backoff_ns
     cdef i64 stop_ns
     cdef bint refusals_are_exact
-    cdef bytes filler
     cdef dict seen
     cdef bint uses_cas
     cdef bint uses_chains
@@ -60,33 +61,38 @@ cdef class Clients:
     @cython.locals(session=Session)
     cdef void issue(self, Py_ssize_t client) except *
     @cython.locals(at=Py_ssize_t, row=Py_ssize_t)
-    cdef void next_operation(self, Session session) except *
+    cdef int next_operation(self, Session session) except -1
     @cython.locals(now=i64, row=Py_ssize_t)
     cdef Py_ssize_t begin(self, Session session, int kind, u64 key, i64 size) except -1
     @cython.locals(command=bytes, link=Link, arrival=i64)
-    cdef void send(self, Session session, Py_ssize_t row) except *
+    cdef int send(self, Session session, Py_ssize_t row) except -1
     @cython.locals(recorder=Recorder, kind=int, lowest=Py_ssize_t, key=bytes, value=bytes, expected=bytes, token=u64)
     cdef bytes command(self, Session session, Py_ssize_t row)
     cdef bint settled(self, Py_ssize_t row) except -1
-    @cython.locals(size=i64, filler=bytes)
     cdef bytes value(self, u64 token)
     @cython.locals(session=Session, link=Link)
     cdef i64 answer_arrives(self, Py_ssize_t client, Py_ssize_t replica, i64 depart_ns, i64 size) except -1
     @cython.locals(row=Py_ssize_t, session=Session, kind=int, returned=u64)
     cdef void answered(self, Py_ssize_t client, i64 sequence, bytes result) except *
     @cython.locals(key=u64)
-    cdef void learn(self, Py_ssize_t row, int kind, u64 returned) except *
+    cdef int learn(self, Py_ssize_t row, int kind, u64 returned) except -1
     @cython.locals(think_ns=i64)
-    cdef void think_then_issue(self, Session session) except *
+    cdef int think_then_issue(self, Session session) except -1
     @cython.locals(row=Py_ssize_t, session=Session, refusals=int)
     cdef void redirected(self, Py_ssize_t client, i64 sequence, u64 leader) except *
+    @cython.locals(session=Session)
+    cdef void let_go(self, Py_ssize_t client, i64 sequence) except *
+    cdef void turn(self, Session session, u64 target) except *
+    @cython.locals(session=Session)
+    cpdef void reset(self, u64 replica) except *
+    cdef void pause(self, i64 sequence, int refusals) except *
     @cython.locals(session=Session)
     cdef void resend(self, Py_ssize_t row) except *
     @cython.locals(refusals=int)
     cdef bint certainly_refused(self, Py_ssize_t row) except -1
     cdef void give_up(self, Session session, Py_ssize_t row) except *
-    @cython.locals(now=i64, next_ns=i64, first_ns=i64)
+    @cython.locals(now=i64, next_ns=i64, first_ns=i64, row=Py_ssize_t, sent_ns=i64)
     cdef void retry(self, i64 sequence) except *
-    @cython.locals(session=Session)
-    cdef void timed_out(self, Py_ssize_t row, i64 now) except *
+    @cython.locals(session=Session, now=i64)
+    cdef void timed_out(self, Py_ssize_t row, i64 sent_ns) except *
     cpdef void finish(self) except *

@@ -9,11 +9,16 @@ from array import array
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+import cython
+
 from bench.driver.occasions import ISSUE, REQUEST, RETRY
 from bench.driver.wire import REQUEST_BYTES
 from bench.metrics.trial import CAS, FAILED, OK, READ, WRITE
 from engines.core import NOBODY
 from engines.machine import encode_command
+
+if not cython.compiled:
+    from ext.memory import load_u64, pack_u64, push_event
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +33,7 @@ TOKEN_BYTES = 8
 APPLIED, STALE = 1, 2
 LEADER, ROUND_ROBIN, NEAREST = 0, 1, 2
 ROUTING = {"leader": LEADER, "round-robin": ROUND_ROBIN, "nearest": NEAREST}
-DRAWN = 1024
+DRAWN = 4096
 SWEEP = 0
 
 
@@ -41,7 +46,8 @@ class Session:
         self.links_to = links_to
         self.links_from = links_from
         self.waiting: deque[int] = deque()
-        self.moved_ns = 0
+        self.heard_ns = 0
+        self.turned_ns = 0
 
 
 class Clients:
@@ -80,7 +86,6 @@ class Clients:
         self.backoff_ns = max(request_ns // 64, 1_000)
         self.stop_ns = stop_ns
         self.refusals_are_exact = refusals_are_exact
-        self.filler = bytes(4096)
         self.seen: dict[int, int] = {}
         self.uses_cas = mix.cas > 0.0
         self.uses_chains = mix.read_modify_write > 0.0
@@ -157,7 +162,7 @@ class Clients:
         command = self.command(session, row)
         link = session.links_to[session.target]
         arrival = link.carry(self.queue.time, REQUEST_BYTES + len(command))
-        self.queue.push(arrival, command, REQUEST, session.target, session.id)
+        push_event(self.queue, arrival, command, REQUEST, session.target, session.id)
 
     def command(self, session: Session, row: int) -> bytes:
         """The bytes of an operation; the same at every try, but for the lowest number still waited for."""
@@ -168,7 +173,7 @@ class Clients:
             while session.waiting and self.settled(session.waiting[0]):
                 session.waiting.popleft()
             lowest = session.waiting[0]
-        key = recorder.key_of(row).to_bytes(8, "little")
+        key = pack_u64(recorder.key_of(row), TOKEN_BYTES)
         value = b"" if kind == READ else self.value(row + 1)
         expected = b""
         if kind == CAS:
@@ -178,13 +183,11 @@ class Clients:
 
     def settled(self, row: int) -> bool:
         """Whether nobody waits for this operation any more."""
-        return not self.recorder.pending(row) or row in self.given_up
+        return not self.recorder.pending(row) or (len(self.given_up) > 0 and row in self.given_up)
 
     def value(self, token: int) -> bytes:
         """The value that the operation of this token writes: the token, and zeros up to its size."""
-        size = self.recorder.size_of(token - 1) - TOKEN_BYTES
-        filler = self.filler[:size] if size <= len(self.filler) else bytes(size)
-        return token.to_bytes(TOKEN_BYTES, "little") + filler
+        return pack_u64(token, self.recorder.size_of(token - 1))
 
     def answer_arrives(self, client: int, replica: int, depart_ns: int, size: int) -> int:
         """When an answer that leaves a replica now reaches its client."""
@@ -196,14 +199,15 @@ class Clients:
         """The result of an operation arrived."""
         row = sequence - 1
         session = self.sessions[client]
-        session.moved_ns = self.queue.time
-        if not self.recorder.pending(row) or row in self.given_up or result[0] == STALE:
+        session.heard_ns = self.queue.time
+        if self.settled(row) or result[0] == STALE:
             return
         kind = self.recorder.kind_of(row)
         returned = 0
         if kind == READ:
             if result[0] == APPLIED:
-                returned = int.from_bytes(result[1 : 1 + TOKEN_BYTES], "little")
+                assert len(result) > TOKEN_BYTES, "a value begins with its token"
+                returned = load_u64(result, 1)
         elif kind == CAS:
             returned = result[0]
         self.recorder.complete(row, self.queue.time, OK, returned)
@@ -225,7 +229,7 @@ class Clients:
 
     def think_then_issue(self, session: Session) -> None:
         """A closed client thinks, then asks again."""
-        think_ns = self.think.next()
+        think_ns = self.think.value if self.think.constant else self.think.next()
         if think_ns > 0:
             self.queue.push(self.queue.time + think_ns, None, ISSUE, session.id, 0)
         elif self.queue.time < self.stop_ns:
@@ -235,19 +239,39 @@ class Clients:
         """A replica does not lead: ask the one it names, or, where it knows none, the next one after a while."""
         row = sequence - 1
         session = self.sessions[client]
-        if not self.recorder.pending(row) or row in self.given_up:
+        if self.settled(row):
             return
         refusals = self.refusals.get(row, 0) + 1
         self.refusals[row] = refusals
         if self.routing == LEADER:
-            if leader != NOBODY:
-                session.target = leader
-            else:
-                session.target = (session.target + 1) % self.replicas
+            self.turn(session, leader if leader != NOBODY else (session.target + 1) % self.replicas)
         if leader != NOBODY and refusals <= 2 and self.routing == LEADER:
             self.resend(row)
         else:
-            self.queue.push(self.queue.time + (self.backoff_ns << min(refusals, 2)), None, RETRY, 0, sequence)
+            self.pause(sequence, refusals)
+
+    def let_go(self, client: int, sequence: int) -> None:
+        """The replica lost its leadership before the operation was decided: ask again, as it may not have happened."""
+        if not self.settled(sequence - 1):
+            if self.routing == LEADER:
+                session = self.sessions[client]
+                self.turn(session, (session.target + 1) % self.replicas)
+            self.pause(sequence, 0)
+
+    def turn(self, session: Session, target: int) -> None:
+        """From now on this session asks ``target``; what it sent before is sent again when its time is over."""
+        session.target = target
+        session.heard_ns = session.turned_ns = self.queue.time
+
+    def reset(self, replica: int) -> None:
+        """A replica that restarted resets its clients' connections: what they carried is sent again in time."""
+        for session in self.sessions:
+            if session.target == replica:
+                self.turn(session, replica)
+
+    def pause(self, sequence: int, refusals: int) -> None:
+        """Ask again after a while."""
+        self.queue.push(self.queue.time + (self.backoff_ns << min(refusals, 2)), None, RETRY, 0, sequence)
 
     def resend(self, row: int) -> None:
         """Send an operation once more, or give it up when its time is over."""
@@ -282,11 +306,12 @@ class Clients:
             return
         now = self.queue.time
         while self.cursor < self.recorder.count and self.recorder.started_ns(self.cursor) + self.request_ns <= now:
-            self.timed_out(self.cursor, now)
+            self.timed_out(self.cursor, self.recorder.started_ns(self.cursor))
             self.cursor += 1
-        while self.retries and self.retries[0][0] <= now:
-            self.timed_out(self.retries.popleft()[1], now)
-        next_ns = self.retries[0][0] if self.retries else -1
+        while self.retries and self.retries[0][0] + self.request_ns <= now:
+            sent_ns, row = self.retries.popleft()
+            self.timed_out(row, sent_ns)
+        next_ns = self.retries[0][0] + self.request_ns if self.retries else -1
         if self.cursor < self.recorder.count:
             first_ns = self.recorder.started_ns(self.cursor) + self.request_ns
             next_ns = first_ns if next_ns < 0 else min(next_ns, first_ns)
@@ -294,16 +319,23 @@ class Clients:
         if self.sweeping:
             self.queue.push(next_ns, None, RETRY, 0, SWEEP)
 
-    def timed_out(self, row: int, now: int) -> None:
-        """No answer in time: if the replica has been silent to this session, turn to the next one; ask again."""
+    def timed_out(self, row: int, sent_ns: int) -> None:
+        """No answer in time: ask again, the next replica where this one has been silent.
+
+        A leader that answers others is only slow, and its connection loses nothing: to ask it twice would feed a queue that
+        is too long already. A replica that forwards cannot tell what became of a command, and is asked again.
+        """
         if self.settled(row):
             return
+        now = self.queue.time
         session = self.sessions[self.recorder.client_of(row)]
-        if now - session.moved_ns >= self.request_ns:
-            session.target = (session.target + 1) % self.replicas
-            session.moved_ns = now
-        self.retries.append((now + self.request_ns, row))
-        self.resend(row)
+        if now - session.heard_ns >= self.request_ns:
+            self.turn(session, (session.target + 1) % self.replicas)
+        self.retries.append((now, row))
+        if self.routing != LEADER or session.turned_ns >= sent_ns:
+            self.resend(row)
+        elif now - self.recorder.started_ns(row) >= self.operation_ns:
+            self.give_up(session, row)
 
     def finish(self) -> None:
         """The end: what was refused at every try certainly did not happen."""

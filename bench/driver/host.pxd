@@ -2,13 +2,14 @@ cimport cython
 
 from engines.core cimport Commit, Engine, Persist, Redirect, Restore, Send
 from engines.machine cimport KeyValue, client_of, sequence_of
+from ext.events cimport Fifo
 
 ctypedef unsigned long long u64
 ctypedef long long i64
 
 cdef i64 NEVER
 cdef u64 NOBODY
-cdef int ACCEPTED, REFUSED, FSYNC, BATCH_INTERVAL
+cdef int ACCEPTED, REFUSED, UNDECIDED, FSYNC, BATCH_INTERVAL
 cdef u64 WEIGH_EVERY
 
 
@@ -26,6 +27,7 @@ cdef class World:
 cdef class Batch:
     cdef u64 start
     cdef u64 stop
+    cdef list commands
     cdef list origins
 
 
@@ -51,9 +53,9 @@ cdef class Host:
     cdef object origins
     cdef Py_ssize_t queued
     cdef i64 queued_since_ns
-    cdef list batches
     cdef Batch front
-    cdef list own
+    cdef Fifo behind
+    cdef Fifo own
     cdef list unsynced
     cdef readonly list writing
     cdef bint sync_in_flight
@@ -65,29 +67,30 @@ cdef class Host:
     cpdef void receive(self, u64 sender, object message, i64 now, bint more) except *
     cpdef void request(self, i64 client, bytes command, i64 now, bint more) except *
     cpdef void wake(self, i64 now) except *
-    @cython.locals(persist=Persist, promise=Send)
+    @cython.locals(persist=Persist)
     cpdef void synced(self, i64 now) except *
     cpdef void disconnected(self, u64 peer, i64 now) except *
 
-    cdef void enqueue(self, i64 origin, bytes command, bint more) except *
+    cdef int enqueue(self, i64 origin, bytes command, bint more) except -1
     cdef bint has_room(self) except -1
     @cython.locals(leader=u64)
     cdef void refuse(self, i64 origin, bytes command) except *
     @cython.locals(client=i64, sequence=u64, leader=u64)
-    cdef void reply(self, i64 origin, bytes command, int outcome, bytes result) except *
+    cdef int reply(self, i64 origin, bytes command, int outcome, bytes result) except -1
     @cython.locals(count=Py_ssize_t)
     cdef void pump(self, bint more) except *
     @cython.locals(start=u64, stop=u64, batch=Batch)
-    cdef void propose(self, list commands, list origins) except *
-    cdef void perform(self, list effects) except *
-    cdef void dispatch(self, Send send) except *
-    cdef void hear_oneself(self) except *
-    @cython.locals(promise=Send)
+    cdef int propose(self, list commands, list origins) except -1
+    cdef int perform(self, list effects) except -1
+    cdef int dispatch(self, Send send) except -1
+    cdef int hear_oneself(self) except -1
     cdef void persist(self, Persist persist) except *
     @cython.locals(batch=Batch, position=u64, command=bytes, answered=bint)
-    cdef void apply(self, Commit commit) except *
+    cdef int apply(self, Commit commit) except -1
+    @cython.locals(batch=Batch, index=Py_ssize_t, command=bytes)
     cdef void deposed(self) except *
-    cdef void settle(self, bint more) except *
+    cdef Batch next_batch(self)
+    cdef int settle(self, bint more) except -1
     cdef void flush(self) except *
     cdef void weigh(self) except *
     cdef void compact(self) except *

@@ -13,11 +13,13 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+import cython
 import msgspec
 
-from bench.driver.occasions import ACCEPTED, REFUSED
+from bench.driver.occasions import ACCEPTED, REFUSED, UNDECIDED
 from engines.core import NEVER, NOBODY, Commit, Engine, Message, Persist, Record, Redirect, Restore, Send
 from engines.machine import KeyValue, client_of, sequence_of
+from ext.events import Fifo
 
 if TYPE_CHECKING:
     from engines.core import Effect
@@ -27,13 +29,13 @@ WEIGH_EVERY = 64
 DURABILITY = {"fsync": FSYNC, "batch-interval": BATCH_INTERVAL, "none": NONE}
 
 
-class Forward(Message):
+class Forward(Message, frozen=True):
     """A replica that does not lead -> the leader: commands that its clients sent to it."""
 
     commands: tuple[bytes, ...]
 
 
-class ForwardAnswer(Message):
+class ForwardAnswer(Message, frozen=True):
     """The leader -> the replica that forwarded: the answer for that replica's client."""
 
     client: int
@@ -80,12 +82,16 @@ class World:
         raise NotImplementedError
 
 
+@cython.no_gc
+@cython.freelist(64)
+@cython.cclass
 class Batch:
     """Commands proposed together: positions [start, stop), and where each one's answer goes."""
 
-    def __init__(self, start: int, stop: int, origins: list[int]) -> None:
+    def __init__(self, start: int, stop: int, commands: list[bytes], origins: list[int]) -> None:
         self.start = start
         self.stop = stop
+        self.commands = commands
         self.origins = origins
 
 
@@ -117,9 +123,9 @@ class Host:
         self.origins: deque[int] = deque()
         self.queued = 0
         self.queued_since_ns = 0
-        self.batches: list[Batch] = []
-        self.front: Batch | None = None
-        self.own: list[Message] = []
+        self.front: Batch | None = None  # the oldest batch under way
+        self.behind = Fifo()  # the others; as a chain they would go by a recursion as deep as they are many
+        self.own = Fifo()
         self.unsynced: list[Persist] = []
         self.writing: list[Persist] = []
         self.sync_in_flight = False
@@ -168,8 +174,8 @@ class Host:
         self.writing = []
         self.sync_in_flight = False
         for persist in covered:
-            for promise in persist.then:
-                self.dispatch(promise)
+            if persist.then is not None:
+                self.dispatch(persist.then)
         self.settle(False)
 
     def disconnected(self, peer: int, now: int) -> None:
@@ -193,7 +199,7 @@ class Host:
 
     def has_room(self) -> bool:
         """Whether the pipeline admits another batch."""
-        return len(self.batches) < self.pipeline
+        return self.front is None or 1 + self.behind.count < self.pipeline
 
     def refuse(self, origin: int, command: bytes) -> None:
         """This replica does not lead: forward a client's command, where that is the routing, or name the leader."""
@@ -230,10 +236,13 @@ class Host:
         effects = self.engine.propose(commands, self.now)
         stop = self.engine.log.last + 1
         assert stop - start == len(commands), "an engine that leads accepts a batch whole"
-        batch = Batch(start, stop, origins)
-        self.batches.append(batch)
+        batch = Batch.__new__(Batch)
+        batch.start, batch.stop = start, stop
+        batch.commands, batch.origins = commands, origins
         if self.front is None:
             self.front = batch
+        else:
+            self.behind.push(batch, 0)
         self.perform(effects)
 
     def perform(self, effects: list[Effect]) -> None:
@@ -256,14 +265,14 @@ class Host:
     def dispatch(self, send: Send) -> None:
         """To others by the transport; to oneself once the effects at hand are done, so that commits keep their order."""
         if send.to == self.id:
-            self.own.append(send.message)
+            self.own.push(send.message, 0)
         else:
             self.world.transmit(self, send.to, send.message)
 
     def hear_oneself(self) -> None:
         """Step the messages to oneself."""
-        while self.own:
-            self.perform(self.engine.step(self.id, self.own.pop(0), self.now))
+        while self.own.count > 0:
+            self.perform(self.engine.step(self.id, self.own.pop(), self.now))
 
     def persist(self, persist: Persist) -> None:
         """Put a record on its way to disk; without fsync its promises do not wait for it."""
@@ -275,9 +284,9 @@ class Host:
                 self.writing.append(persist)
                 return
         elif self.durability == BATCH_INTERVAL and persist.record is not None:
-            self.unsynced.append(Persist(persist.record, []))
-        for promise in persist.then:
-            self.dispatch(promise)
+            self.unsynced.append(Persist(persist.record, None))
+        if persist.then is not None:
+            self.dispatch(persist.then)
 
     def apply(self, commit: Commit) -> None:
         """Apply a decided command, and answer it where it was proposed here under the present leadership."""
@@ -286,18 +295,26 @@ class Host:
         batch = self.front
         answered = batch is not None and position >= batch.start
         self.world.applied(self, position, command, answered)
-        if answered:
+        if batch is not None and answered:
             assert position < batch.stop, "batches are decided in order"
             self.reply(batch.origins[position - batch.start], command, ACCEPTED, result)
             if position + 1 == batch.stop:
-                self.batches.pop(0)
-                self.front = self.batches[0] if self.batches else None
+                self.front = self.next_batch()
+
+    def next_batch(self) -> Batch | None:
+        """Take the oldest of the batches behind the front."""
+        return self.behind.pop() if self.behind.count > 0 else None
 
     def deposed(self) -> None:
         """Leadership is gone: what was proposed may or may not be decided, what was only queued is refused."""
         self.leading = False
-        self.batches.clear()
+        batch = self.front
         self.front = None
+        while batch is not None:
+            for index, command in enumerate(batch.commands):
+                if batch.start + index > self.machine.applied:
+                    self.reply(batch.origins[index], command, UNDECIDED, b"")
+            batch = self.next_batch()
         self.queued = 0
         while self.commands:
             self.refuse(self.origins.popleft(), self.commands.popleft())

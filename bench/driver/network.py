@@ -160,7 +160,9 @@ class Link:
     def carry(self, depart_ns: int, size: int) -> int:
         """The arrival time of a message that leaves at ``depart_ns``, or LOST. The link must not be blocked."""
         self.carried += 1
-        arrival_ns = depart_ns + self.base_ns + self.extra_ns + self.latency.next() + self.jitter.next()
+        arrival_ns = depart_ns + self.base_ns + self.extra_ns
+        arrival_ns += self.latency.value if self.latency.constant else self.latency.next()
+        arrival_ns += self.jitter.value if self.jitter.constant else self.jitter.next()
         if self.tcp:
             if self.loss.model:
                 arrival_ns += self.retransmission_ns(size)

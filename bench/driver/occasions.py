@@ -1,7 +1,8 @@
 """The kinds of event that the simulated world knows, and the outcomes that a client is told."""
 
 (
-    ARRIVE, PROCESS, SYNCED, WAKE, REQUEST, PROCESS_REQUEST, ANSWER, REDIRECTED, ISSUE, RETRY, BREAK, ACTION, STOP
-) = range(13)  # fmt: skip
+    ARRIVE, PROCESS, SYNCED, WAKE, REQUEST, PROCESS_REQUEST, ANSWER, REDIRECTED, LET_GO, ISSUE, RETRY, BREAK, ACTION, STOP
+) = range(14)  # fmt: skip
 
-ACCEPTED, REFUSED = 0, 1
+# Decided and applied; certainly not taken by this replica; taken, but leadership was lost before it was decided.
+ACCEPTED, REFUSED, UNDECIDED = range(3)

@@ -9,27 +9,17 @@ from engines.paxos import Paxos, PaxosOptions
 from engines.raft import Raft, RaftOptions
 from engines.unreplicated import Unreplicated
 from engines.zab import Zab, ZabOptions
-from ext.quorum import FlexibleQuorum, GridQuorum, MajorityQuorum, QuorumSystem, WeightedQuorum
 
 if TYPE_CHECKING:
-    from bench.scenario import Quorum, Scenario
-
-
-def _quorum(quorum: Quorum, voters: tuple[int, ...]) -> QuorumSystem:
-    if quorum.kind == "size":
-        assert quorum.size is not None
-        return FlexibleQuorum(voters, quorum.size)
-    if quorum.kind == "grid":
-        return GridQuorum(quorum.rows)
-    if quorum.kind == "weights":
-        return WeightedQuorum(dict(enumerate(quorum.weights)))
-    return MajorityQuorum(voters)
+    from bench.scenario import Scenario
 
 
 def _paxos(id: int, configuration: Configuration, dice: Dice, scenario: Scenario) -> Engine:
-    voters = configuration.voters
-    phase1, phase2 = _quorum(scenario.paxos.phase1_quorum, voters), _quorum(scenario.paxos.phase2_quorum, voters)
-    return Paxos(id, configuration, dice, PaxosOptions(phase1=phase1, phase2=phase2))
+    options = PaxosOptions(
+        phase1=scenario.paxos.phase1_quorum.system(scenario.replicas),
+        phase2=scenario.paxos.phase2_quorum.system(scenario.replicas),
+    )
+    return Paxos(id, configuration, dice, options)
 
 
 def _raft(id: int, configuration: Configuration, dice: Dice, scenario: Scenario) -> Engine:

@@ -6,15 +6,16 @@ from bench.driver.host cimport Host, World
 from bench.driver.network cimport Durations, Link
 from bench.driver.wire cimport Kind
 from engines.core cimport Persist
-from ext.events cimport EventQueue
+from ext.events cimport EventQueue, Fifo, pop_event, push_event
 
 ctypedef unsigned long long u64
 ctypedef long long i64
 
-cdef int ACTION, ANSWER, ARRIVE, BREAK, ISSUE, PROCESS, PROCESS_REQUEST, REDIRECTED, REQUEST, RETRY, STOP, SYNCED, WAKE
-cdef int ACCEPTED, ANSWER_BYTES, REQUEST_BYTES
-cdef i64 LOST, NEVER, FEMTOSECONDS, HALF, FROM_CLIENT
-cdef Py_ssize_t FORGET_AFTER
+cdef int ACTION, ANSWER, ARRIVE, BREAK, ISSUE, LET_GO, PROCESS, PROCESS_REQUEST, REDIRECTED, REQUEST, RETRY, STOP, SYNCED, WAKE
+cdef int ACCEPTED, REFUSED, ANSWER_BYTES, REQUEST_BYTES
+cdef i64 LOST, NEVER, FEMTOSECONDS, FROM_CLIENT, CLIENT
+
+cdef i64 whole_ns(u64 femtoseconds) noexcept
 
 
 cdef class Node:
@@ -24,12 +25,14 @@ cdef class Node:
     cdef readonly i64 incarnation
     cdef public list links
     cdef readonly Durations per_message
+    cdef object sent_class
+    cdef Kind sent_kind
+    cdef object written_class
+    cdef Kind written_kind
     cdef bint busy
     cdef i64 cpu_free_ns
     cdef i64 nic_free_ns
-    cdef list waiting
-    cdef list arguments
-    cdef Py_ssize_t taken
+    cdef Fifo waiting
     cdef Durations fsync
     cdef public double fsync_factor
     cdef readonly i64 fsyncs
@@ -81,15 +84,16 @@ cdef class Simulation(World):
     cpdef void transmit(self, Host host, u64 to, object message) except *
     @cython.locals(depart=i64)
     cdef i64 depart(self, Node node, i64 size) except -1
+    @cython.locals(draws=Durations)
     cdef i64 cpu_cost(self, Node node, i64 size) except -1
     @cython.locals(link=Link, source=Node)
     cdef void arrive(self, Node node, i64 argument, object message) except *
     @cython.locals(start=i64, finish=i64, size=i64, kind=int, command=bytes)
-    cdef void take(self, Node node, object payload, i64 argument) except *
-    @cython.locals(argument=i64)
-    cdef void take_next(self, Node node) except *
-    cdef void process(self, Node node, i64 argument, object message) except *
-    cdef void handle(self, Node node, u64 sender, object message) except *
+    cdef int take(self, Node node, object payload, i64 argument) except -1
+    @cython.locals(waiting=Fifo)
+    cdef int take_next(self, Node node) except -1
+    cdef int process(self, Node node, i64 argument, object message) except -1
+    cdef int handle(self, Node node, u64 sender, object message) except -1
 
     cdef void hold(self, u64 sender, u64 to, Link link, object message, i64 size) except *
     cdef void schedule_break(self, u64 one, u64 other) except *
@@ -103,20 +107,20 @@ cdef class Simulation(World):
 
     @cython.locals(node=Node, persist=Persist, size=i64, duration=i64)
     cpdef void write(self, Host host, list persists) except *
-    @cython.locals(kind=Kind)
-    cdef i64 record_size(self, object record) except -1
+    @cython.locals(kind=Kind, size=i64)
+    cdef i64 record_size(self, Node node, object record) except -1
     @cython.locals(persist=Persist)
-    cdef void synced(self, Node node, i64 incarnation) except *
-    cdef void keep(self, Node node, object record) except *
+    cdef int synced(self, Node node, i64 incarnation) except -1
+    cdef int keep(self, Node node, object record) except -1
 
     @cython.locals(deadline=i64, wake_at=i64)
-    cdef void arm(self, Node node) except *
+    cdef int arm(self, Node node) except -1
     @cython.locals(local=i64)
     cdef void wake(self, Node node, i64 incarnation) except *
 
     cdef void requested(self, Node node, i64 client, bytes command) except *
-    cdef void process_request(self, Node node, i64 argument, bytes command) except *
-    cdef void serve(self, Node node, i64 client, bytes command) except *
+    cdef int process_request(self, Node node, i64 argument, bytes command) except -1
+    cdef int serve(self, Node node, i64 client, bytes command) except -1
     @cython.locals(node=Node, size=i64, depart=i64, arrival=i64)
     cpdef void answer(
         self, Host host, i64 client, u64 sequence, int outcome, u64 leader, bytes result

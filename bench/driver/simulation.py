@@ -1,3 +1,5 @@
+# cython: boundscheck=False, wraparound=False
+# (nodes and links are indexed by ids that the simulation itself gave out)
 """The deterministic world: replicas and clients in virtual time.
 
 Every replica has a CPU, a NIC and a disk, each of which may cost nothing:
@@ -14,6 +16,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import cython
+
 from bench.checkers.invariants import Agreement
 from bench.driver.host import Host, World
 from bench.driver.network import LOST
@@ -24,9 +28,11 @@ from bench.driver.occasions import (
     ARRIVE,
     BREAK,
     ISSUE,
+    LET_GO,
     PROCESS,
     PROCESS_REQUEST,
     REDIRECTED,
+    REFUSED,
     REQUEST,
     RETRY,
     STOP,
@@ -35,19 +41,25 @@ from bench.driver.occasions import (
 )
 from bench.driver.wire import ANSWER_BYTES, REQUEST_BYTES, Kind
 from engines.core import NEVER
-from ext.events import EventQueue
+from ext.events import EventQueue, Fifo
+
+if not cython.compiled:
+    from ext.memory import pop_event, push_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bench.driver.clients import Clients
     from bench.driver.network import Durations, Link
     from engines.core import Message, Persist, Record
 
 FEMTOSECONDS = 1_000_000  # in a nanosecond: costs a byte are whole femtoseconds, so that nothing is rounded twice
-HALF = FEMTOSECONDS // 2
-FORGET_AFTER = 64
 FROM_CLIENT = 1 << 62
+CLIENT = (1 << 32) - 1
+
+
+def whole_ns(femtoseconds: int) -> int:
+    """The nearest nanosecond; ``femtoseconds`` are not negative. The compiler divides by a literal without dividing."""
+    return (femtoseconds + 500_000) // 1_000_000
 
 
 class Node:
@@ -55,17 +67,20 @@ class Node:
 
     def __init__(self, id: int, fsync: Durations, per_message: Durations) -> None:
         self.id = id
-        self.host: Host | None = None
+        self.host: Any = None  # the Host of the incarnation that is up
         self.up = False
         self.incarnation = 0
-        self.links: list[Link | None] = []
+        self.links: list[Any] = []  # to each replica a Link; None to itself
         self.per_message = per_message
+        # Of the message sent, and of the record written, last: the next one is most likely of the same class.
+        self.sent_class: type | None = None
+        self.sent_kind: Any = None
+        self.written_class: type | None = None
+        self.written_kind: Any = None
         self.busy = False
         self.cpu_free_ns = 0
         self.nic_free_ns = 0
-        self.waiting: list[Any] = []
-        self.arguments: list[int] = []
-        self.taken = 0
+        self.waiting = Fifo()
         self.fsync = fsync
         self.fsync_factor = 1.0
         self.fsyncs = 0
@@ -80,13 +95,11 @@ class Node:
     def idle(self) -> None:
         """Forget the work that waits for the CPU."""
         self.busy = False
-        self.waiting = []
-        self.arguments = []
-        self.taken = 0
+        self.waiting.clear()
 
     def has_more(self) -> bool:
         """Whether work waits for the CPU."""
-        return self.taken < len(self.waiting)
+        return self.waiting.count > 0
 
     def local(self, now: int) -> int:
         """This replica's clock at a moment of virtual time."""
@@ -130,7 +143,7 @@ class Simulation(World):
         self.free_cpu = per_byte_ns == 0.0 and all(n.per_message.constant and not n.per_message.value for n in nodes)
         self.record_kinds: dict[type, Kind] = {}
         self.agreement = Agreement()
-        self.clients: Clients | None = None
+        self.clients: Any = None  # set by who builds the simulation
         self.leaders: list[tuple[int, int, int]] = []
         self.user_timeout_ns = NEVER
         self.requests = 0
@@ -165,7 +178,8 @@ class Simulation(World):
         node = self.nodes[id]
         assert node.up and node.host is not None
         for persist in node.host.writing[:survivors]:
-            self.keep(node, persist.record)
+            if persist.record is not None:
+                self.keep(node, persist.record)
         node.up = False
         node.host = None
         node.idle()
@@ -176,14 +190,14 @@ class Simulation(World):
                 node.links[peer.id].held = []
                 self.schedule_break(node.id, peer.id)
 
-    def run(self, until: int) -> None:
+    def run(self, until: int) -> None:  # noqa: PLR0912 (a table of calls would cost more than it tells)
         """Perform every event up to ``until``, and those at that moment that are already on the queue."""
         queue = self.queue
         nodes = self.nodes
         clients = self.clients
-        queue.push(until, None, STOP, 0, 0)
+        push_event(queue, until, None, STOP, 0, 0)
         while True:
-            payload = queue.pop()
+            payload = pop_event(queue)
             self.now = queue.time
             kind = queue.kind
             argument = queue.argument
@@ -204,6 +218,8 @@ class Simulation(World):
                 clients.answered(queue.target, argument, payload)
             elif kind == REDIRECTED:
                 clients.redirected(queue.target, argument, payload)
+            elif kind == LET_GO:
+                clients.let_go(queue.target, argument)
             elif kind == ISSUE:
                 clients.issue(queue.target)
             elif kind == RETRY:
@@ -224,7 +240,10 @@ class Simulation(World):
     def transmit(self, host: Host, to: int, message: Message) -> None:
         """CPU, NIC and link of the sender; the event is the arrival at the other end."""
         node = self.nodes[host.id]
-        kind = self.kinds[type(message)]
+        if type(message) is not node.sent_class:
+            node.sent_class = type(message)
+            node.sent_kind = self.kinds[type(message)]
+        kind = node.sent_kind
         size = kind.size(message)
         kind.count += 1
         kind.bytes += size
@@ -241,30 +260,29 @@ class Simulation(World):
         if arrival == LOST:
             return
         argument = (size << 32) | (link.epoch << 16) | node.id
-        self.queue.push(arrival, message, ARRIVE, to, argument)
+        push_event(self.queue, arrival, message, ARRIVE, to, argument)
         if link.duplicated():
             arrival = link.carry(depart, size)
             if arrival != LOST:
-                self.queue.push(arrival, message, ARRIVE, to, argument)
+                push_event(self.queue, arrival, message, ARRIVE, to, argument)
 
     def depart(self, node: Node, size: int) -> int:
         """Pay the sender's CPU and NIC; returns when the last byte has left."""
         depart = self.now
         if not self.free_cpu:
-            if node.cpu_free_ns > depart:
-                depart = node.cpu_free_ns
+            depart = max(depart, node.cpu_free_ns)
             depart += self.cpu_cost(node, size)
             node.cpu_free_ns = depart
         if self.nic_byte_fs > 0:
-            if node.nic_free_ns > depart:
-                depart = node.nic_free_ns
-            depart += (self.nic_byte_fs * size + HALF) // FEMTOSECONDS
+            depart = max(depart, node.nic_free_ns)
+            depart += whole_ns(self.nic_byte_fs * size)
             node.nic_free_ns = depart
         return depart
 
     def cpu_cost(self, node: Node, size: int) -> int:
         """To receive or to send a message of ``size`` bytes."""
-        return node.per_message.next() + (self.cpu_byte_fs * size + HALF) // FEMTOSECONDS
+        draws = node.per_message
+        return (draws.value if draws.constant else draws.next()) + whole_ns(self.cpu_byte_fs * size)
 
     def arrive(self, node: Node, argument: int, message: Message) -> None:
         """A message reached a replica: its CPU takes it now or later."""
@@ -275,8 +293,7 @@ class Simulation(World):
         if (argument >> 16) & 0xFFFF != link.epoch:
             return
         if node.busy:
-            node.waiting.append(message)
-            node.arguments.append(argument)
+            node.waiting.push(message, argument)
         elif self.free_cpu:
             self.handle(node, source.id, message)
         else:
@@ -288,27 +305,22 @@ class Simulation(World):
         start = node.cpu_free_ns if node.cpu_free_ns > self.now else self.now
         if argument & FROM_CLIENT:
             size = REQUEST_BYTES + len(payload)
-            kind, argument = PROCESS_REQUEST, (node.incarnation << 32) | (argument & 0xFFFFFFFF)
+            kind, argument = PROCESS_REQUEST, (node.incarnation << 32) | (argument & CLIENT)
         else:
             size = argument >> 32
             kind, argument = PROCESS, (node.incarnation << 16) | (argument & 0xFFFF)
         finish = start + self.cpu_cost(node, size)
         node.cpu_free_ns = finish
-        self.queue.push(finish, payload, kind, node.id, argument)
+        push_event(self.queue, finish, payload, kind, node.id, argument)
 
     def take_next(self, node: Node) -> None:
         """The CPU is done with one piece of work."""
-        if node.taken == len(node.waiting):
+        waiting = node.waiting
+        if waiting.count > 0:
+            payload = waiting.pop()
+            self.take(node, payload, waiting.argument)
+        else:
             node.busy = False
-            return
-        payload, argument = node.waiting[node.taken], node.arguments[node.taken]
-        node.waiting[node.taken] = None
-        node.taken += 1
-        if node.taken >= FORGET_AFTER and 2 * node.taken >= len(node.waiting):
-            del node.waiting[: node.taken]
-            del node.arguments[: node.taken]
-            node.taken = 0
-        self.take(node, payload, argument)
 
     def process(self, node: Node, argument: int, message: Message) -> None:
         """The CPU has received a message: the engine steps."""
@@ -341,7 +353,7 @@ class Simulation(World):
     def break_if_dead(self, one: int, argument: int) -> None:
         """The user timeout of a connection has passed."""
         other = argument & 0xFFFF
-        forth, back = self.nodes[one].links[other], self.nodes[other].links[one]
+        forth = self.nodes[one].links[other]
         if forth.epoch != argument >> 16:
             return
         starved = forth.held and self.now - forth.held_since_ns >= self.user_timeout_ns
@@ -374,6 +386,7 @@ class Simulation(World):
         for peer in self.nodes:
             if peer.id != id and peer.up and self.nodes[id].links[peer.id].tcp:
                 self.break_connection(id, peer.id, peer.id)
+        self.clients.reset(id)
 
     def block(self, one: int, other: int) -> None:
         """Nothing from ``one`` reaches ``other`` any more, until each block has ended."""
@@ -409,34 +422,36 @@ class Simulation(World):
         size = 0
         for persist in persists:
             if persist.record is not None:
-                size += self.record_size(persist.record)
-        duration = node.fsync.next() + (self.disk_byte_fs * size + HALF) // FEMTOSECONDS
+                size += self.record_size(node, persist.record)
+        duration = node.fsync.next() + whole_ns(self.disk_byte_fs * size)
         if node.fsync_factor != 1.0:
             duration = int(duration * node.fsync_factor)
         node.fsyncs += 1
         node.fsync_bytes += size
-        self.queue.push(self.now + duration, None, SYNCED, node.id, node.incarnation)
+        push_event(self.queue, self.now + duration, None, SYNCED, node.id, node.incarnation)
 
-    def record_size(self, record: Record) -> int:
+    def record_size(self, node: Node, record: Record) -> int:
         """Bytes of a record on disk."""
-        kind = self.record_kinds.get(type(record))
-        if kind is None:
-            kind = self.record_kinds[type(record)] = Kind(type(record), False)
-        return kind.size(record)
+        if type(record) is not node.written_class:
+            kind = self.record_kinds.get(type(record))
+            if kind is None:
+                kind = self.record_kinds[type(record)] = Kind(type(record), False)
+            node.written_class = type(record)
+            node.written_kind = kind
+        size: int = node.written_kind.size(record)
+        return size
 
     def synced(self, node: Node, incarnation: int) -> None:
         """The sync is done: its records survive crashes, its promises leave."""
-        if not node.up or incarnation != node.incarnation:
-            return
-        for persist in node.host.writing:
-            self.keep(node, persist.record)
-        node.host.synced(node.local(self.now))
-        self.arm(node)
+        if node.up and incarnation == node.incarnation:
+            for persist in node.host.writing:
+                if persist.record is not None:
+                    self.keep(node, persist.record)
+            node.host.synced(node.local(self.now))
+            self.arm(node)
 
-    def keep(self, node: Node, record: Record | None) -> None:
+    def keep(self, node: Node, record: Record) -> None:
         """Add a durable record; the last record of a compaction makes all before its first unnecessary."""
-        if record is None:
-            return
         if record is node.host.compaction_first:
             node.compaction_from = len(node.stable)
         node.stable.append(record)
@@ -448,14 +463,11 @@ class Simulation(World):
     def arm(self, node: Node) -> None:
         """See to it that the host is woken at its deadline; an earlier wake-up than needed re-arms itself."""
         deadline = node.host.deadline
-        if deadline == NEVER:
-            return
-        wake_at = node.virtual(deadline)
-        if wake_at < self.now:
-            wake_at = self.now
-        if wake_at < node.wake_at_ns:
-            node.wake_at_ns = wake_at
-            self.queue.push(wake_at, None, WAKE, node.id, node.incarnation)
+        if deadline != NEVER:
+            wake_at = max(node.virtual(deadline), self.now)
+            if wake_at < node.wake_at_ns:
+                node.wake_at_ns = wake_at
+                push_event(self.queue, wake_at, None, WAKE, node.id, node.incarnation)
 
     def wake(self, node: Node, incarnation: int) -> None:
         """A wake-up, which may be early because the deadline has moved since."""
@@ -477,8 +489,7 @@ class Simulation(World):
             return
         self.requests += 1
         if node.busy:
-            node.waiting.append(command)
-            node.arguments.append(FROM_CLIENT | client)
+            node.waiting.push(command, FROM_CLIENT | client)
         elif self.free_cpu:
             self.serve(node, client, command)
         else:
@@ -487,7 +498,7 @@ class Simulation(World):
     def process_request(self, node: Node, argument: int, command: bytes) -> None:
         """The CPU has received a client's command."""
         if node.up and argument >> 32 == node.incarnation:
-            self.serve(node, argument & 0xFFFFFFFF, command)
+            self.serve(node, argument & CLIENT, command)
             self.take_next(node)
 
     def serve(self, node: Node, client: int, command: bytes) -> None:
@@ -502,9 +513,11 @@ class Simulation(World):
         depart = self.depart(node, size)
         arrival = self.clients.answer_arrives(client, host.id, depart, size)
         if outcome == ACCEPTED:
-            self.queue.push(arrival, result, ANSWER, client, sequence)
+            push_event(self.queue, arrival, result, ANSWER, client, sequence)
+        elif outcome == REFUSED:
+            push_event(self.queue, arrival, leader, REDIRECTED, client, sequence)
         else:
-            self.queue.push(arrival, leader, REDIRECTED, client, sequence)
+            push_event(self.queue, arrival, None, LET_GO, client, sequence)
 
     # Watchers
 

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import cython
 import msgspec
+
+if not cython.compiled:
+    from ext.fields import slot_offset, slot_value
 
 FRAME_BYTES = 5
 INTEGER_BYTES = 5
@@ -25,22 +29,37 @@ class Kind:
         self.count = 0
         self.bytes = 0
         self.fixed = FRAME_BYTES + 1 + len(self.name)
-        self.payloads: list[str] = []
+        self.has_payload = False
+        self.payload: Any = 0
+        self.payloads: list[str] = []  # all but the first
         self.encoded: list[str] = []
         for field in msgspec.structs.fields(message_class):
             if field.type is int:
                 self.fixed += INTEGER_BYTES
             elif field.type is bool:
                 self.fixed += 1
-            elif field.type is bytes:
-                self.fixed += BYTES_HEADER
-                self.payloads.append(field.encode_name)
+            elif field.type is not bytes:
+                self.encoded.append(field.name)
             else:
-                self.encoded.append(field.encode_name)
+                self.fixed += BYTES_HEADER
+                if self.has_payload:
+                    self.payloads.append(field.name)
+                else:
+                    self.has_payload = True
+                    self.payload = slot_offset(getattr(message_class, field.name))
+        self.simple = not self.payloads and not self.encoded
 
     def size(self, message: Any) -> int:
-        """Bytes of this message."""
+        """Bytes of this message, which must be of this kind's class."""
         size = self.fixed
+        if self.has_payload:
+            payload = slot_value(message, self.payload)
+            size += len(payload)
+        return size if self.simple else size + self.rest(message)
+
+    def rest(self, message: Any) -> int:
+        """Bytes of what few messages have: further byte strings, and fields of other types."""
+        size = 0
         for name in self.payloads:
             payload = getattr(message, name)
             size += len(payload)

@@ -3,9 +3,10 @@ from 1.
 
 The interval is a bootstrap over blocks: the trials of a point where both results repeat it at least three
 times, else slices of the window, because neighbouring operations share a queue and are not independent
-samples. Percentiles of a resample are those of its pooled samples, never means of percentiles. Each of the
-many intervals is right with probability 0.95 by itself: among twenty of equal systems one is expected to miss
-1.
+samples. Slices show how a run varies in itself, not how runs with other seeds differ, which may be by more:
+disks and queues near saturation fall into one rhythm or another. Percentiles of a resample are those of its
+pooled samples, never means of percentiles. Each of the many intervals is right with probability 0.95 by
+itself: among twenty of equal systems one is expected to miss 1.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class Ratio(msgspec.Struct, frozen=True):
     none).
 
     ``says`` is higher, lower, cannot tell, no interval (costs of runs that were not repeated) or invalid (a
-    side is).
+    side is). ``repeated`` tells an interval over trials, which speaks for the systems, from one over slices,
+    which speaks for the two runs.
     """
 
     scenario: str
@@ -55,6 +57,7 @@ class Ratio(msgspec.Struct, frozen=True):
     low: float | None
     high: float | None
     says: str
+    repeated: bool
 
 
 class Comparison(msgspec.Struct, frozen=True):
@@ -159,7 +162,9 @@ def _ratios(
         low, high = _interval(spreads[0].get(metric), spreads[1].get(metric))
         says = NOT_VALID if invalid else _says(low, high)
         found.append(
-            Ratio(name, record.engine, record.axes, metric, before, after, after / before, low, high, says)
+            Ratio(
+                name, record.engine, record.axes, metric, before, after, after / before, low, high, says, repeated
+            )
         )
     return found
 

@@ -1,3 +1,4 @@
+# cython: boundscheck=False, wraparound=False
 """The recorder: 64 bytes an operation, in chunks of typed columns (see OPERATION in bench.metrics.trial).
 
 It also keeps, apart from the rows, the time integral of the number of operations under way within the measured window, so

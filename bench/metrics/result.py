@@ -117,8 +117,8 @@ class ResultWriter:
     """Gathers points, in any order, and makes the folder of them.
 
         with ResultWriter(target, "quick", {"quick-lan": resolved}) as writer:
-            writer.add(write_point(writer.folder, 0, trial, "quick-lan"))     # write_point may run in another
-            process writer.finish()
+            writer.add(write_point(writer.folder, 0, trial, "quick-lan"))     # write_point: in any process
+            writer.finish()
 
     ``scenarios`` maps the name of each scenario to its resolved fields. Leaving the block without ``finish``
     removes everything. ResultError where the target exists or cannot be made.

@@ -43,10 +43,11 @@ class FaultRecord(msgspec.Struct, kw_only=True):
 class Trial(msgspec.Struct, kw_only=True):
     """The raw outcome. Times are in ns since the start of the run; the window is what is measured (warm-up and cool-down cut).
 
-    ``counts`` are totals within the window: commits (distinct commands committed), messages, heartbeats, message_bytes (between
-    replicas; heartbeats counted apart and not in messages), fsyncs, and client_requests. ``messages_by_kind`` is by message class.
-    ``outstanding_ns`` is the time integral, over the window, of the number of operations between intended start and completion, kept by the
-    driver independently of the recorder. ``leaders`` lists (time, replica, term) whenever a replica became leader.
+    ``counts`` are totals within the window: commits (distinct commands committed), messages, heartbeats, message_bytes
+    (between replicas; heartbeats counted apart, in neither messages nor their bytes), fsyncs, and client_requests.
+    ``messages_by_kind`` is by message class. ``outstanding_ns`` is the time integral, over the window, of the number of
+    operations between intended start and completion, kept by the driver independently of the recorder. ``leaders`` lists
+    (time, replica, term) whenever a replica became leader.
     ``violations`` are the invariants that failed, in words. ``fairness`` is the record of DESIGN 7.6.
     """
 

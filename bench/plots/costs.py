@@ -50,7 +50,7 @@ def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
         panel.set_xticks(
             range(len(groups)), [_short(setting) for setting in groups], rotation=0 if len(groups) < 7 else 30
         )
-        panel.set_xlabel(", ".join(axis for axis, _ in groups[0]) if groups else "")
+        panel.set_xlabel(", ".join(style.axis_title(axis) for axis, _ in groups[0]) if groups else "")
         style.watermark(panel, verdicts)
     for label, look in labels.items():
         axes[0].bar([0], [0], color=look.color, label=label)

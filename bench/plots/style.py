@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 NS_PER_MS = 1e6
 MOST_SHOWN = 3  # points of a sweep, where each needs a panel
 LOAD_AXES = ("workload.arrivals.rate", "workload.arrivals.clients")
+UNITS = {"workload.arrivals.rate": "ops/s", "workload.arrivals.to": "ops/s"}  # durations and sizes say theirs
 INK, GREY, FAULT = "#222222", "#8a8a8a", "#d55e00"
 
 
@@ -112,6 +113,11 @@ def curves(results: Sequence[Result]) -> list[Curve]:
 def load_axis(axes: Sequence[str]) -> str | None:
     """The axis along which points are connected: the load where it is swept, else the first one."""
     return next((axis for axis in LOAD_AXES if axis in axes), axes[0] if axes else None)
+
+
+def axis_title(axis: str) -> str:
+    """An axis of a sweep, with the unit of its values where they are bare numbers that have one."""
+    return f"{axis} ({UNITS[axis]})" if axis in UNITS else axis
 
 
 def filling(verdict: str, color: str) -> dict[str, Any]:

@@ -285,13 +285,13 @@ class Fault(Table, frozen=True, kw_only=True):
 
     In a file: ``at``, ``for``, and one action:
 
-        crash = TARGET                                      the replica stops, loses what was not synced,
-        starts again partition = TARGET                                  it hears nobody and nobody hears it
-        partition = [[0, 1], [2, 3, 4]]                     groups that do not hear each other one_way = {
-        from = TARGET, to = TARGET }            messages this way are lost slow_link = { from = TARGET, to =
-        TARGET, extra = "10ms" }   both ways take this much longer slow_disk = { replica = TARGET, factor = 10
-        }       each sync takes this many times as long clock = { replica = TARGET, rate = 1.1 }
-        its clock runs at this rate
+        crash = TARGET                              it stops, loses what was not synced, and starts again
+        partition = TARGET                          it hears nobody, and nobody hears it
+        partition = [[0, 1], [2, 3, 4]]             groups that do not hear each other
+        one_way = { from = TARGET, to = TARGET }    messages this way are lost
+        slow_link = { from = TARGET, to = TARGET, extra = "10ms" }     both ways take this much longer
+        slow_disk = { replica = TARGET, factor = 10 }       each sync takes this many times as long
+        clock = { replica = TARGET, rate = 1.1 }            its clock runs at this rate
 
     TARGET is a replica's number, "leader" or "random". ``replica`` is the target of all but one_way and
     slow_link, which have ``sender`` and ``receiver``, and of a partition by ``groups``.

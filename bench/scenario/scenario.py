@@ -11,7 +11,7 @@ import copy
 import itertools
 import json
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 
@@ -38,12 +38,16 @@ from bench.scenario.load import Fault, FaultKind, Workload
 from bench.scenario.network import DRAWN, Network, require_region
 from bench.scenario.settings import axis_keys, set_key
 
+if TYPE_CHECKING:
+    from ext.quorum import QuorumSystem
+
 ENGINES = ("paxos", "raft", "zab", "unreplicated")
 FIFO_ONLY = (
     "zab",
 )  # those whose paper assumes FIFO channels (Junqueira, Reed, Serafini, DSN 2011, section III)
 WORLDS = ("simulation",)
 COUNT = Integer(1, 1_000_000)
+TICKS = Integer(2, 1_000_000)  # in fewer no answer to a ping can have come
 
 
 class Cpu(Table, frozen=True, kw_only=True):
@@ -145,6 +149,19 @@ class Quorum(Table, frozen=True, kw_only=True):
             else value
         )
 
+    def system(self, replicas: int) -> QuorumSystem:
+        """Of the replicas from 0 on."""
+        from ext.quorum import FlexibleQuorum, GridQuorum, MajorityQuorum, WeightedQuorum
+
+        if self.kind == "size":
+            assert self.size is not None
+            return FlexibleQuorum(range(replicas), self.size)
+        if self.kind == "grid":
+            return GridQuorum(self.rows)
+        if self.kind == "weights":
+            return WeightedQuorum(dict(enumerate(self.weights)))
+        return MajorityQuorum(range(replicas))
+
     def require_replicas(self, replicas: int) -> None:
         """ValueError where it does not fit so many replicas."""
         members = sorted(replica for row in self.rows for replica in row)
@@ -176,10 +193,14 @@ class Paxos(Table, frozen=True, kw_only=True):
 
 
 class Zab(Table, frozen=True, kw_only=True):
-    """ZooKeeper's limits; a tick is the heartbeat."""
+    """ZooKeeper's limits; a tick is the heartbeat. Not given, failures are noticed as fast as by the others."""
 
-    init_limit: Annotated[int, COUNT, "ticks to find and follow a leader"] = 10
-    sync_limit: Annotated[int, COUNT, "ticks of silence before a follower is given up"] = 5
+    init_limit: Annotated[
+        int | None, TICKS, "ticks to find and follow a leader; where not given, twice the sync limit"
+    ] = None
+    sync_limit: Annotated[
+        int | None, TICKS, "ticks of silence until a leader is given up; where not given, drawn from election"
+    ] = None
 
 
 class Sweep(Kind):
@@ -359,6 +380,15 @@ class Scenario(Table, frozen=True, kw_only=True):
             raise ValueError(
                 f"paxos.phase2_quorum: {sizes[0]} and {sizes[1]} of {self.replicas} need not intersect; "
                 f"make the two sizes sum to more than {self.replicas}"
+            )
+        if {quorum.kind for quorum in phases.values()} <= {"majority", "size"}:
+            return
+        from ext.quorum import intersects
+
+        if not intersects(*(quorum.system(self.replicas) for quorum in phases.values())):
+            raise ValueError(
+                "paxos.phase2_quorum: some quorum of it does not meet each phase1_quorum, and two values could "
+                "be decided; give both phases the same, or larger quorums"
             )
 
 

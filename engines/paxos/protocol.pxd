@@ -1,6 +1,7 @@
 cimport cython
 
 from engines.core cimport Engine, i64, u64
+from engines.paxos.fields cimport Accept, Accepted
 from engines.paxos.slots cimport Slots
 from engines.paxos.window cimport Window
 from ext.log cimport Log
@@ -45,10 +46,11 @@ cdef class Paxos(Engine):
     cdef i64 heartbeat_at
     cdef u64 first_proposed
 
+    cdef object dispatch(self, u64 sender, object message)
     cdef void become_proposer_of(self, u64 ballot) except *
     cdef void rest(self) except *
     cdef void retire(self) except *
-    cdef void follow(self, u64 ballot, u64 leader) except *
+    cdef int follow(self, u64 ballot, u64 leader) except -1
     cdef void promise(self, u64 ballot) except *
     cdef void leader_is_lost(self) except *
     cdef u64 next_ballot(self) except? 0
@@ -67,16 +69,17 @@ cdef class Paxos(Engine):
 
     @cython.locals(log=Log, first=u64, stop=u64, entries=bytes, window=Window)
     cpdef list propose(self, list commands, i64 now)
-    cdef void persist_acceptance(self, u64 first, bytes entries) except *
+    cdef int persist_acceptance(self, u64 first, bytes entries) except -1
     @cython.locals(log=Log, stop=u64)
     cdef void fill(self, Window window) except *
     @cython.locals(entries=bytes)
     cdef object accept(self, u64 first, u64 stop)
-    @cython.locals(ballot=u64, first=u64, entries=bytes, beyond=u64, decided=u64)
-    cpdef object on_accept(self, u64 sender, object message)
-    cpdef object on_accepted(self, u64 sender, object message)
-    cdef void hear(self, Window window, u64 through, u64 beyond) except *
-    cdef void learn_accepted(self, u64 acceptor, u64 through) except *
+    @cython.locals(ballot=u64, first=u64, entries=bytes, beyond=u64, committed=u64, decided=u64)
+    cpdef object on_accept(self, u64 sender, Accept message)
+    @cython.locals(ballot=u64)
+    cpdef object on_accepted(self, u64 sender, Accepted message)
+    cdef int hear(self, Window window, u64 through, u64 beyond) except -1
+    cdef int learn_accepted(self, u64 acceptor, u64 through) except -1
 
     @cython.locals(window=Window)
     cdef void lead_on(self) except *

@@ -103,6 +103,15 @@ class Paxos(Engine):
         self.stood_at = self.ask_at = self.elect_at = self.heartbeat_at = self.now
         self.first_proposed = 0
 
+    def dispatch(self, sender: int, message: Message) -> None:
+        """As of any engine; the messages of the steady state come first."""
+        if type(message) is Accepted:
+            self.on_accepted(sender, message)
+        elif type(message) is Accept:
+            self.on_accept(sender, message)
+        else:
+            Engine.dispatch(self, sender, message)
+
     # -- waiting for a leader --------------------------------------------------------------------------------
 
     def tick(self, now: int) -> list[Effect]:
@@ -381,7 +390,8 @@ class Paxos(Engine):
                 self.slots.place(first, entries)
                 self.matched = self.slots.through(self.matched, ballot)
         accepted = Accepted(ballot, self.matched, beyond)
-        decided = min(message.committed, self.matched)
+        committed = message.committed
+        decided = min(committed, self.matched)
         if entries:
             self.recorded = ballot
             record = AcceptedSlots(ballot, first, entries, max(decided, self.committed))
@@ -393,7 +403,8 @@ class Paxos(Engine):
 
     def on_accepted(self, sender: int, message: Accepted) -> None:
         """Count, unless it is for another ballot; what a phase-2 quorum has accepted is decided."""
-        if not self.leading or message.ballot != self.ballot:
+        ballot = message.ballot
+        if not self.leading or ballot != self.ballot:
             return
         if sender == self.id:
             self.learn_accepted(sender, message.through)

@@ -1,5 +1,7 @@
 cimport cython
 
+from ext.quorum cimport allocate, release
+
 ctypedef unsigned long long u64
 ctypedef long long i64
 
@@ -14,7 +16,7 @@ cdef class Window:
     cdef readonly u64 matched
     cdef readonly u64 next
     cdef public bint active
-    cdef list stops
+    cdef u64 *stops
     cdef u64 head
     cdef readonly u64 under_way
     cdef readonly u64 reports

@@ -7,6 +7,11 @@ slow link is never sent anything twice.
 """
 from __future__ import annotations
 
+import cython
+
+if not cython.compiled:
+    from ext.memory import allocate, release
+
 REPORTS_OF_A_HOLE = 3
 
 
@@ -29,11 +34,14 @@ class Window:
         self.matched = 0
         self.next = 1
         self.active = False
-        self.stops = [0] * limit
+        self.stops = allocate(limit)
         self.head = 0
         self.under_way = 0
         self.reports = 0
         self.hole_stop = 0
+
+    def __dealloc__(self) -> None:
+        release(self.stops)
 
     def room(self) -> bool:
         """Whether one more Accept may be sent."""

@@ -1,5 +1,7 @@
 cimport cython
 
+from ext.quorum cimport allocate, release
+
 ctypedef unsigned long long u64
 ctypedef long long i64
 
@@ -13,7 +15,7 @@ cdef class Progress:
     cdef readonly u64 awaited
     cdef readonly u64 since
     cdef public i64 heard_ns
-    cdef list ends
+    cdef u64 *ends
     cdef readonly int window
     cdef int oldest
     cdef readonly int inflight

@@ -3,6 +3,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+import cython
+
+if not cython.compiled:
+    from ext.memory import allocate, release
+
 Flow = Literal["probe", "replicate", "snapshot"]
 
 
@@ -23,10 +28,13 @@ class Progress:
         self.awaited = 0  # in the other states: whoever holds this much has got what is under way
         self.since = 0  # what was sent before this round was given up: answers to it are belated
         self.heard_ns = 0
-        self.ends = [0] * window  # ring: the last index of each message under way
+        self.ends = allocate(window)  # ring: the last index of each message under way
         self.window = window
         self.oldest = 0
         self.inflight = 0
+
+    def __dealloc__(self) -> None:
+        release(self.ends)
 
     @property
     def flow(self) -> Flow:

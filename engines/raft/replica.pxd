@@ -1,6 +1,7 @@
 cimport cython
 
-from engines.core cimport Engine, Persist, send
+from engines.core cimport Engine
+from engines.raft.fields cimport AppendEntries, AppendEntriesReply
 from engines.raft.progress cimport Progress
 from ext.log cimport Log, count, skip
 from ext.quorum cimport AckTracker, MajorityQuorum, VoteTracker
@@ -34,6 +35,7 @@ cdef class Raft(Engine):
     cdef i64 heartbeat_due_ns
     cdef i64 quorum_due_ns
 
+    cdef object dispatch(self, u64 sender, object message)
     @cython.locals(prev=u64, prev_term=u64, last=u64)
     cpdef list propose(self, list commands, i64 now)
     @cython.locals(progress=Progress, next_index=u64)
@@ -65,8 +67,8 @@ cdef class Raft(Engine):
     cdef void check_contact(self) except *
 
     @cython.locals(progress=Progress, entries=bytes)
-    cdef void replicate_new(self, u64 prev, u64 prev_term, u64 last) except *
-    cdef void persist_own(self, u64 first, bytes entries) except *
+    cdef int replicate_new(self, u64 prev, u64 prev_term, u64 last) except -1
+    cdef int persist_own(self, u64 first, bytes entries) except -1
     @cython.locals(first=u64, stop=u64)
     cdef void replicate(self, Progress progress) except *
     @cython.locals(stop=u64)
@@ -79,8 +81,8 @@ cdef class Raft(Engine):
     cdef void beat(self) except *
     cdef bint still_leads(self, u64 term) except -1
     @cython.locals(progress=Progress)
-    cdef void acknowledge(self, u64 sender, u64 match) except *
-    cpdef object on_append_entries_reply(self, u64 sender, object message)
+    cdef int acknowledge(self, u64 sender, u64 match) except -1
+    cpdef object on_append_entries_reply(self, u64 sender, AppendEntriesReply message)
     cpdef object on_install_snapshot_reply(self, u64 sender, object message)
     @cython.locals(progress=Progress)
     cpdef object on_heartbeat_reply(self, u64 sender, object message)
@@ -92,10 +94,10 @@ cdef class Raft(Engine):
     cdef u64 first_of_term(self, u64 term, u64 low, u64 high) except 0
 
     @cython.locals(prev=u64, prev_term=u64, conflict_term=u64, first=u64, commit=u64)
-    cpdef object on_append_entries(self, u64 sender, object message)
+    cpdef object on_append_entries(self, u64 sender, AppendEntries message)
     cdef void refuse(self, u64 sender, object message, u64 term, u64 index) except *
     @cython.locals(record=object)
-    cdef void accept(self, u64 sender, u64 first, bytes entries) except *
+    cdef int accept(self, u64 sender, u64 first, bytes entries) except -1
     @cython.locals(position=u64, end=u64)
     cdef void merge(self, u64 sender, u64 first, bytes entries) except *
     @cython.locals(current=bint, match=u64, commit=u64)

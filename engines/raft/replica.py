@@ -14,10 +14,8 @@ from engines.core import (
     Effect,
     Engine,
     Message,
-    Persist,
     Record,
     Status,
-    send,
 )
 from engines.raft.messages import (
     AppendEntries,
@@ -125,6 +123,15 @@ class Raft(Engine):
         if not records and self.configuration.initial_leader == self.id:
             self.campaign()
         return self.effects
+
+    def dispatch(self, sender: int, message: Message) -> None:
+        """As of any engine; the messages of the steady state come first."""
+        if type(message) is AppendEntriesReply:
+            self.on_append_entries_reply(sender, message)
+        elif type(message) is AppendEntries:
+            self.on_append_entries(sender, message)
+        else:
+            Engine.dispatch(self, sender, message)
 
     def tick(self, now: int) -> list[Effect]:
         self.begin(now)
@@ -252,9 +259,9 @@ class Raft(Engine):
         self.vote = self.id
         self.verified = self.committed
         request = RequestVote(self.term, self.log.last, self.log.last_term)
-        sends = [send(peer, request) for peer in self.peers]
-        sends.append(send(self.id, RequestVoteReply(self.term, True)))
-        self.effects.append(Persist(Voted(self.term, self.id), sends))
+        self.persist(Voted(self.term, self.id), self.id, RequestVoteReply(self.term, True))
+        for peer in self.peers:
+            self.persist(None, peer, request)
 
     def on_pre_vote(self, sender: int, message: PreVote) -> None:
         granted = (

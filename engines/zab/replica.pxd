@@ -2,6 +2,7 @@ cimport cython
 
 from engines.core cimport Engine
 from engines.zab.election cimport Election
+from engines.zab.fields cimport Ack, CommitProposal, Proposal
 from engines.zab.learner cimport Learner, Learners, common_position
 
 ctypedef unsigned long long u64
@@ -29,6 +30,10 @@ cdef class Zab(Engine):
     cdef readonly Learners learners
     cdef i64 phase_ends_at
 
+    cdef object dispatch(self, u64 sender, object message)
+    cpdef object on_ack(self, u64 sender, Ack message)
+    cpdef object on_proposal(self, u64 sender, Proposal message)
+    cpdef object on_commit(self, u64 sender, CommitProposal message)
     @cython.locals(first=u64, last=u64, entries=bytes, learner=Learner)
     cpdef list propose(self, list commands, i64 now)
 
@@ -53,15 +58,15 @@ cdef class Zab(Engine):
     @cython.locals(first=u64, stop=u64)
     cdef void send_slice(self, Learner learner) except *
     cdef void send_up_to_date(self, Learner learner) except *
-    cdef void accept(self, u64 epoch, u64 first, bytes entries) except *
+    cdef int accept(self, u64 epoch, u64 first, bytes entries) except -1
     cdef void count(self, Learner learner, u64 epoch, u64 position) except *
-    cdef void deliver(self, u64 epoch, u64 position) except *
+    cdef int deliver(self, u64 epoch, u64 position) except -1
     @cython.locals(last=u64)
-    cdef void append(self, bytes entries) except *
+    cdef int append(self, bytes entries) except -1
     @cython.locals(position=u64, learner=Learner)
-    cdef void advance(self) except *
+    cdef int advance(self) except -1
     @cython.locals(position=u64)
-    cdef void tell(self, Learner learner) except *
+    cdef int tell(self, Learner learner) except -1
     cdef bint heard_leader(self, u64 sender) except -1
     @cython.locals(learner=Learner)
     cdef void tick_leading(self) except *

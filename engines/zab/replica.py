@@ -81,6 +81,17 @@ class Zab(Engine):
         self.learners = Learners(MajorityQuorum(configuration.voters))
         self.phase_ends_at = NEVER
 
+    def dispatch(self, sender: int, message: Message) -> None:
+        """As of any engine; the messages of the steady state come first."""
+        if type(message) is Ack:
+            self.on_ack(sender, message)
+        elif type(message) is Proposal:
+            self.on_proposal(sender, message)
+        elif type(message) is CommitProposal:
+            self.on_commit(sender, message)
+        else:
+            Engine.dispatch(self, sender, message)
+
     # -- calls of the host -----------------------------------------------------------------------------------
 
     def recover(self, records: list[Record], now: int) -> list[Effect]:

@@ -77,6 +77,13 @@ def test_costs_have_an_interval_only_where_runs_were_repeated(tmp_path):
     assert said(compare(many, other), "messages_per_commit") == ["higher"]
 
 
+@pytest.mark.parametrize(("trials", "others", "repeated_enough"), [(1, 1, False), (3, 2, False), (3, 3, True)])
+def test_a_ratio_says_whether_it_rests_on_repeated_runs(tmp_path, trials, others, repeated_enough):
+    first = stored(tmp_path / "a", repeated(range(trials)))
+    second = stored(tmp_path / "b", repeated(range(10, 10 + others)))
+    assert {ratio.repeated for ratio in compare(first, second).ratios} == {repeated_enough}
+
+
 def test_points_are_matched_by_what_varies(tmp_path):
     axis = "workload.arrivals.rate"
     first = stored(tmp_path / "a", [synthetic_trial("raft", rate, seconds=0.5) for rate in (1000, 2000)])

@@ -154,6 +154,7 @@ def test_the_timeline_shows_the_outage_the_fault_and_the_new_leader(crash):
 
 def test_costs_are_bars_of_the_table(sweep):
     panels = drawn(costs.draw, [sweep], 3)
+    assert {panel.get_xlabel() for panel in panels} == {"workload.arrivals.rate (ops/s)"}
     for panel, (column, _) in zip(panels, costs.PANELS, strict=True):
         heights = sorted(patch.get_height() for patch in panel.patches if patch.get_height())
         assert heights == pytest.approx(sorted(sweep.points[column]))

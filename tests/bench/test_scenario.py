@@ -136,7 +136,7 @@ VARIANTS = {
     "steps": '[workload]\narrivals = { process = "steps", steps = [["5s", 100], ["5s", 200.5]] }',
     "quorum sizes": "replicas = 5\n[paxos]\nphase1_quorum = 4\nphase2_quorum = 2",
     "grid": 'replicas = 4\n[paxos]\nphase1_quorum = { kind = "grid", rows = [[0, 1], [2, 3]] }\n'
-    'phase2_quorum = { kind = "weights", weights = [3, 1, 1, 0] }',
+    'phase2_quorum = { kind = "weights", weights = [2, 1, 1, 1] }',
     "faults": 'replicas = 5\n[[faults]]\nat = "1s"\npartition = [[0, 1], [2, 3, 4]]\n'
     '[[faults]]\nat = "3s"\npartition = 2\n'
     '[[faults]]\nat = "5s"\none_way = { from = "leader", to = 1 }\n'

@@ -123,6 +123,13 @@ WRONG: dict[str, tuple[str, str, str]] = {
         "paxos.phase2_quorum",
         "more than 3",
     ),
+    "a weight that decides alone, beside a grid": (
+        'replicas = 4\n[paxos]\nphase1_quorum = { kind = "grid", rows = [[0, 1], [2, 3]] }\n'
+        'phase2_quorum = { kind = "weights", weights = [3, 1, 1, 0] }',
+        "paxos.phase2_quorum",
+        "larger quorums",
+    ),
+    "a limit that no ping can meet": ("[zab]\nsync_limit = 1", "zab.sync_limit", "from 2"),
     "quorum too large": ("[paxos]\nphase1_quorum = 4", "paxos.phase1_quorum", "at most 3"),
     "grid": (
         '[paxos]\nphase1_quorum = { kind = "grid", rows = [[0, 1]] }',

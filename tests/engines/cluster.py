@@ -75,16 +75,16 @@ class Parcel:
 
 
 class Write:
-    """A record on its way to the disk, and the promises that wait for it; ``restates`` is set on the last
+    """A record on its way to the disk, and the promise that waits for it; ``restates`` is set on the last
     record of a compaction: how many records, itself included, stand for everything that was on the disk
     before them.
     """
 
-    __slots__ = ("promises", "record", "restates")
+    __slots__ = ("promise", "record", "restates")
 
-    def __init__(self, record: bytes | None, promises: list[Send]) -> None:
+    def __init__(self, record: bytes | None, promise: Send | None) -> None:
         self.record = record
-        self.promises = promises
+        self.promise = promise
         self.restates = 0
 
 
@@ -478,7 +478,7 @@ class Cluster:
     def _persist(self, replica: Replica, effect: Persist) -> None:
         self.observe("writes", replica.id, effect)
         record = None if effect.record is None else msgspec.msgpack.encode(effect.record)
-        require(record is not None or effect.then, "a write of nothing that promises nothing")
+        require(record is not None or effect.then is not None, "a write of nothing that promises nothing")
         if record is not None:
             self._records.decode(record)
         write = Write(record, effect.then)
@@ -495,8 +495,8 @@ class Cluster:
         """These writes are durable: what they promise may be said."""
         replica.store(writes)
         for write in writes:
-            for promise in write.promises:
-                self._send(replica, promise)
+            if write.promise is not None:
+                self._send(replica, write.promise)
 
     def _commit(self, replica: Replica, position: int, command: bytes) -> bytes:
         require(

@@ -132,8 +132,8 @@ def describe_event(what: str, replica: int, detail: Any) -> str:
         return f"{replica} -> {detail.to} {describe(detail.message)}"
     if isinstance(detail, Persist):
         record = "nothing" if detail.record is None else describe(detail.record)
-        promises = [f"-> {promise.to} {describe(promise.message)}" for promise in detail.then]
-        return ", then ".join([f"{replica} writes {record}", *promises])
+        promise = "" if detail.then is None else f", then -> {detail.then.to} {describe(detail.then.message)}"
+        return f"{replica} writes {record}{promise}"
     if what == "receives":
         return f"{replica} <- {detail[0]} {describe(detail[1])}"
     if what == "commits":

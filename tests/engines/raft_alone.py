@@ -62,11 +62,11 @@ class Alone:
             elif isinstance(effect, Persist) and effect.record is not None:
                 self.written.append(effect.record)
         for effect in effects:
-            for send in effect.then if isinstance(effect, Persist) else [effect]:
-                if isinstance(send, Send) and send.to == self.engine.id:
-                    said += self.hear(send.to, send.message)
-                elif isinstance(send, Send):
-                    said.append((send.to, send.message))
+            send = effect.then if isinstance(effect, Persist) else effect
+            if isinstance(send, Send) and send.to == self.engine.id:
+                said += self.hear(send.to, send.message)
+            elif isinstance(send, Send):
+                said.append((send.to, send.message))
         return said
 
     def hear(self, sender: int, message: Message, after_ns: int = 0) -> Said:

@@ -58,7 +58,7 @@ def replica(
 def sends_of(effect: Effect) -> list[Send]:
     """What leaves with this effect, now or when it is durable."""
     if isinstance(effect, Persist):
-        return effect.then
+        return [] if effect.then is None else [effect.then]
     return [effect] if isinstance(effect, Send) else []
 
 

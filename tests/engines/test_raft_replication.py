@@ -249,7 +249,7 @@ def test_entries_are_written_before_they_are_acknowledged() -> None:
         assert not any(isinstance(effect, Send) for effect in effects)
         writes = [effect for effect in effects if isinstance(effect, Persist)]
         assert writes[-1].record == record
-        assert [send.message for send in writes[-1].then] == [AppendEntriesReply(1, 2)]
+        assert writes[-1].then.message == AppendEntriesReply(1, 2)
 
 
 def test_what_a_crash_takes_was_never_counted() -> None:

@@ -139,7 +139,7 @@ def test_a_stranger_cannot_speak_of_this_disk() -> None:
     cluster.propose(0, cluster.put(b"x", b"1"))
     (write,) = cluster.replicas[0].unsynced
     with pytest.raises(AssertionError):
-        cluster.engine(0).step(1, write.promises[0].message, 0)
+        cluster.engine(0).step(1, write.promise.message, 0)
 
 
 @pytest.mark.parametrize("transport", ["tcp", "datagram"])

@@ -496,7 +496,7 @@ def test_effects_of_a_proposal_are_sends_and_one_write() -> None:
     effects = alone.engine.propose([b"a"], alone.now)
     assert [type(effect) for effect in effects] == [Send, Send, Persist]
     write: Any = effects[-1]
-    assert [(send.to, send.message) for send in write.then] == [(2, Ack(alone.engine.session, 1, 1))]
+    assert (write.then.to, write.then.message) == (2, Ack(alone.engine.session, 1, 1))
     assert not any(isinstance(effect, Commit) for effect in effects)
 
 

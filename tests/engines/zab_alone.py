@@ -103,7 +103,7 @@ class Alone:
     def _written(self, write: Persist) -> Said:
         if write.record is not None:
             self.written.append(write.record)
-        return [said for send in write.then for said in self._send(send)]
+        return [] if write.then is None else self._send(write.then)
 
     def _send(self, send: Send) -> Said:
         if send.to != self.engine.id:

@@ -2,9 +2,11 @@
 
     free_world(engine="raft", replicas=5, network={"latency": "1ms"})
 
-Costs of CPU, NIC and disk are zero, clients stand beside the leader (replica 0) and heartbeats are far apart, so that each
-closed form has only its own terms. Tables are merged into those of FREE; ``None`` takes a key away.
+Costs of CPU, NIC and disk are zero, clients stand beside the leader (replica 0) and heartbeats are far apart,
+so that each closed form has only its own terms. Tables are merged into those of FREE; ``None`` takes a key
+away.
 """
+
 from __future__ import annotations
 
 import math
@@ -31,7 +33,7 @@ FREE: dict[str, Any] = {
     "cpu": {"per_message": "0s", "per_byte": "0s"},
     "storage": {"fsync": "0s", "per_byte": "0s"},
     "batching": {"max_commands": 1, "pipeline": 1000000},
-    "timeouts": {"election": ["1000s", "2000s"], "heartbeat": "500s", "request": "100s", "operation": "100s"},
+    "timeouts": {"election": ["100s", "200s"], "heartbeat": "50s", "request": "100s", "operation": "100s"},
     "workload": {
         "mix": {"write": 1.0},
         "value_size": "8B",
@@ -82,7 +84,8 @@ def latencies_ns(trial: Trial) -> np.ndarray:
 
 
 def star(round_trips_ms: list[float], client_ms: float = 0.0) -> dict[str, Any]:
-    """A network in which replica 0, the leader, has these round trips to the others, and the client this one to it.
+    """A network in which replica 0, the leader, has these round trips to the others, and the client this one
+    to it.
 
     Replica i stands in region i, the client in the last one; followers are 1 s apart from one another.
     """
@@ -93,9 +96,11 @@ def star(round_trips_ms: list[float], client_ms: float = 0.0) -> dict[str, Any]:
     rows[0][-1] = rows[-1][0] = client_ms
     names = [f"region-{number}" for number in range(regions - 1)] + ["clients"]
     return {
-        "latency": None, "client_latency": None,
-        "matrix": {"regions": names, "rtt_ms": rows}, "placement": names[:-1],
-    }  # fmt: skip
+        "latency": None,
+        "client_latency": None,
+        "matrix": {"regions": names, "rtt_ms": rows},
+        "placement": names[:-1],
+    }
 
 
 def standard_error(samples: np.ndarray) -> float:

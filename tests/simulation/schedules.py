@@ -1,11 +1,14 @@
-"""Random worlds on the real simulator: a scenario drawn from a seed, watched from outside, and peace at its end.
+"""Random worlds on the real simulator: a scenario drawn from a seed, watched from outside, and peace at its
+end.
 
     python -m tests.simulation.schedules raft 17 [--trace]
 
-Everything follows from engine and seed: transport, latencies, loss, doubling and overtaking, costs, durability limits,
-batching, clients and their routing, and faults: crashes with loss of what was not synced, restarts of all replicas at once,
-partitions both ways and one way, slow links and disks, clocks that run fast or slow. A failure names the line above.
+Everything follows from engine and seed: transport, latencies, loss, doubling and overtaking, costs,
+durability limits, batching, clients and their routing, and faults: crashes with loss of what was not synced,
+restarts of all replicas at once, partitions both ways and one way, slow links and disks, clocks that run fast
+or slow. A failure names the line above.
 """
+
 from __future__ import annotations
 
 import random
@@ -31,13 +34,15 @@ FAULTS_BEGIN_MS, FAULTS_END_MS, END_MS = 300, 2500, 4500
 PATIENCE_NS = 30 * SECOND
 # None so tight that open-loop clients could not be served: whoever retries into a full queue is never done.
 BATCHING = (
-    {"max_commands": 64, "pipeline": 1}, {"max_commands": 4, "pipeline": 3}, {"max_commands": 1, "pipeline": 32},
+    {"max_commands": 64, "pipeline": 1},
+    {"max_commands": 4, "pipeline": 3},
+    {"max_commands": 1, "pipeline": 32},
     {"max_commands": 64, "pipeline": 32},
-)  # fmt: skip
+)
 ENGINE_NAMES = {"paxos": "Paxos", "raft": "Raft", "zab": "Zab"}
 
 
-class Violation(AssertionError):
+class Violation(AssertionError):  # noqa: N818 (a violation is what it is)
     """What must never happen did, or what must happen once the faults have ended did not."""
 
 
@@ -46,7 +51,7 @@ def require(holds: bool, what: str) -> None:
         raise Violation(what)
 
 
-# -- scenarios -----------------------------------------------------------------------------------------------------------
+# -- scenarios -----------------------------------------------------------------------------------------------
 
 
 def random_scenario(engine: str, seed: int) -> Scenario:
@@ -54,23 +59,37 @@ def random_scenario(engine: str, seed: int) -> Scenario:
     dice = random.Random(f"{engine} {seed}")
     replicas = dice.choice((2, 3, 3, 3, 4, 5, 5, 6, 7))
     table = {
-        "engine": engine, "replicas": replicas, "seed": seed,
-        "warmup": "0.2s", "duration": f"{END_MS - 400}ms", "cooldown": "0.2s",
+        "engine": engine,
+        "replicas": replicas,
+        "seed": seed,
+        "warmup": "0.2s",
+        "duration": f"{END_MS - 400}ms",
+        "cooldown": "0.2s",
         "network": _network(dice, engine),
-        "cpu": dice.choice(({"per_message": "0s", "per_byte": "0s"}, {"per_message": "20us", "per_byte": "5ns"})),
+        "cpu": dice.choice(
+            ({"per_message": "0s", "per_byte": "0s"}, {"per_message": "20us", "per_byte": "5ns"})
+        ),
         "storage": {
             "fsync": dice.choice(("0s", "0.5ms", {"distribution": "exponential", "mean": "2ms"})),
             "group": dice.choice((0, 0, 1, 3)),
             "compact_after": dice.choice(("1KiB", "4KiB", "64MiB")),
         },
         "batching": dice.choice(BATCHING) | {"max_delay": dice.choice(("0s", "1ms"))},
-        "timeouts": {"election": ["100ms", "200ms"], "heartbeat": "20ms", "request": "150ms", "operation": "1s"},
+        "timeouts": {
+            "election": ["100ms", "200ms"],
+            "heartbeat": "20ms",
+            "request": "150ms",
+            "operation": "1s",
+        },
         "workload": {
-            "mix": {"read": 0.3, "write": 0.5, "cas": 0.2}, "keys": {"count": 4}, "value_size": dice.choice(("8B", "200B")),
-            "arrivals": _arrivals(dice), "routing": dice.choice(("leader", "leader", "round-robin", "nearest")),
+            "mix": {"read": 0.3, "write": 0.5, "cas": 0.2},
+            "keys": {"count": 4},
+            "value_size": dice.choice(("8B", "200B")),
+            "arrivals": _arrivals(dice),
+            "routing": dice.choice(("leader", "leader", "round-robin", "nearest")),
         },
         "faults": _faults(dice, replicas),
-    }  # fmt: skip
+    }
     if dice.random() < 0.5:
         table["initial_leader"] = dice.randrange(replicas)
     return read_scenario(table, Place(f"{engine} {seed}", Path()))
@@ -78,27 +97,40 @@ def random_scenario(engine: str, seed: int) -> Scenario:
 
 def _network(dice: random.Random, engine: str) -> dict[str, Any]:
     network: dict[str, Any] = {
-        "latency": dice.choice((
-            "0.1ms", "2ms", {"distribution": "uniform", "low": "0.1ms", "high": "8ms"},
-            {"distribution": "exponential", "mean": "2ms"}, {"distribution": "lognormal", "median": "1ms", "sigma": 1.0},
-        )),
-        "loss": dice.choice((0.0, 0.01, 0.05, {"model": "gilbert-elliott", "p": 0.01, "r": 0.5, "h": 0.4, "k": 1.0})),
+        "latency": dice.choice(
+            (
+                "0.1ms",
+                "2ms",
+                {"distribution": "uniform", "low": "0.1ms", "high": "8ms"},
+                {"distribution": "exponential", "mean": "2ms"},
+                {"distribution": "lognormal", "median": "1ms", "sigma": 1.0},
+            )
+        ),
+        "loss": dice.choice(
+            (0.0, 0.01, 0.05, {"model": "gilbert-elliott", "p": 0.01, "r": 0.5, "h": 0.4, "k": 1.0})
+        ),
         "bandwidth": dice.choice(("unlimited", "100Mbit/s")),
         "retransmit": dice.choice(("5ms", "40ms")),
         "user_timeout": dice.choice(("100ms", "300ms", "1s", "20s")),
-    }  # fmt: skip
+    }
     if engine != "zab" and dice.random() < 0.5:
         network |= {
             "transport": "datagram",
-            "duplicate": dice.choice((0.0, 0.05, 0.3)), "reorder": dice.choice((0.0, 0.05, 0.5)),
-        }  # fmt: skip
+            "duplicate": dice.choice((0.0, 0.05, 0.3)),
+            "reorder": dice.choice((0.0, 0.05, 0.5)),
+        }
     return network
 
 
 def _arrivals(dice: random.Random) -> dict[str, Any]:
     if dice.random() < 0.5:
         return {"kind": "closed", "clients": dice.choice((1, 4)), "think": dice.choice(("10ms", "20ms"))}
-    return {"kind": "open", "process": "poisson", "clients": dice.choice((1, 4)), "rate": dice.choice((50, 100))}
+    return {
+        "kind": "open",
+        "process": "poisson",
+        "clients": dice.choice((1, 4)),
+        "rate": dice.choice((50, 100)),
+    }
 
 
 def _faults(dice: random.Random, replicas: int) -> list[dict[str, Any]]:
@@ -118,23 +150,34 @@ def _fault(dice: random.Random, replicas: int) -> list[dict[str, Any]]:
     one, other = dice.sample(range(replicas), 2)
     side = set(dice.sample(range(replicas), dice.randint(1, replicas - 1)))
     groups = [sorted(side), sorted(set(range(replicas)) - side)]
-    ends = dice.choice(({"from": one, "to": other}, {"from": "leader", "to": "random"}, {"from": "random", "to": "leader"}))
-    action = dice.choice((
-        {"crash": anyone}, {"crash": anyone}, {"partition": anyone}, {"partition": groups}, {"one_way": ends}, {"one_way": ends},
-        {"slow_link": {**ends, "extra": f"{dice.randint(1, 150)}ms"}},
-        {"slow_disk": {"replica": anyone, "factor": dice.choice((5, 40))}},
-        {"clock": {"replica": anyone, "rate": dice.choice((0.8, 1.25))}},
-    ))  # fmt: skip
+    ends = dice.choice(
+        ({"from": one, "to": other}, {"from": "leader", "to": "random"}, {"from": "random", "to": "leader"})
+    )
+    action = dice.choice(
+        (
+            {"crash": anyone},
+            {"crash": anyone},
+            {"partition": anyone},
+            {"partition": groups},
+            {"one_way": ends},
+            {"one_way": ends},
+            {"slow_link": {**ends, "extra": f"{dice.randint(1, 150)}ms"}},
+            {"slow_disk": {"replica": anyone, "factor": dice.choice((5, 40))}},
+            {"clock": {"replica": anyone, "rate": dice.choice((0.8, 1.25))}},
+        )
+    )
     return [_window(dice) | action]
 
 
 def _restart_of_all(dice: random.Random, replicas: int) -> list[dict[str, Any]]:
     """Everybody is down at once, and comes back one after another."""
     at = dice.randint(FAULTS_BEGIN_MS, FAULTS_END_MS - 300)
-    return [{"at": f"{at}ms", "for": f"{dice.randint(1, 300)}ms", "crash": replica} for replica in range(replicas)]
+    return [
+        {"at": f"{at}ms", "for": f"{dice.randint(1, 300)}ms", "crash": replica} for replica in range(replicas)
+    ]
 
 
-# -- watchers ------------------------------------------------------------------------------------------------------------
+# -- watchers ------------------------------------------------------------------------------------------------
 
 
 class History:
@@ -155,11 +198,17 @@ class History:
         for effect in effects:
             if isinstance(effect, Commit):
                 known = self.decided.setdefault(effect.position, effect.command)
-                require(known == effect.command, f"position {effect.position} was decided as {known!r} and as {effect.command!r}")
+                require(
+                    known == effect.command,
+                    f"position {effect.position} was decided as {known!r} and as {effect.command!r}",
+                )
                 if engine.NAME != "paxos":
                     self._note_epoch(effect.position, engine)
             elif isinstance(effect, Restore):
-                require(effect.position <= len(self.decided), f"a snapshot at {effect.position} of what is not decided")
+                require(
+                    effect.position <= len(self.decided),
+                    f"a snapshot at {effect.position} of what is not decided",
+                )
         return effects
 
     def _note_epoch(self, position: int, engine: Engine) -> None:
@@ -179,13 +228,17 @@ class History:
         """A command took effect, and was not recognised as one that already had."""
         read = decode_command(command)
         known = self.effective.setdefault((read.client, read.sequence), position)
-        require(known == position, f"command {read.sequence} of client {read.client} was applied at {known} and {position}")
+        require(
+            known == position,
+            f"command {read.sequence} of client {read.client} was applied at {known} and {position}",
+        )
 
     def check_primary_order(self) -> None:
-        """Zab, DSN'11, section III: local primary order (each epoch's commands in the order of their proposal) and global
-        primary order (epochs do not interleave).
+        """Zab, DSN'11, section III: local primary order (each epoch's commands in the order of their
+        proposal) and global primary order (epochs do not interleave).
 
-        Positions grow with proposals; so a command that is decided where its epoch proposed it is in its order.
+        Positions grow with proposals; so a command that is decided where its epoch proposed it is in its
+        order.
         """
         last = 0
         for position in range(1, len(self.decided) + 1):
@@ -194,7 +247,10 @@ class History:
             last = epoch
             if position in self.epochs and self.decided[position]:
                 proposed = self.proposed.get((epoch, position))
-                require(proposed == self.decided[position], f"position {position} is not what epoch {epoch} proposed there")
+                require(
+                    proposed == self.decided[position],
+                    f"position {position} is not what epoch {epoch} proposed there",
+                )
 
 
 def watched_engine(engine_class: Any, history: History) -> Any:
@@ -245,7 +301,7 @@ def watching(engine: str, history: History) -> Iterator[None]:
         trials.KeyValue = KeyValue  # type: ignore[misc]
 
 
-# -- a schedule ----------------------------------------------------------------------------------------------------------
+# -- a schedule ----------------------------------------------------------------------------------------------
 
 
 def play(engine: str, seed: int, trace: bool = False) -> Trial:
@@ -253,9 +309,8 @@ def play(engine: str, seed: int, trace: bool = False) -> Trial:
     try:
         return _play(engine, seed, trace)
     except Exception as error:
-        raise Violation(
-            f"{type(error).__name__}: {error}\nreplay: python -m tests.simulation.schedules {engine} {seed} --trace"
-        ) from error
+        line = f"python -m tests.simulation.schedules {engine} {seed} --trace"
+        raise Violation(f"{type(error).__name__}: {error}\nreplay: {line}") from error
 
 
 def _play(engine: str, seed: int, trace: bool) -> Trial:
@@ -263,7 +318,7 @@ def _play(engine: str, seed: int, trace: bool) -> Trial:
     with watching(engine, history):
         run = TrialRun(random_scenario(engine, seed), engine, seed)
         if trace:
-            run.simulation.trace = lambda what, node, detail: print(  # noqa: T201
+            run.simulation.trace = lambda what, node, detail: print(
                 f"{run.simulation.now / MS:11.4f} ms  {node.id} {what} {detail}"
             )
         run.perform()
@@ -284,7 +339,9 @@ def _expect_level(run: TrialRun) -> None:
     stop_ns = simulation.now + PATIENCE_NS
 
     def level() -> bool:
-        return all(node.up and node.host.machine.applied == simulation.agreement.highest for node in simulation.nodes)
+        return all(
+            node.up and node.host.machine.applied == simulation.agreement.highest for node in simulation.nodes
+        )
 
     while not level():
         held = [node.host.machine.applied if node.up else None for node in simulation.nodes]
@@ -301,11 +358,16 @@ def _expect_effects(trial: Trial, history: History) -> None:
     for row, operation in enumerate(trial.operations):
         happened = (int(operation["client"]), row + 1) in history.effective
         require(happened or operation["status"] != OK, f"operation {row} was acknowledged and never applied")
-        require(not happened or operation["status"] != FAILED, f"operation {row} was reported as failed and was applied")
+        require(
+            not happened or operation["status"] != FAILED,
+            f"operation {row} was reported as failed and was applied",
+        )
 
 
 def _expect_accounts(trial: Trial) -> None:
-    """sent = ok + failed + unknown, and the recorder's integral is that of its rows (Little's law of the measured window)."""
+    """sent = ok + failed + unknown, and the recorder's integral is that of its rows (Little's law of the
+    measured window).
+    """
     statuses = np.bincount(trial.operations["status"], minlength=3)
     require(statuses[[OK, FAILED, UNKNOWN]].sum() == len(trial.operations), f"statuses {statuses}")
     require(outstanding_ns(trial) == trial.outstanding_ns, "the integral differs from the rows")
@@ -316,7 +378,9 @@ def _expect_progress(trial: Trial) -> None:
     healed_ns = max((fault.healed_ns or 0) for fault in trial.faults)
     after = trial.operations[trial.operations["started_ns"] > healed_ns]
     require(len(after) > 0, "no command was begun after the faults")
-    require(bool((after["status"] == OK).any()), f"none of {len(after)} commands after the faults was decided")
+    require(
+        bool((after["status"] == OK).any()), f"none of {len(after)} commands after the faults was decided"
+    )
 
 
 if __name__ == "__main__":
