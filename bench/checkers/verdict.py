@@ -6,6 +6,7 @@ suspect where the bookkeeping is right but a number says less than it seems to.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -127,7 +128,7 @@ def _growth(trial: Trial) -> list[str]:
     first, last = trial.window_ns
     quarters = np.linspace(first, last, 5).astype(np.int64)
     medians = []
-    for start, stop in zip(quarters[:-1], quarters[1:], strict=True):
+    for start, stop in pairwise(quarters):
         operations = within(trial.operations, (int(start), int(stop)))
         if len(operations) < COMPLETIONS_NEEDED:
             return []
