@@ -14,7 +14,9 @@ from typing import Any, Protocol, cast
 from bench.driver.frames import FRAME_LIMIT_BYTES, HANDSHAKE_LIMIT_BYTES, Door, FrameError, Frames, Greeting, Hello
 
 HANDSHAKE_S = 5.0
-UNSENT_LIMIT_BYTES = 2 * FRAME_LIMIT_BYTES
+# What may wait to be sent: to a replica a snapshot and more, to a client no more than a few hundred thousand answers.
+PEER_UNSENT_LIMIT_BYTES = 2 * FRAME_LIMIT_BYTES
+UNSENT_LIMIT_BYTES = FRAME_LIMIT_BYTES // 8
 KEEPALIVE_PROBES = 3
 STRANGERS_LIMIT = 1024
 
@@ -58,7 +60,7 @@ class Connection(asyncio.Protocol):
         connection = self.transport.get_extra_info("socket")
         self.file = connection.fileno()
         _give_up_after(connection, self.replica.user_timeout_ns)
-        self.transport.set_write_buffer_limits(high=UNSENT_LIMIT_BYTES)
+        self.transport.set_write_buffer_limits(high=PEER_UNSENT_LIMIT_BYTES)
         self.deadline = self.replica.loop.call_later(HANDSHAKE_S, self.drop, "no handshake in time")
         self.replica.made(self)
         if self.peer is not None:
@@ -110,7 +112,8 @@ class Connection(asyncio.Protocol):
                 return
             data = bytes(memoryview(data)[sent:])
         self.transport.write(data)
-        if self.transport.get_write_buffer_size() > UNSENT_LIMIT_BYTES:
+        limit = PEER_UNSENT_LIMIT_BYTES if self.role == "peer" else UNSENT_LIMIT_BYTES
+        if self.transport.get_write_buffer_size() > limit:
             self.drop("reads too slowly")
 
     def drop(self, reason: str) -> None:

@@ -12,6 +12,7 @@ see, as in the simulation; each direction is shaped by its sender.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -135,6 +136,7 @@ class Replica:
         records = self.log.recover(self.engine_class)
         self.world.start(records, self.config.incarnation)
         self.started = True
+        gc.freeze()  # what has been loaded stays: the collector need not look at it again and again
         self.soon()
         for id in self.others:
             if id < self.id:

@@ -339,7 +339,7 @@ class WriteAheadLog:
         os.fsync(self.directory)
 
     def _drop_before(self, number: int) -> None:
+        """Remove what the compaction made unnecessary. Whether that is durable does not matter: recovery does it again."""
         for older, path in _segments(self.folder):
             if older < number:
                 path.unlink()
-        os.fsync(self.directory)

@@ -1,6 +1,9 @@
 """Frames and the handshake: whatever bytes arrive, only whole frames of known shape come out, and nobody gets in unproved."""
 from __future__ import annotations
 
+import os
+import random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -194,6 +197,27 @@ def test_no_mutated_frame_hurts_the_decoders(data: st.DataObject) -> None:
         return
     known = {type(message) for message in messages} | set(Raft.HANDLERS) | {ForwardAnswer}
     assert {type(message) for message in decoded} <= known
+
+
+def test_mutated_frames_in_bulk() -> None:
+    """Hundreds of times as many as hypothesis would try: REPLBENCH_FUZZ=1000000 for the longer run."""
+    dice = random.Random(int(os.environ.get("REPLBENCH_FUZZ_SEED", "1")))
+    decode = PeerMessages(Raft).decode
+    whole = bytes(encode_messages([AppendEntries(1, 2, 3, 4, b"entries", 5), Heartbeat(1, 2, 3, 4), Forward((b"x",))])[0])
+    good = bad = 0
+    for _ in range(int(os.environ.get("REPLBENCH_FUZZ", "20000"))):
+        frame = bytearray(whole)
+        for _ in range(dice.randint(1, 3)):
+            at = dice.randrange(len(frame))
+            frame[at : at + dice.choice((0, 1, 1, 1, 2, 9))] = dice.randbytes(dice.choice((0, 1, 1, 1, 2, 9)))
+            frame = frame or bytearray(whole)
+        try:
+            for body in Frames(4096).feed(bytes(frame)):
+                decode(body)
+            good += 1
+        except FrameError:
+            bad += 1
+    assert good and bad
 
 
 def test_deep_nesting_is_malformed_and_no_crash() -> None:
