@@ -161,6 +161,8 @@ class Replica:
         try:
             self.world.turn()
             self.alarm.set(self.world.next_ns())
+            if self.world.pending:
+                self.soon()
         except Exception as error:
             self.fail(error)
 
