@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.metrics.summary import PERCENTILES, latency_ns, outstanding_ns, within
+from bench.metrics.summary import PERCENTILES, latency_ns, outstanding_ns, percentile, within
 from bench.metrics.trial import OK, PENDING, FaultRecord, Trial
 
 VALID, SUSPECT, INVALID = "valid", "suspect", "invalid"
@@ -18,6 +18,10 @@ LITTLE_TOLERANCE = 0.01
 DEVIATIONS = 6  # standard deviations of a Poisson count that are still chance
 COMPLETIONS_NEEDED = 100
 KEPT_UP = 0.95  # completions for each arrival of the window, below which a queue grew
+LATE_SHARE = 0.1  # of a latency percentile that the generator itself may have caused
+GENERATOR_SHARE = 0.9  # of one processor, above which the generator is the bottleneck
+FOREIGN_SHARE = 0.1  # of the machine, taken by processes that do not belong to the run
+IDLE_SHARE = 0.02  # of the machine, below which everything competed for it
 PASSED = ("passed", "unknown", "not run")  # what a check may say without spoiling the run
 
 
@@ -26,7 +30,7 @@ def verdict(trial: Trial, row: dict[str, Any]) -> tuple[str, list[str]]:
     broken = [*_accounting(trial, row), *_little(trial), *_violations(trial)]
     for fault in trial.faults:
         broken += _unproven(fault)
-    doubtful = _thin(trial, row)
+    doubtful = [*_thin(trial, row), *_generator(trial, row), *_machine(trial)]
     if broken:
         return INVALID, broken + doubtful
     return (SUSPECT if doubtful else VALID), doubtful
@@ -112,4 +116,35 @@ def _thin(trial: Trial, row: dict[str, Any]) -> list[str]:
                 f"from {name} on are lower bounds."
             )
             break
+    return reasons
+
+
+def _generator(trial: Trial, row: dict[str, Any]) -> list[str]:
+    """Where the clients, not the replicas, made the numbers."""
+    reasons = []
+    operations = within(trial.operations, trial.window_ns)
+    late = np.sort(operations["started_ns"] - operations["intended_ns"])
+    for name in ("p50", "p99"):
+        latency, lateness = row[f"latency_{name}_ns"], percentile(late, PERCENTILES[name])
+        if latency is not None and lateness is not None and lateness > LATE_SHARE * latency:
+            reasons.append(
+                f"The generator was late: {lateness / 1e6:.3f} ms at {name}, of a latency of {latency / 1e6:.3f} ms."
+            )
+            break
+    share = trial.resources.get("generator", {}).get("cpu_share", 0.0)
+    if share > GENERATOR_SHARE:
+        reasons.append(f"The generator was the bottleneck: it was busy for {share:.0%} of the window.")
+    return reasons
+
+
+def _machine(trial: Trial) -> list[str]:
+    """Where the machine, not the protocol, made the numbers."""
+    reasons = []
+    machine = trial.resources.get("machine", {})
+    if machine.get("foreign_share", 0.0) > FOREIGN_SHARE:
+        reasons.append(f"The machine was not ours: others took {machine['foreign_share']:.0%} of it.")
+    if machine.get("idle_share", 1.0) < IDLE_SHARE:
+        reasons.append("The machine was overloaded: replicas and clients competed for its processors.")
+    if trial.fairness.get("durability") != "none" and machine.get("filesystem") in ("tmpfs", "ramfs"):
+        reasons.append(f"The logs lay in memory ({machine['filesystem']}), where a sync costs nothing.")
     return reasons

@@ -31,6 +31,7 @@ cdef class Batch:
     cdef list origins
 
 
+@cython.final
 cdef class Host:
     cdef World world
     cdef readonly u64 id
@@ -49,9 +50,7 @@ cdef class Host:
     cdef readonly i64 now
     cdef readonly i64 deadline
     cdef readonly bint leading
-    cdef object commands
-    cdef object origins
-    cdef readonly Py_ssize_t queued
+    cdef readonly Fifo queue
     cdef i64 queued_since_ns
     cdef Batch front
     cdef Fifo behind
@@ -78,7 +77,7 @@ cdef class Host:
     cdef void refuse(self, i64 origin, bytes command) except *
     @cython.locals(client=i64, sequence=u64, leader=u64)
     cdef int reply(self, i64 origin, bytes command, int outcome, bytes result) except -1
-    @cython.locals(count=Py_ssize_t)
+    @cython.locals(count=Py_ssize_t, commands=list, origins=list)
     cdef void pump(self, bint more) except *
     @cython.locals(start=u64, stop=u64, batch=Batch)
     cdef int propose(self, list commands, list origins) except -1

@@ -10,7 +10,6 @@ Clock, transport and storage belong to the World that it is given.
 """
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 import cython
@@ -119,9 +118,7 @@ class Host:
         self.now = 0
         self.deadline = NEVER
         self.leading = False
-        self.commands: deque[bytes] = deque()
-        self.origins: deque[int] = deque()
-        self.queued = 0
+        self.queue = Fifo()  # commands that are yet to be proposed, each with its origin
         self.queued_since_ns = 0
         self.front: Batch | None = None  # the oldest batch under way
         self.behind = Fifo()  # the others; as a chain they would go by a recursion as deep as they are many
@@ -195,14 +192,12 @@ class Host:
         """Propose at once where nothing speaks for waiting; else queue, forward or redirect."""
         if not self.engine.leading:
             self.refuse(origin, command)
-        elif self.queued == 0 and (self.max_commands == 1 or not (more or self.max_delay_ns)) and self.has_room():
+        elif self.queue.count == 0 and (self.max_commands == 1 or not (more or self.max_delay_ns)) and self.has_room():
             self.propose([command], [origin])
         else:
-            if self.queued == 0:
+            if self.queue.count == 0:
                 self.queued_since_ns = self.now
-            self.queued += 1
-            self.commands.append(command)
-            self.origins.append(origin)
+            self.queue.push(command, origin)
 
     def has_room(self) -> bool:
         """Whether the pipeline admits another batch."""
@@ -226,14 +221,14 @@ class Host:
 
     def pump(self, more: bool) -> None:
         """Propose queued commands: full batches at once, a smaller one at the end of its turn and delay."""
-        while self.queued > 0 and self.engine.leading and self.has_room():
-            count = self.queued
+        while self.queue.count > 0 and self.engine.leading and self.has_room():
+            count = self.queue.count
             if count < self.max_commands and (more or self.now < self.queued_since_ns + self.max_delay_ns):
                 return
-            count = min(count, self.max_commands)
-            commands = [self.commands.popleft() for _ in range(count)]
-            origins = [self.origins.popleft() for _ in range(count)]
-            self.queued -= count
+            commands, origins = [], []
+            for _ in range(min(count, self.max_commands)):
+                commands.append(self.queue.pop())
+                origins.append(self.queue.argument)
             self.queued_since_ns = self.now
             self.propose(commands, origins)
 
@@ -322,9 +317,9 @@ class Host:
                 if batch.start + index > self.machine.applied:
                     self.reply(batch.origins[index], command, UNDECIDED, b"")
             batch = self.next_batch()
-        self.queued = 0
-        while self.commands:
-            self.refuse(self.origins.popleft(), self.commands.popleft())
+        while self.queue.count > 0:
+            command = self.queue.pop()
+            self.refuse(self.queue.argument, command)
 
     def settle(self, more: bool) -> None:
         """The end of a turn: hear oneself, notice leadership, propose, start the next group's sync, compact, set the deadline."""
@@ -335,7 +330,7 @@ class Host:
             else:
                 self.leading = True
                 self.world.led(self)
-        if self.queued > 0:
+        if self.queue.count > 0:
             self.pump(more)
             self.hear_oneself()
         if self.machine.applied - self.weighed_at >= WEIGH_EVERY:
@@ -343,7 +338,7 @@ class Host:
         if self.unsynced and not self.sync_in_flight:
             self.flush()
         self.deadline = self.engine.deadline
-        if self.queued > 0 and self.max_delay_ns and self.has_room():
+        if self.queue.count > 0 and self.max_delay_ns and self.has_room():
             self.deadline = min(self.deadline, self.queued_since_ns + self.max_delay_ns)
         if self.unsynced and self.durability == BATCH_INTERVAL and not self.sync_in_flight:
             self.deadline = min(self.deadline, self.next_sync_ns)

@@ -143,7 +143,7 @@ class Reality(World):
         if self.peers.get(peer) is not connection:
             return
         for message in messages:
-            if type(message) is Forward and self.host.queued > self.queue_limit():
+            if type(message) is Forward and self.host.queue.count > self.queue_limit():
                 self.refuse(peer, message)
             else:
                 self.host.receive(peer, message, now, True)
@@ -231,11 +231,11 @@ class Reality(World):
     def balance(self) -> None:
         """Where clients send more than is decided, let them wait: their sockets are not read until the queue is short."""
         limit = self.queue_limit()
-        if not self.paused and self.host.queued > limit:
+        if not self.paused and self.host.queue.count > limit:
             self.paused = True
             for connection in self.audience:
                 connection.transport.pause_reading()
-        elif self.paused and self.host.queued <= limit // 2:
+        elif self.paused and self.host.queue.count <= limit // 2:
             self.paused = False
             for connection in self.audience:
                 connection.transport.resume_reading()

@@ -7,39 +7,21 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bench.checkers.invariants import ASSERTIONS, STATEMENTS
-from bench.distributions import ZERO, Distribution, Uniform
-from bench.driver.clients import ROUTING, Clients, Session
 from bench.driver.faults import Faults
 from bench.driver.host import Forward, ForwardAnswer, Host
-from bench.driver.network import (
-    ARRIVALS,
-    CLIENT,
-    CPU,
-    DISK,
-    THINK,
-    WORKLOAD,
-    Chances,
-    Durations,
-    Link,
-    LossModel,
-    generator,
-    link_between,
-)
+from bench.driver.network import CPU, DISK, link_between
+from bench.driver.population import build_clients, durations, fairness, window_of
 from bench.driver.protocols import PROTOCOLS, new_host
 from bench.driver.simulation import Node, Simulation
 from bench.driver.wire import Kind
-from bench.metrics.recorder import Recorder
 from bench.metrics.trial import Trial
-from bench.scenario import Loss
-from bench.workloads.arrivals import offered_ops_per_s, schedule
-from bench.workloads.key_value import Operations
+from bench.workloads.arrivals import offered_ops_per_s
 
 if TYPE_CHECKING:
     from bench.scenario import Scenario
 
 DRAIN_NS = 5_000_000_000
 STEP_NS = 10_000_000
-RELIABLE = Loss()
 SECOND_NS = 1_000_000_000
 
 
@@ -77,16 +59,13 @@ class TrialRun:
         self.scenario = scenario
         self.engine = engine
         self.seed = seed
-        self.window = (scenario.warmup_ns, scenario.warmup_ns + scenario.duration_ns)
+        self.window = window_of(scenario)
         self.load_end_ns = scenario.end_ns
         self.marks: list[dict[str, int]] = []
         self.simulation = self._simulation()
-        self.clients = self._clients()
+        self.clients = build_clients(scenario, seed, self.simulation.queue)
         self.simulation.clients = self.clients
         self.faults = Faults(self.simulation, scenario.faults, seed)
-
-    def _durations(self, distribution: Distribution, *path: int) -> Durations:
-        return Durations(distribution, generator(self.seed, *path))
 
     def _simulation(self) -> Simulation:
         scenario, network = self.scenario, self.scenario.network
@@ -94,8 +73,8 @@ class TrialRun:
         nodes = [
             Node(
                 id,
-                self._durations(scenario.storage.fsync, DISK, id),
-                self._durations(scenario.cpu.per_message, CPU, id),
+                durations(scenario.storage.fsync, self.seed, DISK, id),
+                durations(scenario.cpu.per_message, self.seed, CPU, id),
             )
             for id in range(count)
         ]
@@ -118,68 +97,6 @@ class TrialRun:
 
     def _new_host(self, simulation: Simulation, id: int, incarnation: int) -> Host:
         return new_host(simulation, self.engine, id, incarnation, self.scenario, self.seed)
-
-    def _clients(self) -> Clients:
-        scenario, workload = self.scenario, self.scenario.workload
-        arrivals = workload.arrivals
-        planned = None
-        if arrivals.kind == "open":
-            planned = schedule(arrivals, generator(self.seed, ARRIVALS), self.load_end_ns)
-        return Clients(
-            self.simulation.queue,
-            self._sessions(),
-            Operations(workload, generator(self.seed, WORKLOAD)),
-            workload.mix,
-            Recorder(*self.window),
-            planned,
-            self._durations(arrivals.think, THINK),
-            ROUTING[workload.routing],
-            scenario.timeouts.request_ns,
-            scenario.timeouts.operation_ns,
-            self.load_end_ns,
-            workload.routing == "leader" or not scenario.network.duplicate,
-        )
-
-    def _sessions(self) -> list[Session]:
-        """Clients take the regions in turn; each pair of region and replica has one stream of latencies each way."""
-        scenario, regions = self.scenario, self.scenario.client_regions
-        replicas = range(scenario.replicas)
-        places = list(range(max(1, len(regions))))
-        streams = {
-            (place, replica, way): self._client_latency(place, replica, way)
-            for place in places for replica in replicas for way in (0, 1)
-        }  # fmt: skip
-        sessions = []
-        for client in range(scenario.workload.arrivals.clients):
-            place = client % len(places)
-            to, back = (
-                [self._client_link(*streams[place, replica, way]) for replica in replicas] for way in (0, 1)
-            )
-            sessions.append(Session(client, self._first_target(client, place, streams), to, back))
-        return sessions
-
-    def _client_latency(self, place: int, replica: int, way: int) -> tuple[int, Durations, Durations]:
-        network = self.scenario.network
-        base_ns, latency = 0, network.client_latency or network.latency or ZERO
-        if network.matrix is not None and network.client_latency is None:
-            ends = self.scenario.client_regions[place], network.placement[replica]
-            base_ns, latency = network.matrix.one_way_ns(*(ends if way == 0 else ends[::-1])), ZERO
-        jitter = Uniform(low=0, high=network.jitter_ns) if network.jitter_ns else ZERO
-        path = (CLIENT, place, replica, way)
-        return base_ns, self._durations(latency, *path), self._durations(jitter, *path, 1)
-
-    def _client_link(self, base_ns: int, latency: Durations, jitter: Durations) -> Link:
-        """Clients' own links lose nothing and keep order: what is studied is between the replicas."""
-        chances = Chances(generator(self.seed, CLIENT))
-        return Link(base_ns, latency, jitter, LossModel(RELIABLE, chances), chances, True, 0)
-
-    def _first_target(self, client: int, place: int, streams: dict[Any, Any]) -> int:
-        scenario = self.scenario
-        if scenario.workload.routing == "leader":
-            return scenario.initial_leader or 0
-        if scenario.workload.routing == "nearest" and scenario.client_regions:
-            return min(range(scenario.replicas), key=lambda replica: streams[place, replica, 0][0])
-        return client % scenario.replicas
 
     def perform(self) -> None:
         """Run to the end; an assertion of an engine or the host that fails ends the run, and makes it invalid."""
@@ -263,24 +180,9 @@ class TrialRun:
             faults=self.faults.records,
             violations=violations,
             checks=self._checks(violations),
-            fairness=self._fairness(),
+            fairness=fairness(self.scenario, self.engine),
         )
 
     def _checks(self, violations: list[str]) -> dict[str, str]:
         checks = {name: "failed" if any(v.startswith(name) for v in violations) else "passed" for name in STATEMENTS}
         return checks | {"linearizability": "not run"}
-
-    def _fairness(self) -> dict[str, Any]:
-        """What must be equal for a comparison of engines to be fair (DESIGN 7.6)."""
-        resolved = self.scenario.resolved()
-        return {
-            "durability": resolved["storage"]["durability"],
-            "batching": resolved["batching"],
-            "timeouts": resolved["timeouts"],
-            "transport": resolved["network"]["transport"],
-            "clients": resolved["workload"]["arrivals"]["clients"],
-            "routing": resolved["workload"]["routing"],
-            "reads": "through the log",
-            "reply_point": "leader, after applying",
-            "options": resolved.get(self.engine, {}),
-        }

@@ -79,6 +79,11 @@ class Recorder:
         chunk.value[row & MASK] = value
         chunk.expected[row & MASK] = expected
 
+    def sent(self, row: int, now: int) -> None:
+        """The operation first left at ``now``, later than ``begin`` was told: the generator was late."""
+        chunk = self.chunks[row >> SHIFT]
+        chunk.started_ns[row & MASK] = now
+
     def complete(self, row: int, now: int, status: int, returned: int) -> None:
         """The outcome is known: OK or FAILED with the time of the answer."""
         chunk = self.chunks[row >> SHIFT]

@@ -59,6 +59,7 @@ class Point(msgspec.Struct, kw_only=True):
     messages_by_kind: dict[str, int]
     fairness: dict[str, Any]
     history: str
+    resources: dict[str, Any] = {}
 
 
 class PointSummary(msgspec.Struct, frozen=True):
@@ -89,7 +90,7 @@ def write_point(folder: Path, index: int, trial: Trial, scenario: str) -> PointS
         verdict=row["verdict"], reasons=reasons,
         checks=trial.checks, violations=trial.violations, faults=trial.faults, leaders=trial.leaders,
         counts=trial.counts, messages_by_kind=trial.messages_by_kind, fairness=trial.fairness,
-        history=f"history-{index}.jsonl.gz",
+        history=f"history-{index}.jsonl.gz", resources=trial.resources,
     )  # fmt: skip
     history.write(folder / point.history, trial.operations)
     np.savez(_samples_path(folder, index), allow_pickle=False, **_samples(trial))

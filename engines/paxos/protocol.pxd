@@ -69,7 +69,7 @@ cdef class Paxos(Engine):
 
     @cython.locals(log=Log, first=u64, stop=u64, entries=bytes, window=Window)
     cpdef list propose(self, list commands, i64 now)
-    cdef int persist_acceptance(self, u64 first, bytes entries) except -1
+    cdef int persist_acceptance(self, Accept message) except -1
     @cython.locals(log=Log, stop=u64)
     cdef void fill(self, Window window) except *
     @cython.locals(entries=bytes)

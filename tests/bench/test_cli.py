@@ -15,13 +15,13 @@ import pytest
 
 from bench.cli import call, replbench
 from bench.cli.plot import KINDS as PLOTS
-from bench.cli.run import Task, fresh_folder, tasks_of
+from bench.cli.run import Task, fresh_folder, in_turns, tasks_of
 from bench.metrics.trial import Trial
 from bench.scenario import ENGINES, Scenario, load_suite, scenario_names
 from tests.bench.trials import synthetic_trial
 
 ROOT = Path(__file__).parents[2]
-VERBS = ("list", "run", "plot", "show", "compare", "replay", "micro")
+VERBS = ("list", "run", "plot", "show", "compare", "replay", "check", "micro")
 LAN = ["run", "lan-3", "--set", "duration=2s", "--set", "workload.arrivals.rate=2000", "--jobs", "1", "--no-plots"]
 
 
@@ -282,6 +282,16 @@ def test_plot_draws_into_the_result_or_elsewhere(screen: Screen, driver: Driver)
     assert screen("plot", "made", "--kind", "cdf", "--out", "one.svg") == 0
     assert screen.out.strip() == "one.svg"
     assert Path("one.svg").read_text().startswith("<?xml")
+
+
+def test_processes_run_engines_by_turns():
+    """A machine that changes in the course of a run favours no engine."""
+    settings = ['sweep={"workload.arrivals.rate"=[100, 200]}']
+    tasks = tasks_of(load_suite("lan-3", settings, trials=2, engine=("raft", "zab"), world="processes"), Path("made"))
+    turns = [(task.trial, task.axes["workload.arrivals.rate"], task.engine) for task in in_turns(tasks)]
+    assert turns == [
+        (trial, rate, engine) for trial in (0, 1) for rate in (100, 200) for engine in ("raft", "zab")
+    ]
 
 
 def test_tasks_are_numbered_by_part_engine_point_and_trial() -> None:
