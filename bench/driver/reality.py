@@ -260,17 +260,20 @@ class Reality(World):
     # Disk
 
     def write(self, host: Host, persists: list[Persist]) -> None:  # noqa: ARG002
-        """The host has records to write: they are gathered until the end of the turn."""
+        """The host has records to write: they are gathered until the end of this turn, or of the next if it has synced."""
         self.pending = True
 
     def make_durable(self) -> None:
-        """Write and sync what the host has gathered, until nothing waits. What need not wait for it leaves first."""
-        while self.pending:
-            self.pending = False
-            persists = self.host.gather()
-            self.leave()
-            self.save(persists)
-            self.host.synced(self.clock.local(time.monotonic_ns()))
+        """Write and sync what the host has gathered; what need not wait for it leaves first. What the host then has to write
+        waits for the next turn, so that nobody's messages wait for two syncs.
+        """
+        if not self.pending:
+            return
+        self.pending = False
+        persists = self.host.gather()
+        self.leave()
+        self.save(persists)
+        self.host.synced(self.clock.local(time.monotonic_ns()))
 
     def save(self, persists: list[Persist]) -> None:
         """One write and one sync, as slow as the fault of the moment has it."""
