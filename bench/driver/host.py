@@ -85,13 +85,11 @@ class World:
 @cython.freelist(64)
 @cython.cclass
 class Batch:
-    """Commands proposed together: positions [start, stop), and where each one's answer goes."""
+    """Commands proposed together: positions [start, stop)."""
 
-    def __init__(self, start: int, stop: int, commands: list[bytes], origins: list[int]) -> None:
+    def __init__(self, start: int, stop: int) -> None:
         self.start = start
         self.stop = stop
-        self.commands = commands
-        self.origins = origins
 
 
 class Host:
@@ -121,6 +119,7 @@ class Host:
         self.queue = Fifo()  # commands that are yet to be proposed, each with its origin
         self.queued_since_ns = 0
         self.front: Batch | None = None  # the oldest batch under way
+        self.proposed = Fifo()  # the commands of all batches that are yet to be decided, each with its origin
         self.behind = Fifo()  # the others; as a chain they would go by a recursion as deep as they are many
         self.own = Fifo()
         self.unsynced: list[Persist] = []
@@ -193,7 +192,8 @@ class Host:
         if not self.engine.leading:
             self.refuse(origin, command)
         elif self.queue.count == 0 and (self.max_commands == 1 or not (more or self.max_delay_ns)) and self.has_room():
-            self.propose([command], [origin])
+            self.proposed.push(command, origin)
+            self.propose([command])
         else:
             if self.queue.count == 0:
                 self.queued_since_ns = self.now
@@ -225,22 +225,22 @@ class Host:
             count = self.queue.count
             if count < self.max_commands and (more or self.now < self.queued_since_ns + self.max_delay_ns):
                 return
-            commands, origins = [], []
+            commands = []
             for _ in range(min(count, self.max_commands)):
-                commands.append(self.queue.pop())
-                origins.append(self.queue.argument)
+                command = self.queue.pop()
+                self.proposed.push(command, self.queue.argument)
+                commands.append(command)
             self.queued_since_ns = self.now
-            self.propose(commands, origins)
+            self.propose(commands)
 
-    def propose(self, commands: list[bytes], origins: list[int]) -> None:
-        """Hand a batch to the engine and remember who waits for it."""
+    def propose(self, commands: list[bytes]) -> None:
+        """Hand a batch, which stands at the end of ``proposed``, to the engine."""
         start = self.engine.log.last + 1
         effects = self.engine.propose(commands, self.now)
         stop = self.engine.log.last + 1
         assert stop - start == len(commands), "an engine that leads accepts a batch whole"
         batch = Batch.__new__(Batch)
         batch.start, batch.stop = start, stop
-        batch.commands, batch.origins = commands, origins
         if self.front is None:
             self.front = batch
         else:
@@ -299,7 +299,8 @@ class Host:
         self.world.applied(self, position, command, answered)
         if batch is not None and answered:
             assert position < batch.stop, "batches are decided in order"
-            self.reply(batch.origins[position - batch.start], command, ACCEPTED, result)
+            self.proposed.pop()
+            self.reply(self.proposed.argument, command, ACCEPTED, result)
             if position + 1 == batch.stop:
                 self.front = self.next_batch()
 
@@ -310,13 +311,11 @@ class Host:
     def deposed(self) -> None:
         """Leadership is gone: what was proposed may or may not be decided, what was only queued is refused."""
         self.leading = False
-        batch = self.front
         self.front = None
-        while batch is not None:
-            for index, command in enumerate(batch.commands):
-                if batch.start + index > self.machine.applied:
-                    self.reply(batch.origins[index], command, UNDECIDED, b"")
-            batch = self.next_batch()
+        self.behind.clear()
+        while self.proposed.count > 0:
+            command = self.proposed.pop()
+            self.reply(self.proposed.argument, command, UNDECIDED, b"")
         while self.queue.count > 0:
             command = self.queue.pop()
             self.refuse(self.queue.argument, command)

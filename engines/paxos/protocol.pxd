@@ -74,7 +74,9 @@ cdef class Paxos(Engine):
     cdef void fill(self, Window window) except *
     @cython.locals(entries=bytes)
     cdef object accept(self, u64 first, u64 stop)
-    @cython.locals(ballot=u64, first=u64, entries=bytes, beyond=u64, committed=u64, decided=u64)
+    @cython.locals(
+        ballot=u64, first=u64, entries=bytes, beyond=u64, in_order=bint, committed=u64, decided=u64
+    )
     cpdef object on_accept(self, u64 sender, Accept message)
     @cython.locals(ballot=u64)
     cpdef object on_accepted(self, u64 sender, Accepted message)

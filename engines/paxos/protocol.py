@@ -378,7 +378,8 @@ class Paxos(Engine):
         first = message.first
         entries = message.entries
         beyond = 0
-        if first == self.matched + 1 and self.slots.follows(first):
+        in_order = first == self.matched + 1 and self.slots.follows(first)
+        if in_order:
             self.matched = self.log.append_packed(entries)
         else:
             if first <= self.matched:
@@ -392,7 +393,11 @@ class Paxos(Engine):
         accepted = Accepted(message.ballot, self.matched, beyond)
         committed = message.committed
         decided = min(committed, self.matched)
-        if entries:
+        if in_order and self.committed <= committed <= self.matched:  # it shares the numbers of the message
+            self.recorded = ballot
+            record = AcceptedSlots(message.ballot, message.first, entries, message.committed)
+            self.persist(record, sender, accepted)
+        elif entries:
             self.recorded = ballot
             record = AcceptedSlots(message.ballot, first, entries, max(decided, self.committed))
             self.persist(record, sender, accepted)
