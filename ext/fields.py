@@ -9,6 +9,7 @@ The first two are C functions for compiled code; interpreted, a member serves as
 from __future__ import annotations
 
 import cython
+import msgspec
 
 if not cython.compiled:
     from typing import Any
@@ -26,7 +27,7 @@ HEAD_BYTES = 16  # a reference count and a type
 SLOT_BYTES = 8
 
 
-def require_layout(kind: type) -> None:
+def require_layout(kind: type[msgspec.Struct]) -> None:
     """ImportError unless objects of this class keep their fields in alphabetical order, right after the head.
 
     So CPython lays out slots, and so a contract has to list the fields of a class that it declares to C.

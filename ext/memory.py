@@ -54,6 +54,11 @@ def allocate(count: int) -> list[int]:
     return [0] * count
 
 
+def enlarge(room: list[int], before: int, count: int) -> list[int]:
+    """The same numbers with room for more, the new ones 0; ``before`` is how many there were."""
+    return room + [0] * (count - before)
+
+
 def release(room: list[int]) -> None:
     """Give back what ``allocate`` gave."""
 

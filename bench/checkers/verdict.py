@@ -6,6 +6,7 @@ suspect where the bookkeeping is right but a number says less than it seems to.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ LITTLE_TOLERANCE = 0.01
 DEVIATIONS = 6  # standard deviations of a Poisson count that are still chance
 COMPLETIONS_NEEDED = 100
 KEPT_UP = 0.95  # completions for each arrival of the window, below which a queue grew
+GROWTH = 2.0  # of the median latency from the first to the last quarter of the window, above which a queue grew
 LATE_SHARE = 0.1  # of a latency percentile that the generator itself may have caused
 GENERATOR_SHARE = 0.9  # of one processor, above which the generator is the bottleneck
 FOREIGN_SHARE = 0.1  # of the machine, taken by processes that do not belong to the run
@@ -106,6 +108,8 @@ def _thin(trial: Trial, row: dict[str, Any]) -> list[str]:
             f"{row['sent']} operations came in the window and {completed:.0f} completed: a queue grew, "
             "and latency depends on how long the run lasted."
         )
+    elif not trial.faults:
+        reasons += _growth(trial)
     operations = within(trial.operations, trial.window_ns)
     open_ended = latency_ns(operations[operations["status"] != OK], trial.end_ns)
     for name in PERCENTILES:
@@ -117,6 +121,24 @@ def _thin(trial: Trial, row: dict[str, Any]) -> list[str]:
             )
             break
     return reasons
+
+
+def _growth(trial: Trial) -> list[str]:
+    """Without a fault, a latency that grows all through the window is a queue that does."""
+    first, last = trial.window_ns
+    quarters = np.linspace(first, last, 5).astype(np.int64)
+    medians = []
+    for start, stop in pairwise(quarters):
+        operations = within(trial.operations, (int(start), int(stop)))
+        if len(operations) < COMPLETIONS_NEEDED:
+            return []
+        medians.append(float(np.median(latency_ns(operations, trial.end_ns))))
+    if medians == sorted(medians) and medians[-1] > GROWTH * medians[0]:
+        return [
+            f"The median latency grew from {medians[0] / 1e6:.3g} to {medians[-1] / 1e6:.3g} ms between the first and the last "
+            "quarter of the window: a queue grew."
+        ]
+    return []
 
 
 def _generator(trial: Trial, row: dict[str, Any]) -> list[str]:

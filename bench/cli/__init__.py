@@ -11,6 +11,7 @@ from types import FrameType
 
 import click
 
+from bench.cli.check import check
 from bench.cli.compare import compare
 from bench.cli.list import list_known
 from bench.cli.micro import micro
@@ -36,7 +37,7 @@ def replbench() -> None:
     """
 
 
-for verb in (list_known, run, plot, show, compare, replay, micro):
+for verb in (list_known, run, plot, show, compare, replay, check, micro):
     replbench.add_command(verb)
 
 

@@ -126,5 +126,5 @@ class Control:
             "digest": host.machine.digest,
             "duplicates": host.machine.duplicates,
             "digests": [list(digest) for digest in self.world.digests],
-            "queued": host.queued,
+            "queued": host.queue.count,
         }

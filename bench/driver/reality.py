@@ -143,7 +143,7 @@ class Reality(World):
         if self.peers.get(peer) is not connection:
             return
         for message in messages:
-            if type(message) is Forward and self.host.queued > self.queue_limit():
+            if type(message) is Forward and self.host.queue.count > self.queue_limit():
                 self.refuse(peer, message)
             else:
                 self.host.receive(peer, message, now, True)
@@ -231,11 +231,11 @@ class Reality(World):
     def balance(self) -> None:
         """Where clients send more than is decided, let them wait: their sockets are not read until the queue is short."""
         limit = self.queue_limit()
-        if not self.paused and self.host.queued > limit:
+        if not self.paused and self.host.queue.count > limit:
             self.paused = True
             for connection in self.audience:
                 connection.transport.pause_reading()
-        elif self.paused and self.host.queued <= limit // 2:
+        elif self.paused and self.host.queue.count <= limit // 2:
             self.paused = False
             for connection in self.audience:
                 connection.transport.resume_reading()
@@ -260,17 +260,20 @@ class Reality(World):
     # Disk
 
     def write(self, host: Host, persists: list[Persist]) -> None:  # noqa: ARG002
-        """The host has records to write: they are gathered until the end of the turn."""
+        """The host has records to write: they are gathered until the end of this turn, or of the next if it has synced."""
         self.pending = True
 
     def make_durable(self) -> None:
-        """Write and sync what the host has gathered, until nothing waits. What need not wait for it leaves first."""
-        while self.pending:
-            self.pending = False
-            persists = self.host.gather()
-            self.leave()
-            self.save(persists)
-            self.host.synced(self.clock.local(time.monotonic_ns()))
+        """Write and sync what the host has gathered; what need not wait for it leaves first. What the host then has to write
+        waits for the next turn, so that nobody's messages wait for two syncs.
+        """
+        if not self.pending:
+            return
+        self.pending = False
+        persists = self.host.gather()
+        self.leave()
+        self.save(persists)
+        self.host.synced(self.clock.local(time.monotonic_ns()))
 
     def save(self, persists: list[Persist]) -> None:
         """One write and one sync, as slow as the fault of the moment has it."""

@@ -12,6 +12,7 @@ see, as in the simulation; each direction is shaped by its sender.
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import signal
@@ -40,6 +41,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 1.0
 LAG_EVERY_S = 0.05
 FAREWELL_S = 1.0
 ORPHAN_S = 5.0
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,7 +97,7 @@ class Replica:
     async def live(self) -> None:
         """From listening to the end."""
         loop = self.loop
-        loop.set_exception_handler(lambda _, context: self.fail(context.get("exception") or context["message"]))
+        loop.set_exception_handler(lambda _, context: self.troubled(context.get("exception") or context["message"]))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         host, port = self.config.listen
@@ -159,6 +161,8 @@ class Replica:
         try:
             self.world.turn()
             self.alarm.set(self.world.next_ns())
+            if self.world.pending:
+                self.soon()
         except Exception as error:
             self.fail(error)
 
@@ -181,6 +185,13 @@ class Replica:
             await asyncio.sleep(0.005)
         self.alarm.close()
         self.log.close()
+
+    def troubled(self, error: Any) -> None:
+        """What went wrong in the loop itself ends the replica, but for a lack of descriptors, which strangers can bring about."""
+        if isinstance(error, OSError) and error.errno in EXHAUSTED:
+            self.dropped["no descriptors left"] += 1
+        else:
+            self.fail(error)
 
     def fail(self, error: Any) -> None:
         """Stop at once and loudly: nothing that is not yet sent leaves."""

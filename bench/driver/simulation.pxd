@@ -18,6 +18,7 @@ cdef i64 LOST, NEVER, FEMTOSECONDS, FROM_CLIENT, CLIENT
 cdef i64 whole_ns(u64 femtoseconds) noexcept
 
 
+@cython.final
 cdef class Node:
     cdef readonly u64 id
     cdef readonly Host host
@@ -45,9 +46,9 @@ cdef class Node:
     cdef i64 clock_set_ns
 
     cdef void idle(self) except *
-    cdef bint has_more(self) except -1
-    cpdef i64 local(self, i64 now) except? -1
-    cdef i64 virtual(self, i64 local) except? -1
+    cdef bint has_more(self) noexcept
+    cpdef i64 local(self, i64 now) noexcept
+    cdef i64 virtual(self, i64 local) noexcept
     cpdef void set_clock_rate(self, double rate, i64 now) except *
 
 
@@ -107,7 +108,7 @@ cdef class Simulation(World):
 
     @cython.locals(node=Node, persist=Persist, size=i64, duration=i64)
     cpdef void write(self, Host host, list persists) except *
-    @cython.locals(kind=Kind)
+    @cython.locals(kind=Kind, size=i64)
     cdef i64 record_size(self, Node node, object record) except -1
     @cython.locals(persist=Persist)
     cdef int synced(self, Node node, i64 incarnation) except -1

@@ -74,9 +74,9 @@ class Node:
         self.per_message = per_message
         # Of the message sent, and of the record written, last: the next one is most likely of the same class.
         self.sent_class: type | None = None
-        self.sent_kind: Kind | None = None
+        self.sent_kind: Any = None
         self.written_class: type | None = None
-        self.written_kind: Kind | None = None
+        self.written_kind: Any = None
         self.busy = False
         self.cpu_free_ns = 0
         self.nic_free_ns = 0
@@ -438,7 +438,8 @@ class Simulation(World):
                 kind = self.record_kinds[type(record)] = Kind(type(record), False)
             node.written_class = type(record)
             node.written_kind = kind
-        return node.written_kind.size(record)
+        size: int = node.written_kind.size(record)
+        return size
 
     def synced(self, node: Node, incarnation: int) -> None:
         """The sync is done: its records survive crashes, its promises leave."""

@@ -155,6 +155,12 @@ class TrialRun:
             totals[f"kind {kind.name}"] = kind.count
         return totals
 
+    def _leader_place(self) -> str:
+        """The region of whoever led when the window opened: on a map, placement outweighs the protocol."""
+        placement = self.scenario.network.placement
+        led = [replica for moment, replica, _ in self.simulation.leaders if moment <= self.window[0]]
+        return placement[led[-1]] if placement and led else "anywhere"
+
     def trial(self, axes: dict[str, Any], trial: int) -> Trial:
         """The outcome; call it once, after ``perform``."""
         simulation, recorder = self.simulation, self.clients.recorder
@@ -180,7 +186,7 @@ class TrialRun:
             faults=self.faults.records,
             violations=violations,
             checks=self._checks(violations),
-            fairness=fairness(self.scenario, self.engine),
+            fairness=fairness(self.scenario, self.engine) | {"leader_in": self._leader_place()},
         )
 
     def _checks(self, violations: list[str]) -> dict[str, str]:

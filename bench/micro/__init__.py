@@ -18,6 +18,7 @@ from ext import build
 
 GROUPS = {
     "cores": "bench.micro.cores",
+    "checker": "bench.micro.checker",
 }
 
 

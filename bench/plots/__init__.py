@@ -72,12 +72,12 @@ def render(results: Sequence[Result], kind: str, out: Path) -> list[Path]:
             for form in formats:
                 path = _path(out, kind, name if len(parts) > 1 else "", form)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                figure.savefig(path, format=form, dpi=130, metadata=_METADATA[form])
+                figure.savefig(path, format=form, dpi=130, metadata=METADATA[form])
                 made.append(path)
     return made
 
 
-_METADATA: dict[str, dict[str, None]] = {
+METADATA: dict[str, dict[str, None]] = {
     "svg": {"Date": None},
     "png": {"Software": None},
     "pdf": {"CreationDate": None},

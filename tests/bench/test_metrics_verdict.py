@@ -152,3 +152,10 @@ def test_a_machine_that_made_the_numbers_is_suspect(resources, said):
     assert (answer, said in reasons) == ("suspect", True)
     sound = {"generator": {"cpu_share": 0.5}, "machine": {"foreign_share": 0.05, "idle_share": 0.3, "filesystem": "ext4"}}
     assert judged(synthetic_trial(resources=sound)) == ("valid", "")
+
+
+def test_a_latency_that_grows_all_through_the_window_is_suspect():
+    """A little more than can be done: nearly everything completes, and a queue grows all the same."""
+    answer, reasons = judged(synthetic_trial(rate=10_200, capacity=10_000))
+    assert answer == "suspect"
+    assert "a queue grew" in reasons

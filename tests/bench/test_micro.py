@@ -6,12 +6,13 @@ import sys
 import pytest
 
 from bench import micro
-from bench.micro import cores
+from bench.micro import checker, cores
 
 CASES = cores.cases()
+CHECKER = checker.cases()
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
+@pytest.mark.parametrize("case", [*CASES, *CHECKER], ids=lambda case: case.title)
 def test_every_case_runs(case):
     assert case.seconds(1) > 0
 
@@ -20,6 +21,8 @@ def test_every_bar_names_a_case():
     titles = {(case.operation, case.rival) for case in CASES}
     assert len(titles) == len(CASES)
     assert {(bar.operation, bar.rival) for bar in cores.BARS} <= titles
+    rivals = {(case.operation, case.rival) for case in CHECKER}
+    assert {(bar.operation, bar.rival) for bar in checker.BARS} <= rivals
 
 
 def test_an_unknown_group_is_refused(capsys):

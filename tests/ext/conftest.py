@@ -35,3 +35,9 @@ def quorum(request):
 def events(request):
     """ext.events"""
     return core("ext.events", request.param)
+
+
+@pytest.fixture(params=FORMS)
+def search(request):
+    """ext.search"""
+    return core("ext.search", request.param)

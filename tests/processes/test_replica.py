@@ -195,6 +195,26 @@ def test_a_client_that_breaks_the_rules_is_dropped_and_hurts_nobody(trio: Cluste
     trio.put(b"still", b"served")
 
 
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_strangers_cannot_use_up_a_replica(loop: str, tmp_path: Path) -> None:
+    """More connections than it has descriptors: it goes on serving those that it has, and others once there is room."""
+    lone = Cluster("raft", tmp_path, replicas=1, loop=loop)
+    replica = lone.replicas[0]
+    replica.config["peers"] = {"0": ["127.0.0.1", 0]}
+    try:
+        replica.start(lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)))
+        assert replica.line()["ready"]
+        lone.put(b"before", b"1")
+        strangers = [socket.create_connection(("127.0.0.1", replica.port)) for _ in range(100)]
+        lone.put(b"during", b"2")
+        for stranger in strangers:
+            stranger.close()
+        lone.turn_to(0)
+        lone.put(b"after", b"3")
+    finally:
+        lone.close()
+
+
 def test_a_replica_is_admitted_only_where_it_has_to_dial(trio: Cluster) -> None:
     """Of each pair the higher id dials: nobody else has anything to say as a replica."""
     replica = trio.replicas[1]
