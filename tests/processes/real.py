@@ -7,8 +7,11 @@ from typing import Any
 
 import psutil
 
+from bench.checkers.history import read
+from bench.checkers.linearizability import NOT_LINEARIZABLE, Budget, check
 from bench.checkers.verdict import verdict
 from bench.driver.processes import run_processes
+from bench.metrics import history
 from bench.metrics.summary import summarise
 from bench.metrics.trial import Trial
 from bench.scenario import Place, Scenario, read_scenario
@@ -31,13 +34,16 @@ def short(**changes: Any) -> Scenario:
 
 
 def ran(engine: str, folder: Path, **changes: Any) -> Trial:
-    """The trial of a short scenario, believed: nothing is violated, no check failed, every fault is proven."""
+    """The trial of a short scenario, believed: nothing is violated, every fault is proven, the history is linearizable."""
     trial = run_processes(short(**changes), engine, {}, 1, 0, folder)
     answer, reasons = verdict(trial, summarise(trial))
     assert answer != "invalid", reasons
     kept = trial.fairness["durability"] != "none"
     assert trial.checks["no acknowledged loss"] == ("passed" if kept else "not run")
     assert nothing_left(folder)
+    history.write(folder / "history.jsonl.gz", trial.operations)
+    answer = check(read(str(folder / "history.jsonl.gz"), "cas-register"), Budget(seconds=10)).answer
+    assert answer != NOT_LINEARIZABLE, "replbench check says which part"
     return trial
 
 

