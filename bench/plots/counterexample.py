@@ -170,9 +170,12 @@ def _sentences(example: Counterexample, shown: int) -> list[str]:
     where = "" if example.key is None else f"Key {example.key}, "
     return [
         f"{where}{count} of {example.of} operations: {smallest}{left_out}.",
-        f"{f'After 1 to {len(example.order)}' if example.order else 'At first'} {_state(example)}: "
-        f"{label(example.stuck)} fits nowhere.",
+        f"{_after(len(example.order))} {_state(example)}: {label(example.stuck)} fits nowhere.",
     ]
+
+
+def _after(count: int) -> str:
+    return ("At first", "After 1")[count] if count < 2 else f"After 1 to {count}"
 
 
 def _state(example: Counterexample) -> str:
