@@ -192,6 +192,14 @@ class Paxos(Table, frozen=True, kw_only=True):
     phase2_quorum: Annotated[Quorum, QuorumKind(Quorum), "to decide a slot"] = Quorum()
 
 
+class Checks(Table, frozen=True, kw_only=True):
+    """How much is checked of a trial when it is over."""
+
+    linearizability_steps: Annotated[
+        int, Integer(0, 10**12), "of the search in a trial's history, some 5 ns each; then unknown. 0: none"
+    ] = 200_000_000
+
+
 class Zab(Table, frozen=True, kw_only=True):
     """ZooKeeper's limits; a tick is the heartbeat. Not given, failures are noticed as fast as by the others."""
 
@@ -268,6 +276,7 @@ class Scenario(Table, frozen=True, kw_only=True):
     timeouts: Annotated[Timeouts, Sub(Timeouts), "of protocols and clients"] = Timeouts()
     workload: Annotated[Workload, Sub(Workload), "what clients do"] = Workload()
     faults: Annotated[tuple[Fault, ...], Several(FaultKind()), "what goes wrong"] = ()
+    checks: Annotated[Checks, Sub(Checks), "after each trial"] = Checks()
     raft: Annotated[Raft, Sub(Raft), "where engine is raft"] = Raft()
     paxos: Annotated[Paxos, Sub(Paxos), "where engine is paxos"] = Paxos()
     zab: Annotated[Zab, Sub(Zab), "where engine is zab"] = Zab()
