@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -350,3 +351,68 @@ def test_compare_says_what_is_worse_and_cannot_tell_the_same_apart(screen: Scree
     assert "higher" in screen.out
     assert screen("compare", "after", "before", "--json") == 0
     assert {ratio["says"] for ratio in json.loads(screen.out)["ratios"]} >= {"lower"}
+
+
+class FullError(OSError):
+    """What a full disk says."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("refuses", ["bench.metrics.history.write", "numpy.savez", "zipfile.ZipFile.close"])
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    screen: Screen, driver: Driver, monkeypatch: pytest.MonkeyPatch, refuses: str
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise FullError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(refuses, refuse)
+        assert screen(*LAN, "--engine", "raft", "--out", "made") == 2
+    assert screen.err.count("\n") == 1
+    assert "No space left on device" in screen.err
+    assert "--out" in screen.err
+    assert list(Path().iterdir()) == []
+
+
+def test_a_figure_without_room_leaves_no_file(
+    screen: Screen, driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Any, path: Path, **__: Any) -> None:
+        Path(path).touch()
+        raise FullError
+
+    assert screen(*LAN, "--engine", "raft", "--out", "made") == 0
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", refuse)
+    for arguments in (["--kind", "cdf", "--out", "one.svg"], ["--out", "figures"]):
+        assert screen("plot", "made", *arguments) == 2
+        assert screen.err.count("\n") == 1
+        assert "No space left on device" in screen.err
+        assert [path.name for path in Path().iterdir()] == ["made"]
+    assert screen(*LAN, "--engine", "raft", "--out", "second", "--plots") == 2
+    assert "no figures" in screen.err
+    assert screen.out.rstrip().endswith("second")
+
+
+@pytest.mark.parametrize(
+    ("column", "written"), [("sent", "xyz"), ("latency_p50_ns", "xyz"), ("ok", ""), ("verdict", ""), ("point", "x")]
+)
+@pytest.mark.parametrize("verb", ["show", "plot", "compare", "replay"])
+def test_a_damaged_cell_is_named(screen: Screen, driver: Driver, verb: str, column: str, written: str) -> None:
+    assert screen(*LAN, "--engine", "raft,zab", "--out", "made") == 0
+    table = [line.split(",") for line in Path("made/points.csv").read_text().splitlines()]
+    table[2][table[0].index(column)] = written
+    Path("made/points.csv").write_text("".join(",".join(row) + "\n" for row in table))
+    assert screen(verb, "made", *(["made"] if verb == "compare" else [])) == 2
+    assert screen.err.count("\n") == 1
+    for named in ("made/points.csv", "line 3", f"column {column} "):
+        assert named in screen.err
+
+
+def test_missing_samples_are_named_and_not_the_place_of_the_figures(screen: Screen, driver: Driver) -> None:
+    assert screen(*LAN, "--engine", "raft", "--out", "made") == 0
+    Path("made/latencies.npz").unlink()
+    assert screen("plot", "made", "--kind", "cdf") == 2
+    assert "made/latencies.npz is missing" in screen.err
+    assert "--out" not in screen.err
