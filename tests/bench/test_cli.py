@@ -332,10 +332,8 @@ def test_a_replay_with_the_real_driver_is_the_same_and_can_be_traced(screen: Scr
     assert any("AppendEntries" in line and " ms " in line for line in screen.out.splitlines())
 
 
-def test_compare_says_what_is_worse_and_cannot_tell_the_same_apart(screen: Screen, driver: Driver) -> None:
-    """Against itself nothing can be told; against a server of half the speed, latency is higher: the answer
-    is no.
-    """
+def test_compare_says_what_is_worse_and_what_is_identical(screen: Screen, driver: Driver) -> None:
+    """Against itself it is identical; against a server of half the speed, latency is higher: the answer is no."""
     assert screen(*LAN, "--engine", "raft", "--out", "before") == 0
 
     def slower(_: Scenario, engine: str, *rest: Any) -> Trial:
@@ -344,13 +342,28 @@ def test_compare_says_what_is_worse_and_cannot_tell_the_same_apart(screen: Scree
     driver(slower)
     assert screen(*LAN, "--engine", "raft", "--out", "after") == 0
     assert screen("compare", "before", "before") == 0
-    assert "cannot tell" in screen.out
-    assert "other seeds may differ by more" in screen.out
-    assert "higher" not in screen.out
+    assert screen.out.splitlines()[-1].startswith("B is: 0 higher, 0 lower, 0 cannot tell, ")
+    assert "other seeds" not in screen.out
     assert screen("compare", "before", "after") == 1
-    assert "higher" in screen.out
+    assert "other seeds may differ by more" in screen.out
+    assert "0 higher" not in screen.out.splitlines()[-1]
+    assert "latency_p50_ms" in screen.out
+    assert "_ns" not in screen.out
     assert screen("compare", "after", "before", "--json") == 0
     assert {ratio["says"] for ratio in json.loads(screen.out)["ratios"]} >= {"lower"}
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_results_with_nothing_in_common_are_one_line_and_exit_2(
+    screen: Screen, driver: Driver, form: list[str]
+) -> None:
+    both = ["run", "lan-3", "--jobs", "1", "--no-plots", "--engine", "raft", "--set", "duration=2s"]
+    for name, rates in (("slow", [1000, 1500]), ("fast", [2000, 2500])):
+        assert screen(*both, "--set", f'sweep={{"workload.arrivals.rate"={rates}}}', "--out", name) == 0
+    assert screen("compare", "slow", "fast", *form) == 2
+    assert screen.out == ""
+    assert screen.err.count("\n") == 1
+    assert "lan-3: raft at rate = 1,000 is only in slow" in screen.err
 
 
 class FullError(OSError):
@@ -360,7 +373,7 @@ class FullError(OSError):
         super().__init__(errno.ENOSPC, "No space left on device")
 
 
-@pytest.mark.parametrize("refuses", ["bench.metrics.history.write", "numpy.savez", "zipfile.ZipFile.close"])
+@pytest.mark.parametrize("refuses", ["bench.metrics.history.write", "numpy.savez", "zipfile.ZipFile._write_end_record"])
 def test_a_full_disk_is_one_line_and_leaves_nothing(
     screen: Screen, driver: Driver, monkeypatch: pytest.MonkeyPatch, refuses: str
 ) -> None:
