@@ -25,7 +25,7 @@ from bench.scenario import Scenario, Suite, load_suite
 if TYPE_CHECKING:
     from bench.metrics.result import PointSummary, ResultWriter
 
-INVALID, INTERRUPTED = 3, 130
+BAD_INPUT, INVALID, INTERRUPTED = 2, 3, 130
 RESULTS = Path("results") / "local"
 
 
@@ -184,7 +184,11 @@ def _run(suite: Suite, out: Path | None, jobs: int, *, plots: bool, quiet: bool,
     if plots and path is not None and code != INTERRUPTED:
         from bench.cli.plot import KINDS, draw
 
-        draw((path,), KINDS, path / "plots")
+        try:
+            draw((path,), KINDS, path / "plots")
+        except click.ClickException as refused:
+            click.echo(f"replbench: no figures: {refused.format_message()}", err=True)
+            code = BAD_INPUT
     _warn_if_pure()
     report(rows, path, quiet, as_json)
     return code or (INVALID if any(row.point.verdict == "invalid" for row in rows) else 0)
@@ -195,6 +199,8 @@ class _BrokenError(Exception):
 
 
 def _gather(tasks: list[Task], writer: ResultWriter, jobs: int, quiet: bool) -> None:
+    from bench.metrics.result import ResultError
+
     with Bar(sum(task.weight for task in tasks), quiet) as bar:
         try:
             for index, summary in each_done(perform, tasks, jobs, bar.look):
@@ -205,6 +211,8 @@ def _gather(tasks: list[Task], writer: ResultWriter, jobs: int, quiet: bool) -> 
             error = failed.error
             # What an engine refuses at its construction, such as quorums that do not intersect, is the user's
             # to mend.
+            if isinstance(error, ResultError):
+                raise error from None
             if isinstance(error, ValueError):
                 raise click.ClickException(f"{tasks[failed.index]}: {error}") from error
             said = str(error) if type(error).__name__ == "ProcessError" else f"{type(error).__name__}: {error}"

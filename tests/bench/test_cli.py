@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -331,10 +332,8 @@ def test_a_replay_with_the_real_driver_is_the_same_and_can_be_traced(screen: Scr
     assert any("AppendEntries" in line and " ms " in line for line in screen.out.splitlines())
 
 
-def test_compare_says_what_is_worse_and_cannot_tell_the_same_apart(screen: Screen, driver: Driver) -> None:
-    """Against itself nothing can be told; against a server of half the speed, latency is higher: the answer
-    is no.
-    """
+def test_compare_says_what_is_worse_and_what_is_identical(screen: Screen, driver: Driver) -> None:
+    """Against itself it is identical; against a server of half the speed, latency is higher: the answer is no."""
     assert screen(*LAN, "--engine", "raft", "--out", "before") == 0
 
     def slower(_: Scenario, engine: str, *rest: Any) -> Trial:
@@ -343,10 +342,90 @@ def test_compare_says_what_is_worse_and_cannot_tell_the_same_apart(screen: Scree
     driver(slower)
     assert screen(*LAN, "--engine", "raft", "--out", "after") == 0
     assert screen("compare", "before", "before") == 0
-    assert "cannot tell" in screen.out
-    assert "other seeds may differ by more" in screen.out
-    assert "higher" not in screen.out
+    assert screen.out.splitlines()[-1].startswith("B is: 0 higher, 0 lower, 0 cannot tell, ")
+    assert "other seeds" not in screen.out
     assert screen("compare", "before", "after") == 1
-    assert "higher" in screen.out
+    assert "other seeds may differ by more" in screen.out
+    assert "0 higher" not in screen.out.splitlines()[-1]
+    assert "latency_p50_ms" in screen.out
+    assert "_ns" not in screen.out
     assert screen("compare", "after", "before", "--json") == 0
     assert {ratio["says"] for ratio in json.loads(screen.out)["ratios"]} >= {"lower"}
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_results_with_nothing_in_common_are_one_line_and_exit_2(
+    screen: Screen, driver: Driver, form: list[str]
+) -> None:
+    both = ["run", "lan-3", "--jobs", "1", "--no-plots", "--engine", "raft", "--set", "duration=2s"]
+    for name, rates in (("slow", [1000, 1500]), ("fast", [2000, 2500])):
+        assert screen(*both, "--set", f'sweep={{"workload.arrivals.rate"={rates}}}', "--out", name) == 0
+    assert screen("compare", "slow", "fast", *form) == 2
+    assert screen.out == ""
+    assert screen.err.count("\n") == 1
+    assert "lan-3: raft at rate = 1,000 is only in slow" in screen.err
+
+
+class FullError(OSError):
+    """What a full disk says."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("refuses", ["bench.metrics.history.write", "numpy.savez", "zipfile.ZipFile._write_end_record"])
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    screen: Screen, driver: Driver, monkeypatch: pytest.MonkeyPatch, refuses: str
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise FullError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(refuses, refuse)
+        assert screen(*LAN, "--engine", "raft", "--out", "made") == 2
+    assert screen.err.count("\n") == 1
+    assert "No space left on device" in screen.err
+    assert "--out" in screen.err
+    assert list(Path().iterdir()) == []
+
+
+def test_a_figure_without_room_leaves_no_file(
+    screen: Screen, driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Any, path: Path, **__: Any) -> None:
+        Path(path).touch()
+        raise FullError
+
+    assert screen(*LAN, "--engine", "raft", "--out", "made") == 0
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", refuse)
+    for arguments in (["--kind", "cdf", "--out", "one.svg"], ["--out", "figures"]):
+        assert screen("plot", "made", *arguments) == 2
+        assert screen.err.count("\n") == 1
+        assert "No space left on device" in screen.err
+        assert [path.name for path in Path().iterdir()] == ["made"]
+    assert screen(*LAN, "--engine", "raft", "--out", "second", "--plots") == 2
+    assert "no figures" in screen.err
+    assert screen.out.rstrip().endswith("second")
+
+
+@pytest.mark.parametrize(
+    ("column", "written"), [("sent", "xyz"), ("latency_p50_ns", "xyz"), ("ok", ""), ("verdict", ""), ("point", "x")]
+)
+@pytest.mark.parametrize("verb", ["show", "plot", "compare", "replay"])
+def test_a_damaged_cell_is_named(screen: Screen, driver: Driver, verb: str, column: str, written: str) -> None:
+    assert screen(*LAN, "--engine", "raft,zab", "--out", "made") == 0
+    table = [line.split(",") for line in Path("made/points.csv").read_text().splitlines()]
+    table[2][table[0].index(column)] = written
+    Path("made/points.csv").write_text("".join(",".join(row) + "\n" for row in table))
+    assert screen(verb, "made", *(["made"] if verb == "compare" else [])) == 2
+    assert screen.err.count("\n") == 1
+    for named in ("made/points.csv", "line 3", f"column {column} "):
+        assert named in screen.err
+
+
+def test_missing_samples_are_named_and_not_the_place_of_the_figures(screen: Screen, driver: Driver) -> None:
+    assert screen(*LAN, "--engine", "raft", "--out", "made") == 0
+    Path("made/latencies.npz").unlink()
+    assert screen("plot", "made", "--kind", "cdf") == 2
+    assert "made/latencies.npz is missing" in screen.err
+    assert "--out" not in screen.err
