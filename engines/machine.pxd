@@ -77,6 +77,7 @@ cdef u64 end_of_expected(bytes command) except? 0xFFFFFFFFFFFFFFFF
 cpdef u64 mix(u64 digest, u64 position, bytes command) except? 0xFFFFFFFFFFFFFFFF
 
 
+@cython.final
 cdef class Session:
     cdef readonly u64 lowest
     cdef readonly u64 latest
@@ -90,6 +91,7 @@ cdef class Session:
     cpdef list results(self)
 
 
+@cython.final
 cdef class Sessions:
     cdef readonly dict by_client
 

@@ -174,7 +174,7 @@ cdef inline object pop_event(EventQueue queue):
 
 @cython.final
 cdef class Fifo:
-    cdef readonly u64 argument
+    cdef readonly i64 argument
     cdef readonly Py_ssize_t count
     cdef Py_ssize_t first
     cdef Py_ssize_t room
@@ -182,7 +182,7 @@ cdef class Fifo:
     cdef u64 *arguments
 
     @cython.locals(at=Py_ssize_t)
-    cpdef void push(self, object payload, u64 argument) except *
+    cpdef void push(self, object payload, i64 argument) except *
     @cython.locals(at=Py_ssize_t)
     cpdef object pop(self)
     @cython.locals(at=Py_ssize_t, arguments=u64_pointer)

@@ -16,7 +16,7 @@ IndexError where it is empty.
 Compiled code may cimport ``push_event`` and ``pop_event``, which are these methods as inline C functions.
 At most 2**24 events may be pending (MemoryError).
 
-A ``Fifo`` keeps work that waits, each piece an object and an unsigned 64-bit number:
+A ``Fifo`` keeps work that waits, each piece an object and a signed 64-bit number:
 
     push(payload, argument)
     pop() -> payload       the oldest one, whose number then stands in .argument; IndexError where there is none

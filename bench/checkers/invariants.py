@@ -13,7 +13,7 @@ from typing import Any
 AGREEMENT, ONE_LEADER, NO_LOSS = "agreement", "one leader a term", "no acknowledged loss"
 ASSERTIONS = "assertions"
 STATEMENTS = (AGREEMENT, ONE_LEADER, NO_LOSS, ASSERTIONS)
-RECENT = 1 << 16
+RECENT = 1 << 12
 STRIDE = 64
 LOW = STRIDE - 1
 MAX_VIOLATIONS = 20

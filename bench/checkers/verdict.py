@@ -6,11 +6,12 @@ suspect where the bookkeeping is right but a number says less than it seems to.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from bench.metrics.summary import PERCENTILES, latency_ns, outstanding_ns, within
+from bench.metrics.summary import PERCENTILES, latency_ns, outstanding_ns, percentile, within
 from bench.metrics.trial import OK, PENDING, FaultRecord, Trial
 
 VALID, SUSPECT, INVALID = "valid", "suspect", "invalid"
@@ -18,6 +19,11 @@ LITTLE_TOLERANCE = 0.01
 DEVIATIONS = 6  # standard deviations of a Poisson count that are still chance
 COMPLETIONS_NEEDED = 100
 KEPT_UP = 0.95  # completions for each arrival of the window, below which a queue grew
+GROWTH = 2.0  # of the median latency from the first to the last quarter of the window, above which a queue grew
+LATE_SHARE = 0.1  # of a latency percentile that the generator itself may have caused
+GENERATOR_SHARE = 0.9  # of one processor, above which the generator is the bottleneck
+FOREIGN_SHARE = 0.1  # of the machine, taken by processes that do not belong to the run
+IDLE_SHARE = 0.02  # of the machine, below which everything competed for it
 PASSED = ("passed", "unknown", "not run")  # what a check may say without spoiling the run
 
 
@@ -26,7 +32,7 @@ def verdict(trial: Trial, row: dict[str, Any]) -> tuple[str, list[str]]:
     broken = [*_accounting(trial, row), *_little(trial), *_violations(trial)]
     for fault in trial.faults:
         broken += _unproven(fault)
-    doubtful = _thin(trial, row)
+    doubtful = [*_thin(trial, row), *_generator(trial, row), *_machine(trial)]
     if broken:
         return INVALID, broken + doubtful
     return (SUSPECT if doubtful else VALID), doubtful
@@ -102,6 +108,8 @@ def _thin(trial: Trial, row: dict[str, Any]) -> list[str]:
             f"{row['sent']} operations came in the window and {completed:.0f} completed: a queue grew, "
             "and latency depends on how long the run lasted."
         )
+    elif not trial.faults:
+        reasons += _growth(trial)
     operations = within(trial.operations, trial.window_ns)
     open_ended = latency_ns(operations[operations["status"] != OK], trial.end_ns)
     for name in PERCENTILES:
@@ -112,4 +120,53 @@ def _thin(trial: Trial, row: dict[str, Any]) -> list[str]:
                 f"from {name} on are lower bounds."
             )
             break
+    return reasons
+
+
+def _growth(trial: Trial) -> list[str]:
+    """Without a fault, a latency that grows all through the window is a queue that does."""
+    first, last = trial.window_ns
+    quarters = np.linspace(first, last, 5).astype(np.int64)
+    medians = []
+    for start, stop in pairwise(quarters):
+        operations = within(trial.operations, (int(start), int(stop)))
+        if len(operations) < COMPLETIONS_NEEDED:
+            return []
+        medians.append(float(np.median(latency_ns(operations, trial.end_ns))))
+    if medians == sorted(medians) and medians[-1] > GROWTH * medians[0]:
+        return [
+            f"The median latency grew from {medians[0] / 1e6:.3g} to {medians[-1] / 1e6:.3g} ms between the first and the last "
+            "quarter of the window: a queue grew."
+        ]
+    return []
+
+
+def _generator(trial: Trial, row: dict[str, Any]) -> list[str]:
+    """Where the clients, not the replicas, made the numbers."""
+    reasons = []
+    operations = within(trial.operations, trial.window_ns)
+    late = np.sort(operations["started_ns"] - operations["intended_ns"])
+    for name in ("p50", "p99"):
+        latency, lateness = row[f"latency_{name}_ns"], percentile(late, PERCENTILES[name])
+        if latency is not None and lateness is not None and lateness > LATE_SHARE * latency:
+            reasons.append(
+                f"The generator was late: {lateness / 1e6:.3f} ms at {name}, of a latency of {latency / 1e6:.3f} ms."
+            )
+            break
+    share = trial.resources.get("generator", {}).get("cpu_share", 0.0)
+    if share > GENERATOR_SHARE:
+        reasons.append(f"The generator was the bottleneck: it was busy for {share:.0%} of the window.")
+    return reasons
+
+
+def _machine(trial: Trial) -> list[str]:
+    """Where the machine, not the protocol, made the numbers."""
+    reasons = []
+    machine = trial.resources.get("machine", {})
+    if machine.get("foreign_share", 0.0) > FOREIGN_SHARE:
+        reasons.append(f"The machine was not ours: others took {machine['foreign_share']:.0%} of it.")
+    if machine.get("idle_share", 1.0) < IDLE_SHARE:
+        reasons.append("The machine was overloaded: replicas and clients competed for its processors.")
+    if trial.fairness.get("durability") != "none" and machine.get("filesystem") in ("tmpfs", "ramfs"):
+        reasons.append(f"The logs lay in memory ({machine['filesystem']}), where a sync costs nothing.")
     return reasons

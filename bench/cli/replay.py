@@ -67,6 +67,8 @@ def replay(
         with reported():
             suite = load_suite(scenario, settings, **({} if seed is None else {"seed": seed}))
         recorded, task = None, _of_suite(suite, point)
+    if task.scenario.world == "processes":
+        raise click.ClickException(f"{task} ran in processes; only a simulation can be replayed")
     row = _perform(task, trace)
     if as_json:
         click.echo(json.dumps(row, indent=1))

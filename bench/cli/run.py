@@ -25,7 +25,7 @@ from bench.scenario import Scenario, Suite, load_suite
 if TYPE_CHECKING:
     from bench.metrics.result import PointSummary, ResultWriter
 
-INVALID, INTERRUPTED = 3, 130
+BAD_INPUT, INVALID, INTERRUPTED = 2, 3, 130
 RESULTS = Path("results") / "local"
 
 
@@ -44,6 +44,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def weight(self) -> float:
         """About how long it takes compared with others: operations, times the replicas that hear of each."""
+        if self.scenario.world == "processes":
+            return self.scenario.end_ns / 1e9
         arrivals = self.scenario.workload.arrivals
         per_s = arrivals.rate_per_s if arrivals.kind == "open" else 50.0 * arrivals.clients
         return (per_s * self.scenario.end_ns / 1e9 + 1000) * (self.scenario.replicas + 1)
@@ -78,12 +80,30 @@ def tasks_of(suite: Suite, folder: Path) -> list[Task]:
     return found
 
 
+def in_turns(tasks: list[Task]) -> list[Task]:
+    """In the order in which processes are to run: engines by turns, so that a machine that changes favours none."""
+    first: dict[tuple[str, ...], int] = {}
+    for task in tasks:
+        first.setdefault((task.part,), task.index)
+        first.setdefault((task.part, str(task.axes)), task.index)
+    return sorted(
+        tasks,
+        key=lambda task: (first[task.part,], task.trial, first[task.part, str(task.axes)], task.index),
+    )
+
+
 def perform(task: Task) -> PointSummary:
-    """Run a trial and write its files; called in a worker."""
-    from bench.driver.trials import run_trial
+    """Run a trial and write its files; called in a worker, but for processes."""
     from bench.metrics.result import write_point
 
-    trial = run_trial(task.scenario, task.engine, task.axes, task.seed, task.trial)
+    if task.scenario.world == "processes":
+        from bench.driver.processes import run_processes
+
+        trial = run_processes(task.scenario, task.engine, task.axes, task.seed, task.trial, task.folder)
+    else:
+        from bench.driver.trials import run_trial
+
+        trial = run_trial(task.scenario, task.engine, task.axes, task.seed, task.trial)
     return write_point(task.folder, task.index, trial, task.part)
 
 
@@ -92,7 +112,7 @@ def perform(task: Task) -> PointSummary:
 @click.option(
     "--engine", type=Engines(), metavar="NAME[,NAME...]", help="Engines to run, instead of the scenario's."
 )
-@click.option("--world", metavar="WORLD", help="simulation (the only one so far).")
+@click.option("--world", metavar="WORLD", help="simulation, or processes: real ones, on this machine.")
 @click.option("--seed", type=int, help="Of all randomness: same seed and code, same bytes.")
 @click.option("--trials", type=int, help="Repetitions of each point, each with the next seed.")
 @settings_option
@@ -126,6 +146,7 @@ def run(
     replbench run lan-3 --engine raft --set workload.arrivals.rate=20000
     replbench run wan-5 --set 'workload.clients_in="eu-west-1"' --out results/local/europe
     replbench run my-scenario.toml --trials 5 --seed 7
+    replbench run lan-3 --world processes --trials 3
 
     The table ends with the path of the result, for `replbench plot`, `show`, `compare` and `replay`. Exit 3
     where a point is invalid, 130 after Ctrl-C (finished points are kept, and the result says that it is
@@ -146,7 +167,11 @@ def _run(suite: Suite, out: Path | None, jobs: int, *, plots: bool, quiet: bool,
     code = 0
     with ResultWriter(target, suite.name, {part.name: part.resolved() for part in suite.parts}) as writer:
         try:
-            _gather(tasks_of(suite, writer.folder), writer, jobs, quiet or as_json)
+            tasks = tasks_of(suite, writer.folder)
+            if any(task.scenario.world == "processes" for task in tasks):
+                # Trials side by side would measure each other.
+                tasks, jobs = in_turns(tasks), 1
+            _gather(tasks, writer, jobs, quiet or as_json)
         except KeyboardInterrupt:
             click.echo("replbench: interrupted; finished points are kept", err=True)
             code = INTERRUPTED
@@ -159,7 +184,11 @@ def _run(suite: Suite, out: Path | None, jobs: int, *, plots: bool, quiet: bool,
     if plots and path is not None and code != INTERRUPTED:
         from bench.cli.plot import KINDS, draw
 
-        draw((path,), KINDS, path / "plots")
+        try:
+            draw((path,), KINDS, path / "plots")
+        except click.ClickException as refused:
+            click.echo(f"replbench: no figures: {refused.format_message()}", err=True)
+            code = BAD_INPUT
     _warn_if_pure()
     report(rows, path, quiet, as_json)
     return code or (INVALID if any(row.point.verdict == "invalid" for row in rows) else 0)
@@ -170,6 +199,8 @@ class _BrokenError(Exception):
 
 
 def _gather(tasks: list[Task], writer: ResultWriter, jobs: int, quiet: bool) -> None:
+    from bench.metrics.result import ResultError
+
     with Bar(sum(task.weight for task in tasks), quiet) as bar:
         try:
             for index, summary in each_done(perform, tasks, jobs, bar.look):
@@ -180,9 +211,12 @@ def _gather(tasks: list[Task], writer: ResultWriter, jobs: int, quiet: bool) -> 
             error = failed.error
             # What an engine refuses at its construction, such as quorums that do not intersect, is the user's
             # to mend.
+            if isinstance(error, ResultError):
+                raise error from None
             if isinstance(error, ValueError):
                 raise click.ClickException(f"{tasks[failed.index]}: {error}") from error
-            raise _BrokenError(f"{tasks[failed.index]}: {type(error).__name__}: {error}") from error
+            said = str(error) if type(error).__name__ == "ProcessError" else f"{type(error).__name__}: {error}"
+            raise _BrokenError(f"{tasks[failed.index]}: {said}") from error
 
 
 def fresh_folder(name: str) -> Path:

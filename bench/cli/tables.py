@@ -37,6 +37,7 @@ MEASURES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "p50 ms": ("latency_p50_ns", milliseconds),
     "p99 ms": ("latency_p99_ns", milliseconds),
     "max ms": ("latency_max_ns", milliseconds),
+    "longest\ngap ms": ("longest_gap_ns", milliseconds),
     "messages\n/commit": ("messages_per_commit", ratio),
     "fsyncs\n/commit": ("fsyncs_per_commit", ratio),
 }

@@ -14,6 +14,7 @@ cdef int TOKEN_BYTES, APPLIED, STALE, LEADER, ROUND_ROBIN, DRAWN, SWEEP
 cdef u64 NOBODY
 
 
+@cython.final
 cdef class Session:
     cdef readonly unsigned int id
     cdef public u64 target

@@ -78,13 +78,13 @@ class Faults:
         writing = len(node.host.writing)
         survivors = self.dice.randint(0, writing - 1) if writing else 0
         kept, incarnation = len(node.stable) + survivors, node.incarnation
-        decided = simulation.agreement.highest
         simulation.crash(replica, survivors)
 
         def witness() -> str:
             return f"replica {replica} is gone, {kept} records on its disk" if not node.up else ""
 
         def heal() -> Witness:
+            decided = simulation.agreement.highest
             simulation.renew(replica)
             simulation.boot(replica)
 

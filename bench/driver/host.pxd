@@ -27,10 +27,9 @@ cdef class World:
 cdef class Batch:
     cdef u64 start
     cdef u64 stop
-    cdef list commands
-    cdef list origins
 
 
+@cython.final
 cdef class Host:
     cdef World world
     cdef readonly u64 id
@@ -49,11 +48,10 @@ cdef class Host:
     cdef readonly i64 now
     cdef readonly i64 deadline
     cdef readonly bint leading
-    cdef object commands
-    cdef object origins
-    cdef Py_ssize_t queued
+    cdef readonly Fifo queue
     cdef i64 queued_since_ns
     cdef Batch front
+    cdef Fifo proposed
     cdef Fifo behind
     cdef Fifo own
     cdef list unsynced
@@ -69,6 +67,7 @@ cdef class Host:
     cpdef void wake(self, i64 now) except *
     @cython.locals(persist=Persist)
     cpdef void synced(self, i64 now) except *
+    cpdef list gather(self)
     cpdef void disconnected(self, u64 peer, i64 now) except *
 
     cdef int enqueue(self, i64 origin, bytes command, bint more) except -1
@@ -77,10 +76,10 @@ cdef class Host:
     cdef void refuse(self, i64 origin, bytes command) except *
     @cython.locals(client=i64, sequence=u64, leader=u64)
     cdef int reply(self, i64 origin, bytes command, int outcome, bytes result) except -1
-    @cython.locals(count=Py_ssize_t)
+    @cython.locals(count=Py_ssize_t, commands=list)
     cdef void pump(self, bint more) except *
     @cython.locals(start=u64, stop=u64, batch=Batch)
-    cdef int propose(self, list commands, list origins) except -1
+    cdef int propose(self, list commands) except -1
     cdef int perform(self, list effects) except -1
     cdef int dispatch(self, Send send) except -1
     cdef int hear_oneself(self) except -1

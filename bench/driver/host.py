@@ -10,7 +10,6 @@ Clock, transport and storage belong to the World that it is given.
 """
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 import cython
@@ -86,13 +85,11 @@ class World:
 @cython.freelist(64)
 @cython.cclass
 class Batch:
-    """Commands proposed together: positions [start, stop), and where each one's answer goes."""
+    """Commands proposed together: positions [start, stop)."""
 
-    def __init__(self, start: int, stop: int, commands: list[bytes], origins: list[int]) -> None:
+    def __init__(self, start: int, stop: int) -> None:
         self.start = start
         self.stop = stop
-        self.commands = commands
-        self.origins = origins
 
 
 class Host:
@@ -119,11 +116,10 @@ class Host:
         self.now = 0
         self.deadline = NEVER
         self.leading = False
-        self.commands: deque[bytes] = deque()
-        self.origins: deque[int] = deque()
-        self.queued = 0
+        self.queue = Fifo()  # commands that are yet to be proposed, each with its origin
         self.queued_since_ns = 0
         self.front: Batch | None = None  # the oldest batch under way
+        self.proposed = Fifo()  # the commands of all batches that are yet to be decided, each with its origin
         self.behind = Fifo()  # the others; as a chain they would go by a recursion as deep as they are many
         self.own = Fifo()
         self.unsynced: list[Persist] = []
@@ -178,6 +174,13 @@ class Host:
                 self.dispatch(persist.then)
         self.settle(False)
 
+    def gather(self) -> list[Persist]:
+        """All that is to be written. A world that has not yet begun to write its group takes along what came since."""
+        count = len(self.unsynced) if self.group == 0 else max(self.group - len(self.writing), 0)
+        self.writing.extend(self.unsynced[:count])
+        self.unsynced = self.unsynced[count:]
+        return self.writing
+
     def disconnected(self, peer: int, now: int) -> None:
         """The channel to ``peer`` broke."""
         self.now = now
@@ -188,14 +191,13 @@ class Host:
         """Propose at once where nothing speaks for waiting; else queue, forward or redirect."""
         if not self.engine.leading:
             self.refuse(origin, command)
-        elif self.queued == 0 and (self.max_commands == 1 or not (more or self.max_delay_ns)) and self.has_room():
-            self.propose([command], [origin])
+        elif self.queue.count == 0 and (self.max_commands == 1 or not (more or self.max_delay_ns)) and self.has_room():
+            self.proposed.push(command, origin)
+            self.propose([command])
         else:
-            if self.queued == 0:
+            if self.queue.count == 0:
                 self.queued_since_ns = self.now
-            self.queued += 1
-            self.commands.append(command)
-            self.origins.append(origin)
+            self.queue.push(command, origin)
 
     def has_room(self) -> bool:
         """Whether the pipeline admits another batch."""
@@ -219,26 +221,26 @@ class Host:
 
     def pump(self, more: bool) -> None:
         """Propose queued commands: full batches at once, a smaller one at the end of its turn and delay."""
-        while self.queued > 0 and self.engine.leading and self.has_room():
-            count = self.queued
+        while self.queue.count > 0 and self.engine.leading and self.has_room():
+            count = self.queue.count
             if count < self.max_commands and (more or self.now < self.queued_since_ns + self.max_delay_ns):
                 return
-            count = min(count, self.max_commands)
-            commands = [self.commands.popleft() for _ in range(count)]
-            origins = [self.origins.popleft() for _ in range(count)]
-            self.queued -= count
+            commands = []
+            for _ in range(min(count, self.max_commands)):
+                command = self.queue.pop()
+                self.proposed.push(command, self.queue.argument)
+                commands.append(command)
             self.queued_since_ns = self.now
-            self.propose(commands, origins)
+            self.propose(commands)
 
-    def propose(self, commands: list[bytes], origins: list[int]) -> None:
-        """Hand a batch to the engine and remember who waits for it."""
+    def propose(self, commands: list[bytes]) -> None:
+        """Hand a batch, which stands at the end of ``proposed``, to the engine."""
         start = self.engine.log.last + 1
         effects = self.engine.propose(commands, self.now)
         stop = self.engine.log.last + 1
         assert stop - start == len(commands), "an engine that leads accepts a batch whole"
         batch = Batch.__new__(Batch)
         batch.start, batch.stop = start, stop
-        batch.commands, batch.origins = commands, origins
         if self.front is None:
             self.front = batch
         else:
@@ -297,7 +299,8 @@ class Host:
         self.world.applied(self, position, command, answered)
         if batch is not None and answered:
             assert position < batch.stop, "batches are decided in order"
-            self.reply(batch.origins[position - batch.start], command, ACCEPTED, result)
+            self.proposed.pop()
+            self.reply(self.proposed.argument, command, ACCEPTED, result)
             if position + 1 == batch.stop:
                 self.front = self.next_batch()
 
@@ -308,16 +311,14 @@ class Host:
     def deposed(self) -> None:
         """Leadership is gone: what was proposed may or may not be decided, what was only queued is refused."""
         self.leading = False
-        batch = self.front
         self.front = None
-        while batch is not None:
-            for index, command in enumerate(batch.commands):
-                if batch.start + index > self.machine.applied:
-                    self.reply(batch.origins[index], command, UNDECIDED, b"")
-            batch = self.next_batch()
-        self.queued = 0
-        while self.commands:
-            self.refuse(self.origins.popleft(), self.commands.popleft())
+        self.behind.clear()
+        while self.proposed.count > 0:
+            command = self.proposed.pop()
+            self.reply(self.proposed.argument, command, UNDECIDED, b"")
+        while self.queue.count > 0:
+            command = self.queue.pop()
+            self.refuse(self.queue.argument, command)
 
     def settle(self, more: bool) -> None:
         """The end of a turn: hear oneself, notice leadership, propose, start the next group's sync, compact, set the deadline."""
@@ -328,7 +329,7 @@ class Host:
             else:
                 self.leading = True
                 self.world.led(self)
-        if self.queued > 0:
+        if self.queue.count > 0:
             self.pump(more)
             self.hear_oneself()
         if self.machine.applied - self.weighed_at >= WEIGH_EVERY:
@@ -336,7 +337,7 @@ class Host:
         if self.unsynced and not self.sync_in_flight:
             self.flush()
         self.deadline = self.engine.deadline
-        if self.queued > 0 and self.max_delay_ns and self.has_room():
+        if self.queue.count > 0 and self.max_delay_ns and self.has_room():
             self.deadline = min(self.deadline, self.queued_since_ns + self.max_delay_ns)
         if self.unsynced and self.durability == BATCH_INTERVAL and not self.sync_in_flight:
             self.deadline = min(self.deadline, self.next_sync_ns)

@@ -72,5 +72,5 @@ cdef class Link:
     cdef i64 retransmission_ns(self, i64 size) except? -2
     @cython.locals(resume_ns=i64, timeout_ns=i64)
     cpdef i64 resume_ns(self, i64 now_ns) except? -2
-    cdef bint duplicated(self) except? -1
+    cpdef bint duplicated(self) except? -1
     cpdef void reset(self, i64 now_ns) except *

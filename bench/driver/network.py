@@ -12,9 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.distributions import ZERO, Uniform
+
 if TYPE_CHECKING:
     from bench.distributions import Distribution
-    from bench.scenario import Loss
+    from bench.scenario import Loss, Network
+
+# The branches of the generator tree.
+LATENCY, LOSS, CPU, DISK, CLIENT, WORKLOAD, ARRIVALS, THINK = range(8)
 
 SEGMENT_BYTES = 1448
 LOST = -1
@@ -207,3 +212,23 @@ class Link:
         self.epoch = (self.epoch + 1) & 0xFFFF
         self.held = []
         self.last_arrival_ns = now_ns
+
+
+def link_between(network: Network, seed: int, one: int, other: int) -> Link:
+    """The link from replica ``one`` to replica ``other``, the same in both worlds."""
+    base_ns, latency = 0, network.latency or ZERO
+    if network.matrix is not None:
+        base_ns, latency = network.matrix.one_way_ns(network.placement[one], network.placement[other]), ZERO
+    jitter = Uniform(low=0, high=network.jitter_ns) if network.jitter_ns else ZERO
+    chances = Chances(generator(seed, LOSS, one, other))
+    return Link(
+        base_ns,
+        Durations(latency, generator(seed, LATENCY, one, other)),
+        Durations(jitter, generator(seed, LATENCY, one, other, 1)),
+        LossModel(network.loss, chances),
+        chances,
+        network.transport == "tcp",
+        network.retransmit_ns,
+        network.duplicate,
+        network.reorder,
+    )

@@ -1,16 +1,20 @@
 """The engines by name, built from a scenario."""
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from bench.driver.host import DURABILITY, Host, HostOptions
 from engines.core import Configuration, Dice, Engine
+from engines.machine import KeyValue
 from engines.paxos import Paxos, PaxosOptions
 from engines.raft import Raft, RaftOptions
 from engines.unreplicated import Unreplicated
 from engines.zab import Zab, ZabOptions
 
 if TYPE_CHECKING:
+    from bench.driver.host import World
     from bench.scenario import Scenario
 
 
@@ -57,3 +61,19 @@ def configuration(scenario: Scenario) -> Configuration:
 def build(name: str, id: int, scenario: Scenario, dice: Dice) -> Engine:
     """The engine called ``name`` for replica ``id``."""
     return PROTOCOLS[name][1](id, configuration(scenario), dice, scenario)
+
+
+def new_host(world: World, name: str, id: int, incarnation: int, scenario: Scenario, seed: int) -> Host:
+    """A fresh incarnation of replica ``id``, the same in both worlds: engine, state machine, and the host's options."""
+    options = HostOptions(
+        durability=DURABILITY[scenario.storage.durability],
+        interval_ns=scenario.storage.interval_ns,
+        group=scenario.storage.group,
+        max_commands=scenario.batching.max_commands,
+        max_delay_ns=scenario.batching.max_delay_ns,
+        pipeline=scenario.batching.pipeline,
+        forward=scenario.workload.routing != "leader",
+        compact_after_bytes=scenario.storage.compact_after_bytes,
+    )
+    engine = build(name, id, scenario, random.Random(f"{seed}/engine/{id}/{incarnation}"))
+    return Host(world, engine, KeyValue(), options)

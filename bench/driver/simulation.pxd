@@ -18,6 +18,7 @@ cdef i64 LOST, NEVER, FEMTOSECONDS, FROM_CLIENT, CLIENT
 cdef i64 whole_ns(u64 femtoseconds) noexcept
 
 
+@cython.final
 cdef class Node:
     cdef readonly u64 id
     cdef readonly Host host
@@ -45,9 +46,9 @@ cdef class Node:
     cdef i64 clock_set_ns
 
     cdef void idle(self) except *
-    cdef bint has_more(self) except -1
-    cpdef i64 local(self, i64 now) except? -1
-    cdef i64 virtual(self, i64 local) except? -1
+    cdef bint has_more(self) noexcept
+    cpdef i64 local(self, i64 now) noexcept
+    cdef i64 virtual(self, i64 local) noexcept
     cpdef void set_clock_rate(self, double rate, i64 now) except *
 
 

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import gc
-import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -10,30 +9,23 @@ from typing import TYPE_CHECKING, Any
 from bench.checkers.invariants import ASSERTIONS, STATEMENTS
 from bench.checkers.linearizability import LINEARIZABLE, NOT_LINEARIZABLE, Budget
 from bench.checkers.recorded import check as check_linearizability
-from bench.distributions import ZERO, Distribution, Uniform
-from bench.driver.clients import ROUTING, Clients, Session
 from bench.driver.faults import Faults
-from bench.driver.host import DURABILITY, Forward, ForwardAnswer, Host, HostOptions
-from bench.driver.network import Chances, Durations, Link, LossModel, generator
-from bench.driver.protocols import PROTOCOLS, build
+from bench.driver.host import Forward, ForwardAnswer, Host
+from bench.driver.network import CPU, DISK, link_between
+from bench.driver.population import build_clients, durations, fairness, window_of
+from bench.driver.protocols import PROTOCOLS, new_host
 from bench.driver.simulation import Node, Simulation
 from bench.driver.wire import Kind
-from bench.metrics.recorder import Recorder
 from bench.metrics.trial import Trial
-from bench.scenario import Loss
-from bench.workloads.arrivals import offered_ops_per_s, schedule
-from bench.workloads.key_value import Operations
-from engines.machine import KeyValue
+from bench.workloads.arrivals import offered_ops_per_s
 
 if TYPE_CHECKING:
     import numpy as np
 
     from bench.scenario import Scenario
 
-LATENCY, LOSS, CPU, DISK, CLIENT, WORKLOAD, ARRIVALS, THINK = range(8)
 DRAIN_NS = 5_000_000_000
 STEP_NS = 10_000_000
-RELIABLE = Loss()
 SECOND_NS = 1_000_000_000
 LINEARIZABILITY = "linearizability"
 
@@ -72,16 +64,13 @@ class TrialRun:
         self.scenario = scenario
         self.engine = engine
         self.seed = seed
-        self.window = (scenario.warmup_ns, scenario.warmup_ns + scenario.duration_ns)
+        self.window = window_of(scenario)
         self.load_end_ns = scenario.end_ns
         self.marks: list[dict[str, int]] = []
         self.simulation = self._simulation()
-        self.clients = self._clients()
+        self.clients = build_clients(scenario, seed, self.simulation.queue)
         self.simulation.clients = self.clients
         self.faults = Faults(self.simulation, scenario.faults, seed)
-
-    def _durations(self, distribution: Distribution, *path: int) -> Durations:
-        return Durations(distribution, generator(self.seed, *path))
 
     def _simulation(self) -> Simulation:
         scenario, network = self.scenario, self.scenario.network
@@ -89,13 +78,13 @@ class TrialRun:
         nodes = [
             Node(
                 id,
-                self._durations(scenario.storage.fsync, DISK, id),
-                self._durations(scenario.cpu.per_message, CPU, id),
+                durations(scenario.storage.fsync, self.seed, DISK, id),
+                durations(scenario.cpu.per_message, self.seed, CPU, id),
             )
             for id in range(count)
         ]
         for node in nodes:
-            node.links = [None if node.id == to else self._link(node.id, to) for to in range(count)]
+            node.links = [None if node.id == to else link_between(network, self.seed, node.id, to) for to in range(count)]
         engine_class = PROTOCOLS[self.engine][0]
         messages: list[type] = [*engine_class.HANDLERS, Forward, ForwardAnswer]
         kinds = {message: Kind(message, message in engine_class.HEARTBEATS) for message in messages}
@@ -111,106 +100,8 @@ class TrialRun:
         simulation.user_timeout_ns = network.user_timeout_ns
         return simulation
 
-    def _link(self, one: int, other: int) -> Link:
-        network = self.scenario.network
-        base_ns, latency = self._latency(one, other)
-        jitter = Uniform(low=0, high=network.jitter_ns) if network.jitter_ns else ZERO
-        chances = Chances(generator(self.seed, LOSS, one, other))
-        return Link(
-            base_ns,
-            self._durations(latency, LATENCY, one, other),
-            self._durations(jitter, LATENCY, one, other, 1),
-            LossModel(network.loss, chances),
-            chances,
-            network.transport == "tcp",
-            network.retransmit_ns,
-            network.duplicate,
-            network.reorder,
-        )
-
-    def _latency(self, one: int, other: int) -> tuple[int, Distribution]:
-        network = self.scenario.network
-        if network.matrix is not None:
-            return network.matrix.one_way_ns(network.placement[one], network.placement[other]), ZERO
-        assert network.latency is not None
-        return 0, network.latency
-
     def _new_host(self, simulation: Simulation, id: int, incarnation: int) -> Host:
-        scenario = self.scenario
-        dice = random.Random(f"{self.seed}/engine/{id}/{incarnation}")
-        options = HostOptions(
-            durability=DURABILITY[scenario.storage.durability],
-            interval_ns=scenario.storage.interval_ns,
-            group=scenario.storage.group,
-            max_commands=scenario.batching.max_commands,
-            max_delay_ns=scenario.batching.max_delay_ns,
-            pipeline=scenario.batching.pipeline,
-            forward=scenario.workload.routing != "leader",
-            compact_after_bytes=scenario.storage.compact_after_bytes,
-        )
-        return Host(simulation, build(self.engine, id, scenario, dice), KeyValue(), options)
-
-    def _clients(self) -> Clients:
-        scenario, workload = self.scenario, self.scenario.workload
-        arrivals = workload.arrivals
-        planned = None
-        if arrivals.kind == "open":
-            planned = schedule(arrivals, generator(self.seed, ARRIVALS), self.load_end_ns)
-        return Clients(
-            self.simulation.queue,
-            self._sessions(),
-            Operations(workload, generator(self.seed, WORKLOAD)),
-            workload.mix,
-            Recorder(*self.window),
-            planned,
-            self._durations(arrivals.think, THINK),
-            ROUTING[workload.routing],
-            scenario.timeouts.request_ns,
-            scenario.timeouts.operation_ns,
-            self.load_end_ns,
-            workload.routing == "leader" or not scenario.network.duplicate,
-        )
-
-    def _sessions(self) -> list[Session]:
-        """Clients take the regions in turn; each pair of region and replica has one stream of latencies each way."""
-        scenario, regions = self.scenario, self.scenario.client_regions
-        replicas = range(scenario.replicas)
-        places = list(range(max(1, len(regions))))
-        streams = {
-            (place, replica, way): self._client_latency(place, replica, way)
-            for place in places for replica in replicas for way in (0, 1)
-        }  # fmt: skip
-        sessions = []
-        for client in range(scenario.workload.arrivals.clients):
-            place = client % len(places)
-            to, back = (
-                [self._client_link(*streams[place, replica, way]) for replica in replicas] for way in (0, 1)
-            )
-            sessions.append(Session(client, self._first_target(client, place, streams), to, back))
-        return sessions
-
-    def _client_latency(self, place: int, replica: int, way: int) -> tuple[int, Durations, Durations]:
-        network = self.scenario.network
-        base_ns, latency = 0, network.client_latency or network.latency or ZERO
-        if network.matrix is not None and network.client_latency is None:
-            ends = self.scenario.client_regions[place], network.placement[replica]
-            base_ns, latency = network.matrix.one_way_ns(*(ends if way == 0 else ends[::-1])), ZERO
-        jitter = Uniform(low=0, high=network.jitter_ns) if network.jitter_ns else ZERO
-        path = (CLIENT, place, replica, way)
-        return base_ns, self._durations(latency, *path), self._durations(jitter, *path, 1)
-
-    def _client_link(self, base_ns: int, latency: Durations, jitter: Durations) -> Link:
-        """Clients' own links lose nothing and keep order: what is studied is between the replicas."""
-        chances = Chances(generator(self.seed, CLIENT))
-        return Link(base_ns, latency, jitter, LossModel(RELIABLE, chances), chances, True, 0)
-
-    def _first_target(self, client: int, place: int, streams: dict[Any, Any]) -> int:
-        scenario = self.scenario
-        if scenario.workload.routing == "leader":
-            return scenario.initial_leader or 0
-        if scenario.workload.routing == "nearest" and scenario.client_regions:
-            return min(range(scenario.replicas), key=lambda replica: streams[place, replica, 0][0])
-        return client % scenario.replicas
+        return new_host(simulation, self.engine, id, incarnation, self.scenario, self.seed)
 
     def perform(self) -> None:
         """Run to the end; an assertion of an engine or the host that fails ends the run, and makes it invalid."""
@@ -269,6 +160,12 @@ class TrialRun:
             totals[f"kind {kind.name}"] = kind.count
         return totals
 
+    def _leader_place(self) -> str:
+        """The region of whoever led when the window opened: on a map, placement outweighs the protocol."""
+        placement = self.scenario.network.placement
+        led = [replica for moment, replica, _ in self.simulation.leaders if moment <= self.window[0]]
+        return placement[led[-1]] if placement and led else "anywhere"
+
     def trial(self, axes: dict[str, Any], trial: int) -> Trial:
         """The outcome; call it once, after ``perform``."""
         simulation, recorder = self.simulation, self.clients.recorder
@@ -297,7 +194,7 @@ class TrialRun:
             faults=self.faults.records,
             violations=violations,
             checks=checks,
-            fairness=self._fairness(),
+            fairness=fairness(self.scenario, self.engine) | {"leader_in": self._leader_place()},
         )
 
     def _linearizable(self, operations: np.ndarray, violations: list[str]) -> str:
@@ -310,21 +207,6 @@ class TrialRun:
             violations.append(f"{LINEARIZABILITY}: no order explains the operations on key {verdict.key}")
             return "failed"
         return "passed" if verdict.answer == LINEARIZABLE else "unknown"
-
-    def _fairness(self) -> dict[str, Any]:
-        """What must be equal for a comparison of engines to be fair (DESIGN 7.6)."""
-        resolved = self.scenario.resolved()
-        return {
-            "durability": resolved["storage"]["durability"],
-            "batching": resolved["batching"],
-            "timeouts": resolved["timeouts"],
-            "transport": resolved["network"]["transport"],
-            "clients": resolved["workload"]["arrivals"]["clients"],
-            "routing": resolved["workload"]["routing"],
-            "reads": "through the log",
-            "reply_point": "leader, after applying",
-            "options": resolved.get(self.engine, {}),
-        }
 
 
 def _answer(name: str, violations: list[str]) -> str:

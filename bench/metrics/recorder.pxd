@@ -38,6 +38,8 @@ cdef class Recorder:
     ) except -1
     @cython.locals(chunk=Chunk)
     cpdef void set_values(self, Py_ssize_t row, u64 value, u64 expected) except *
+    @cython.locals(chunk=Chunk)
+    cpdef void sent(self, Py_ssize_t row, i64 now) except *
     @cython.locals(chunk=Chunk, at=Py_ssize_t)
     cpdef void complete(self, Py_ssize_t row, i64 now, int status, u64 returned) except *
     @cython.locals(chunk=Chunk)

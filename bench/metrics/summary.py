@@ -23,7 +23,7 @@ COLUMNS = (
     "latency_p50_ns", "latency_p90_ns", "latency_p99_ns", "latency_p999_ns",
     "latency_mean_ns", "latency_max_ns",
     "service_p50_ns", "service_p99_ns",
-    "messages_per_commit", "bytes_per_commit", "fsyncs_per_commit", "verdict", "heartbeats_per_s",
+    "messages_per_commit", "bytes_per_commit", "fsyncs_per_commit", "verdict", "heartbeats_per_s", "longest_gap_ns",
 )  # fmt: skip
 PERCENTILES = {"p50": 500, "p90": 900, "p99": 990, "p999": 999}  # in thousandths
 
@@ -60,8 +60,16 @@ def summarise(trial: Trial) -> dict[str, Any]:
         "bytes_per_commit": _per_commit(trial, "message_bytes"),
         "fsyncs_per_commit": _per_commit(trial, "fsyncs"),
         "heartbeats_per_s": trial.counts["heartbeats"] / window_s,
+        "longest_gap_ns": longest_gap_ns(completed, trial.window_ns),
     }
     return row | trial.axes
+
+
+def longest_gap_ns(completed_ns: np.ndarray, window_ns: tuple[int, int]) -> int:
+    """The longest time within the window in which nobody had a success: how long a fault was felt."""
+    first, last = window_ns
+    inside = np.sort(completed_ns[(completed_ns >= first) & (completed_ns < last)])
+    return int(np.diff(np.concatenate([[first], inside, [last]])).max())
 
 
 def within(operations: np.ndarray, window_ns: tuple[int, int]) -> np.ndarray:

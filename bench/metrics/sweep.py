@@ -19,7 +19,7 @@ def settings(results: Sequence[Result]) -> list[Setting]:
 
 def setting(result: Result, point: int) -> Setting:
     """The point of the sweep to which a point of the result belongs."""
-    return tuple((axis, _hashable(value)) for axis, value in result.records[point].axes.items())
+    return tuple((axis, hashable(value)) for axis, value in result.records[point].axes.items())
 
 
 def at(results: Sequence[Result], wanted: Setting) -> list[tuple[str, Result, int]]:
@@ -76,9 +76,10 @@ def _value(value: Any) -> str:
     return f"{value:,.6g}"
 
 
-def _hashable(value: Any) -> Any:
+def hashable(value: Any) -> Any:
+    """The value of an axis, lists as tuples, so that points can be looked up by it."""
     if isinstance(value, (list, tuple)):
-        return tuple(_hashable(each) for each in value)
+        return tuple(hashable(each) for each in value)
     if isinstance(value, dict):
-        return tuple(sorted((key, _hashable(each)) for key, each in value.items()))
+        return tuple(sorted((key, hashable(each)) for key, each in value.items()))
     return value

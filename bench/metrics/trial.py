@@ -49,6 +49,7 @@ class Trial(msgspec.Struct, kw_only=True):
     operations between intended start and completion, kept by the driver independently of the recorder. ``leaders`` lists
     (time, replica, term) whenever a replica became leader.
     ``violations`` are the invariants that failed, in words. ``fairness`` is the record of DESIGN 7.6.
+    ``resources`` is what the run took of the machine within the window, where it is a real one (see bench.driver.resources).
     """
 
     engine: str
@@ -69,3 +70,4 @@ class Trial(msgspec.Struct, kw_only=True):
     violations: list[str]
     checks: dict[str, str]
     fairness: dict[str, Any]
+    resources: dict[str, Any] = {}

@@ -271,6 +271,7 @@ def _targets(value: Any) -> dict[str, Any]:
 # What each action is written as: the fields of its table, or a shorthand that stands for the table.
 ACTIONS: dict[str, tuple[str, ...]] = {
     "crash": (),
+    "pause": (),
     "partition": (),
     "one_way": ("from", "to"),
     "slow_link": ("from", "to", "extra"),
@@ -286,6 +287,7 @@ class Fault(Table, frozen=True, kw_only=True):
     In a file: ``at``, ``for``, and one action:
 
         crash = TARGET                              it stops, loses what was not synced, and starts again
+        pause = TARGET                              its process is stopped, and goes on (in processes only)
         partition = TARGET                          it hears nobody, and nobody hears it
         partition = [[0, 1], [2, 3, 4]]             groups that do not hear each other
         one_way = { from = TARGET, to = TARGET }    messages this way are lost
@@ -300,6 +302,7 @@ class Fault(Table, frozen=True, kw_only=True):
     CHOICES: ClassVar[dict[str, dict[str, tuple[str, ...]]]] = {
         "kind": {
             "crash": ("replica",),
+            "pause": ("replica",),
             "partition": ("replica", "groups"),
             "one_way": ("from", "to"),
             "slow_link": ("from", "to", "extra"),

@@ -45,7 +45,7 @@ ENGINES = ("paxos", "raft", "zab", "unreplicated")
 FIFO_ONLY = (
     "zab",
 )  # those whose paper assumes FIFO channels (Junqueira, Reed, Serafini, DSN 2011, section III)
-WORLDS = ("simulation",)
+WORLDS = ("simulation", "processes")
 COUNT = Integer(1, 1_000_000)
 TICKS = Integer(2, 1_000_000)  # in fewer no answer to a ping can have come
 
@@ -211,6 +211,12 @@ class Zab(Table, frozen=True, kw_only=True):
     ] = None
 
 
+class Processes(Table, frozen=True, kw_only=True):
+    """Where world is processes. ``[cpu]`` and the costs of ``[storage]`` are the machine's own there."""
+
+    loop: Annotated[str, Choice("event loop", "uvloop", "asyncio"), "of each replica"] = "uvloop"
+
+
 class Sweep(Kind):
     """Axes, named as in --set, each with its list of values; the points are all combinations, the last axis
     fastest.
@@ -274,6 +280,7 @@ class Scenario(Table, frozen=True, kw_only=True):
     raft: Annotated[Raft, Sub(Raft), "where engine is raft"] = Raft()
     paxos: Annotated[Paxos, Sub(Paxos), "where engine is paxos"] = Paxos()
     zab: Annotated[Zab, Sub(Zab), "where engine is zab"] = Zab()
+    processes: Annotated[Processes, Sub(Processes), "where world is processes"] = Processes()
     sweep: Annotated[
         dict[str, tuple[Any, ...]],
         Sweep(),
@@ -334,9 +341,23 @@ class Scenario(Table, frozen=True, kw_only=True):
             raise ValueError(
                 f"initial_leader: {self.initial_leader} is not a replica; give 0 to {self.replicas - 1}"
             )
+        self._require_world()
         self._require_places()
         self._require_faults()
         self._require_quorums()
+
+    def _require_world(self) -> None:
+        if self.world == "processes":
+            if self.network.transport != "tcp":
+                raise ValueError(
+                    'network.transport: processes speak over tcp; set transport = "tcp", or world = "simulation"'
+                )
+            return
+        for index, fault in enumerate(self.faults):
+            if fault.kind == "pause":
+                raise ValueError(
+                    f'faults[{index}].pause: only a process can be paused; set world = "processes", or use crash'
+                )
 
     def _require_places(self) -> None:
         placement = self.network.placement

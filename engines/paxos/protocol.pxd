@@ -69,12 +69,14 @@ cdef class Paxos(Engine):
 
     @cython.locals(log=Log, first=u64, stop=u64, entries=bytes, window=Window)
     cpdef list propose(self, list commands, i64 now)
-    cdef int persist_acceptance(self, u64 first, bytes entries) except -1
+    cdef int persist_acceptance(self, Accept message) except -1
     @cython.locals(log=Log, stop=u64)
     cdef void fill(self, Window window) except *
     @cython.locals(entries=bytes)
     cdef object accept(self, u64 first, u64 stop)
-    @cython.locals(ballot=u64, first=u64, entries=bytes, beyond=u64, committed=u64, decided=u64)
+    @cython.locals(
+        ballot=u64, first=u64, entries=bytes, beyond=u64, in_order=bint, committed=u64, decided=u64
+    )
     cpdef object on_accept(self, u64 sender, Accept message)
     @cython.locals(ballot=u64)
     cpdef object on_accepted(self, u64 sender, Accepted message)

@@ -104,7 +104,6 @@ class Paxos(Engine):
         self.first_proposed = 0
 
     def dispatch(self, sender: int, message: Message) -> None:
-        """As of any engine; the messages of the steady state come first."""
         if type(message) is Accepted:
             self.on_accepted(sender, message)
         elif type(message) is Accept:
@@ -301,7 +300,8 @@ class Paxos(Engine):
         self.slots.replace_from(first, self.ballot, values)
         self.matched = self.log.last
         if values:
-            self.persist_acceptance(first, self.log.slice(first, self.log.last + 1))
+            entries = self.log.slice(first, self.log.last + 1)
+            self.persist_acceptance(Accept(self.ballot, first, entries, self.committed))
         decided = max(self.known_decided.values())
         assert decided <= self.log.last, "a phase-1 quorum has not reported a decided slot"
         self.commit_through(decided)
@@ -331,8 +331,8 @@ class Paxos(Engine):
         stop = log.last + 1
         self.matched = log.last
         entries = log.slice(first, stop)
+        message = Accept(self.ballot, first, entries, self.committed)
         if len(entries) <= self.message_bytes or stop == first + 1:
-            message = Accept(self.ballot, first, entries, self.committed)
             for window in self.windows:
                 if window.next == first and window.room():
                     self.send(window.id, message)
@@ -340,13 +340,13 @@ class Paxos(Engine):
         else:
             for window in self.windows:
                 self.fill(window)
-        self.persist_acceptance(first, entries)
+        self.persist_acceptance(message)
         return self.effects
 
-    def persist_acceptance(self, first: int, entries: bytes) -> None:
-        """Write down the leader's own acceptance, while the Accepts are under way."""
-        record = AcceptedSlots(self.ballot, first, entries, self.committed)
-        self.persist(record, self.id, Accepted(self.ballot, self.log.last, 0))
+    def persist_acceptance(self, message: Accept) -> None:
+        """Write down the leader's own acceptance of what ends its log, while the Accepts are under way."""
+        record = AcceptedSlots(message.ballot, message.first, message.entries, message.committed)
+        self.persist(record, self.id, Accepted(message.ballot, self.log.last, 0))
 
     def fill(self, window: Window) -> None:
         """Send an acceptor what it has not been sent, as far as its window has room."""
@@ -378,7 +378,8 @@ class Paxos(Engine):
         first = message.first
         entries = message.entries
         beyond = 0
-        if first == self.matched + 1 and self.slots.follows(first):
+        in_order = first == self.matched + 1 and self.slots.follows(first)
+        if in_order:
             self.matched = self.log.append_packed(entries)
         else:
             if first <= self.matched:
@@ -389,12 +390,16 @@ class Paxos(Engine):
             if entries:
                 self.slots.place(first, entries)
                 self.matched = self.slots.through(self.matched, ballot)
-        accepted = Accepted(ballot, self.matched, beyond)
+        accepted = Accepted(message.ballot, self.matched, beyond)
         committed = message.committed
         decided = min(committed, self.matched)
-        if entries:
+        if in_order and self.committed <= committed <= self.matched:  # it shares the numbers of the message
             self.recorded = ballot
-            record = AcceptedSlots(ballot, first, entries, max(decided, self.committed))
+            record = AcceptedSlots(message.ballot, message.first, entries, message.committed)
+            self.persist(record, sender, accepted)
+        elif entries:
+            self.recorded = ballot
+            record = AcceptedSlots(message.ballot, first, entries, max(decided, self.committed))
             self.persist(record, sender, accepted)
         else:
             self.answer(sender, accepted)

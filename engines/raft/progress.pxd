@@ -6,6 +6,7 @@ ctypedef unsigned long long u64
 ctypedef long long i64
 
 
+@cython.final
 cdef class Progress:
     cdef readonly u64 peer
     cdef readonly u64 match

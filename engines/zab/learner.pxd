@@ -7,6 +7,7 @@ ctypedef unsigned long long u64
 ctypedef long long i64
 
 
+@cython.final
 cdef class Learner:
     cdef readonly u64 id
     cdef readonly u64 session

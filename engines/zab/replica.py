@@ -82,7 +82,6 @@ class Zab(Engine):
         self.phase_ends_at = NEVER
 
     def dispatch(self, sender: int, message: Message) -> None:
-        """As of any engine; the messages of the steady state come first."""
         if type(message) is Ack:
             self.on_ack(sender, message)
         elif type(message) is Proposal:

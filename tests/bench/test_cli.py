@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 from bench.cli import call, replbench
 from bench.cli.plot import KINDS as PLOTS
-from bench.cli.run import Task, fresh_folder, tasks_of
+from bench.cli.run import Task, fresh_folder, in_turns, tasks_of
 from bench.metrics.trial import Trial
 from bench.scenario import ENGINES, Scenario, load_suite, scenario_names
 from tests.bench.trials import synthetic_trial
@@ -284,6 +285,16 @@ def test_plot_draws_into_the_result_or_elsewhere(screen: Screen, driver: Driver)
     assert Path("one.svg").read_text().startswith("<?xml")
 
 
+def test_processes_run_engines_by_turns():
+    """A machine that changes in the course of a run favours no engine."""
+    settings = ['sweep={"workload.arrivals.rate"=[100, 200]}']
+    tasks = tasks_of(load_suite("lan-3", settings, trials=2, engine=("raft", "zab"), world="processes"), Path("made"))
+    turns = [(task.trial, task.axes["workload.arrivals.rate"], task.engine) for task in in_turns(tasks)]
+    assert turns == [
+        (trial, rate, engine) for trial in (0, 1) for rate in (100, 200) for engine in ("raft", "zab")
+    ]
+
+
 def test_tasks_are_numbered_by_part_engine_point_and_trial() -> None:
     tasks = tasks_of(load_suite("quick", trials=2), Path("made"))
     assert [task.index for task in tasks] == list(range(len(tasks)))
@@ -321,10 +332,8 @@ def test_a_replay_with_the_real_driver_is_the_same_and_can_be_traced(screen: Scr
     assert any("AppendEntries" in line and " ms " in line for line in screen.out.splitlines())
 
 
-def test_compare_says_what_is_worse_and_cannot_tell_the_same_apart(screen: Screen, driver: Driver) -> None:
-    """Against itself nothing can be told; against a server of half the speed, latency is higher: the answer
-    is no.
-    """
+def test_compare_says_what_is_worse_and_what_is_identical(screen: Screen, driver: Driver) -> None:
+    """Against itself it is identical; against a server of half the speed, latency is higher: the answer is no."""
     assert screen(*LAN, "--engine", "raft", "--out", "before") == 0
 
     def slower(_: Scenario, engine: str, *rest: Any) -> Trial:
@@ -333,10 +342,90 @@ def test_compare_says_what_is_worse_and_cannot_tell_the_same_apart(screen: Scree
     driver(slower)
     assert screen(*LAN, "--engine", "raft", "--out", "after") == 0
     assert screen("compare", "before", "before") == 0
-    assert "cannot tell" in screen.out
-    assert "other seeds may differ by more" in screen.out
-    assert "higher" not in screen.out
+    assert screen.out.splitlines()[-1].startswith("B is: 0 higher, 0 lower, 0 cannot tell, ")
+    assert "other seeds" not in screen.out
     assert screen("compare", "before", "after") == 1
-    assert "higher" in screen.out
+    assert "other seeds may differ by more" in screen.out
+    assert "0 higher" not in screen.out.splitlines()[-1]
+    assert "latency_p50_ms" in screen.out
+    assert "_ns" not in screen.out
     assert screen("compare", "after", "before", "--json") == 0
     assert {ratio["says"] for ratio in json.loads(screen.out)["ratios"]} >= {"lower"}
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_results_with_nothing_in_common_are_one_line_and_exit_2(
+    screen: Screen, driver: Driver, form: list[str]
+) -> None:
+    both = ["run", "lan-3", "--jobs", "1", "--no-plots", "--engine", "raft", "--set", "duration=2s"]
+    for name, rates in (("slow", [1000, 1500]), ("fast", [2000, 2500])):
+        assert screen(*both, "--set", f'sweep={{"workload.arrivals.rate"={rates}}}', "--out", name) == 0
+    assert screen("compare", "slow", "fast", *form) == 2
+    assert screen.out == ""
+    assert screen.err.count("\n") == 1
+    assert "lan-3: raft at rate = 1,000 is only in slow" in screen.err
+
+
+class FullError(OSError):
+    """What a full disk says."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("refuses", ["bench.metrics.history.write", "numpy.savez", "zipfile.ZipFile._write_end_record"])
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    screen: Screen, driver: Driver, monkeypatch: pytest.MonkeyPatch, refuses: str
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise FullError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(refuses, refuse)
+        assert screen(*LAN, "--engine", "raft", "--out", "made") == 2
+    assert screen.err.count("\n") == 1
+    assert "No space left on device" in screen.err
+    assert "--out" in screen.err
+    assert list(Path().iterdir()) == []
+
+
+def test_a_figure_without_room_leaves_no_file(
+    screen: Screen, driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Any, path: Path, **__: Any) -> None:
+        Path(path).touch()
+        raise FullError
+
+    assert screen(*LAN, "--engine", "raft", "--out", "made") == 0
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", refuse)
+    for arguments in (["--kind", "cdf", "--out", "one.svg"], ["--out", "figures"]):
+        assert screen("plot", "made", *arguments) == 2
+        assert screen.err.count("\n") == 1
+        assert "No space left on device" in screen.err
+        assert [path.name for path in Path().iterdir()] == ["made"]
+    assert screen(*LAN, "--engine", "raft", "--out", "second", "--plots") == 2
+    assert "no figures" in screen.err
+    assert screen.out.rstrip().endswith("second")
+
+
+@pytest.mark.parametrize(
+    ("column", "written"), [("sent", "xyz"), ("latency_p50_ns", "xyz"), ("ok", ""), ("verdict", ""), ("point", "x")]
+)
+@pytest.mark.parametrize("verb", ["show", "plot", "compare", "replay"])
+def test_a_damaged_cell_is_named(screen: Screen, driver: Driver, verb: str, column: str, written: str) -> None:
+    assert screen(*LAN, "--engine", "raft,zab", "--out", "made") == 0
+    table = [line.split(",") for line in Path("made/points.csv").read_text().splitlines()]
+    table[2][table[0].index(column)] = written
+    Path("made/points.csv").write_text("".join(",".join(row) + "\n" for row in table))
+    assert screen(verb, "made", *(["made"] if verb == "compare" else [])) == 2
+    assert screen.err.count("\n") == 1
+    for named in ("made/points.csv", "line 3", f"column {column} "):
+        assert named in screen.err
+
+
+def test_missing_samples_are_named_and_not_the_place_of_the_figures(screen: Screen, driver: Driver) -> None:
+    assert screen(*LAN, "--engine", "raft", "--out", "made") == 0
+    Path("made/latencies.npz").unlink()
+    assert screen("plot", "made", "--kind", "cdf") == 2
+    assert "made/latencies.npz is missing" in screen.err
+    assert "--out" not in screen.err

@@ -161,3 +161,10 @@ def test_littles_law_holds_for_a_queue():
     assert mean_outstanding == pytest.approx(
         row["sent"] / window_s * row["latency_mean_ns"] / SECOND_NS, rel=0.005
     )
+
+
+def test_the_longest_gap_is_the_longest_time_without_a_success():
+    """Edges of the window count; what failed or came outside does not end a gap."""
+    row = row_of((100, 100, 150, OK), (120, 120, 400, FAILED), (130, 130, 450, OK), (140, 140, 950, OK), window=(100, 900))
+    first, last = 100, 900
+    assert row["longest_gap_ns"] == max(150 - first, 450 - 150, last - 450) * MS

@@ -121,3 +121,41 @@ def test_what_is_invalid_still_says_what_is_suspect():
     assert answer == "invalid"
     assert "two leaders" in reasons
     assert "Only" in reasons
+
+
+def late(trial, share):
+    """The generator took this share of every latency to get round to sending."""
+    operations = trial.operations
+    latency = operations["completed_ns"] - operations["intended_ns"]
+    operations["started_ns"] = operations["intended_ns"] + (latency * share).astype(np.int64)
+    return trial
+
+
+def test_a_late_generator_is_suspect():
+    """DESIGN 7.1: lateness of the generator is recorded, and is no latency of what is measured."""
+    assert judged(late(synthetic_trial(), 0.05)) == ("valid", "")
+    answer, reasons = judged(late(synthetic_trial(), 0.2))
+    assert (answer, "The generator was late" in reasons) == ("suspect", True)
+
+
+@pytest.mark.parametrize(
+    ("resources", "said"),
+    [
+        ({"generator": {"cpu_share": 0.95}}, "The generator was the bottleneck"),
+        ({"machine": {"foreign_share": 0.3}}, "The machine was not ours: others took 30% of it"),
+        ({"machine": {"idle_share": 0.01}}, "The machine was overloaded"),
+        ({"machine": {"filesystem": "tmpfs"}}, "The logs lay in memory (tmpfs)"),
+    ],
+)
+def test_a_machine_that_made_the_numbers_is_suspect(resources, said):
+    answer, reasons = judged(synthetic_trial(resources=resources))
+    assert (answer, said in reasons) == ("suspect", True)
+    sound = {"generator": {"cpu_share": 0.5}, "machine": {"foreign_share": 0.05, "idle_share": 0.3, "filesystem": "ext4"}}
+    assert judged(synthetic_trial(resources=sound)) == ("valid", "")
+
+
+def test_a_latency_that_grows_all_through_the_window_is_suspect():
+    """A little more than can be done: nearly everything completes, and a queue grows all the same."""
+    answer, reasons = judged(synthetic_trial(rate=10_200, capacity=10_000))
+    assert answer == "suspect"
+    assert "a queue grew" in reasons

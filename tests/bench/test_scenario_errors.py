@@ -17,6 +17,17 @@ WRONG: dict[str, tuple[str, str, str]] = {
     "engine twice": ('engine = ["raft", "raft"]', "engine", "distinct"),
     "no engine": ("engine = []", "engine", "choose from"),
     "world": ('world = "reality"', "world", "simulation"),
+    "datagrams between processes": (
+        'world = "processes"\nengine = "raft"\nnetwork = { transport = "datagram" }',
+        "network.transport",
+        'set transport = "tcp"',
+    ),
+    "a pause in the simulation": (
+        '[[faults]]\nat = "1s"\npause = "leader"',
+        "faults[0].pause",
+        'set world = "processes"',
+    ),
+    "event loop": ('[processes]\nloop = "trio"', "processes.loop", "uvloop"),
     "no unit": ("duration = 5", "duration", '"35ms"'),
     "wrong unit": ('duration = "5B"', "duration", "use one of ns, us, ms, s, min, h"),
     "size for a rate": ('[network]\nbandwidth = "10MB"', "network.bandwidth", "Gbit/s"),

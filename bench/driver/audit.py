@@ -1,0 +1,68 @@
+"""After a run of processes: what the logs on their disks say, against what clients were told and replicas said of themselves.
+
+Each log is read as a replica would that starts again, by the engine itself. Every acknowledged command must stand in the log of
+every replica that kept up, and the replayed log must lead to the very digest that the replica reported, by which a command that
+is in the log twice was applied once.
+"""
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.checkers.invariants import AGREEMENT, NO_LOSS
+from bench.driver.protocols import PROTOCOLS, build
+from bench.driver.storage import read_records
+from bench.metrics.trial import OK
+from engines.core import Restore
+from engines.machine import KeyValue, sequence_of
+
+if TYPE_CHECKING:
+    from bench.scenario import Scenario
+
+NAMED = 5
+
+
+def audit(
+    scenario: Scenario, engine: str, folders: dict[int, Path], said: dict[int, dict[str, Any]], operations: np.ndarray
+) -> list[str]:
+    """The violations, in words. ``said`` is the last status of each replica that kept up to the end."""
+    acknowledged = np.flatnonzero(operations["status"] == OK) + 1
+    violations = []
+    for replica, status in sorted(said.items()):
+        records, _ = read_records(folders[replica], PROTOCOLS[engine][0])
+        violations += _compare(scenario, engine, replica, records, status, acknowledged)
+    return violations
+
+
+def _compare(
+    scenario: Scenario, engine: str, replica: int, records: list[Any], status: dict[str, Any], acknowledged: np.ndarray
+) -> list[str]:
+    revived = build(engine, replica, scenario, random.Random(0))
+    effects = revived.recover(records, 0)
+    log, machine, applied = revived.log, KeyValue(), status["applied"]
+    for effect in effects:
+        if isinstance(effect, Restore):
+            machine.restore(effect.position, effect.state)
+    compacted = log.base > 0
+    if log.last < applied or machine.applied < log.base:
+        return [f"{NO_LOSS}: replica {replica} applied {applied}, but the log on its disk goes from {log.base} to {log.last}"]
+    found = np.zeros(int(acknowledged.max(initial=0)) + 1, dtype=bool)
+    for position in range(machine.applied + 1, applied + 1):
+        command = log.payload(position)
+        machine.apply(position, command)
+        if command:
+            sequence = sequence_of(command)
+            if sequence < len(found):
+                found[sequence] = True
+    violations = []
+    if machine.digest != status["digest"]:
+        violations.append(f"{AGREEMENT}: the log on the disk of replica {replica} tells another history than it applied")
+    missing = acknowledged[~found[acknowledged]]
+    # What lies before a snapshot cannot be told apart any more; the digest covers it.
+    if len(missing) and not compacted:
+        named = ", ".join(map(str, missing[:NAMED].tolist()))
+        violations.append(f"{NO_LOSS}: {len(missing)} acknowledged commands are not in the log of replica {replica}: {named}")
+    return violations

@@ -1,0 +1,285 @@
+"""Faults on real processes, each proven as in the simulation: inject, witness, heal, witness (see bench.driver.faults)."""
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from bench.driver.overseer import ControlError
+from bench.metrics.trial import FaultRecord
+
+if TYPE_CHECKING:
+    from bench.driver.cluster import Cluster, Replica
+    from bench.scenario import Fault
+
+PROBE_S = 0.02
+HEALED_WITHIN_S = 10.0
+DRIFT_NS = 1_000_000
+Witness = Callable[[], Awaitable[str]]
+Healing = Callable[[], Awaitable[Witness]]
+Struck = tuple[str, Witness, Healing]
+
+
+async def _nothing() -> str:
+    return ""
+
+
+async def _not_healed() -> Witness:
+    return _nothing
+
+
+class Breakage:
+    """Puts the faults of a scenario on a cluster of processes at their times, and keeps a record of each."""
+
+    def __init__(self, cluster: Cluster, faults: tuple[Fault, ...], seed: int) -> None:
+        self.cluster = cluster
+        self.faults = faults
+        self.dice = random.Random(f"{seed}/faults")
+        self.records: list[FaultRecord] = []
+        self.blocks: dict[tuple[int, int], int] = {}
+
+    async def run(self) -> None:
+        """All faults, to the last witness."""
+        async with asyncio.TaskGroup() as group:
+            for fault in self.faults:
+                group.create_task(self._run(fault))
+
+    async def _run(self, fault: Fault) -> None:
+        await self.cluster.until(fault.at_ns)
+        record = FaultRecord(kind=fault.kind, target="nobody", injected_ns=self.cluster.now())
+        self.records.append(record)
+        try:
+            record.target, witness, heal = await getattr(self, f"_{fault.kind}")(fault)
+        except (ControlError, TimeoutError):
+            return
+        record.witness = await self._watch(witness, record.injected_ns + fault.for_ns)
+        await self.cluster.until(record.injected_ns + fault.for_ns)
+        record.healed_ns = self.cluster.now()
+        try:
+            healed = await heal()
+        except (ControlError, TimeoutError):
+            return
+        record.heal_witness = await self._watch(healed, record.healed_ns + int(HEALED_WITHIN_S * 1e9))
+
+    async def _watch(self, witness: Witness, until_ns: int) -> str:
+        """Probe until the witness speaks."""
+        while True:
+            try:
+                seen = await witness()
+            except (ControlError, TimeoutError):
+                seen = ""
+            if seen:
+                return f"{seen} at {self.cluster.now() / 1e9:.6f} s"
+            if self.cluster.now() >= until_ns:
+                return ""
+            await asyncio.sleep(PROBE_S)
+
+    async def _resolve(self, target: int | str | None) -> Replica:
+        """A replica; "leader" is who leads in the highest term of those that answer, or else who is believed to lead."""
+        replicas = self.cluster.replicas
+        if isinstance(target, int):
+            return replicas[target]
+        awake = [replica for replica in replicas if replica.awake] or replicas
+        if target != "leader":
+            return self.dice.choice(awake)
+        await self.cluster.look()
+        statuses = {replica.id: self.cluster.board.current.get(replica.id, {}) for replica in awake}
+        leading = [replica for replica in awake if statuses[replica.id].get("leading")]
+        if leading:
+            return max(leading, key=lambda replica: int(statuses[replica.id]["term"]))
+        believed = [status.get("leader") for status in statuses.values()]
+        return next((replica for replica in awake if replica.id in believed), awake[0])
+
+    async def _crash(self, fault: Fault) -> Struck:
+        replica = await self._resolve(fault.replica)
+        if not replica.up:
+            return str(replica), _nothing, _not_healed
+        await self.cluster.look()
+        decided, incarnation = self.cluster.board.decided(), replica.incarnation
+        child = replica.child
+        await self.cluster.kill(replica)
+
+        async def witness() -> str:
+            killed = child.process.returncode == -signal.SIGKILL
+            return f"process {child.pid} of {replica} is gone, by SIGKILL" if killed else ""
+
+        async def heal() -> Witness:
+            recovered = await self.cluster.restart(replica)
+
+            async def caught_up() -> str:
+                status = await self.cluster.status(replica)
+                if replica.incarnation == incarnation or status["applied"] < decided:
+                    return ""
+                return (
+                    f"incarnation {replica.incarnation}, with {recovered['recovered_records']} records from its disk, "
+                    f"has applied {status['applied']}"
+                )
+
+            return caught_up
+
+        return str(replica), witness, heal
+
+    async def _pause(self, fault: Fault) -> Struck:
+        replica = await self._resolve(fault.replica)
+        if not replica.awake:
+            return str(replica), _nothing, _not_healed
+        process = psutil.Process(replica.child.pid)
+        replica.paused = True
+        replica.child.signal(signal.SIGSTOP)
+
+        async def witness() -> str:
+            stopped = process.status() == psutil.STATUS_STOPPED
+            return f"process {process.pid} of {replica} is stopped" if stopped else ""
+
+        async def heal() -> Witness:
+            replica.child.signal(signal.SIGCONT)
+            replica.paused = False
+
+            async def answers() -> str:
+                await self.cluster.status(replica)
+                return f"process {process.pid} answers again"
+
+            return answers
+
+        return str(replica), witness, heal
+
+    async def _cut(self, target: str, links: list[tuple[int, int]]) -> Struck:
+        blocked, _ = await self._links(links)
+        for link in links:
+            self.blocks[link] = self.blocks.get(link, 0) + 1
+            if self.blocks[link] == 1:
+                one, other = link
+                await self.cluster.impose(one, f"block {other}", "block", to=other)
+
+        async def witness() -> str:
+            count = (await self._links(links))[0] - blocked
+            return f"{count} messages did not get through" if count > 0 else ""
+
+        async def heal() -> Witness:
+            for link in links:
+                self.blocks[link] -= 1
+                if self.blocks[link] == 0:
+                    one, other = link
+                    await self.cluster.relieve(one, f"block {other}", "unblock", to=other)
+            _, carried = await self._links(links)
+
+            async def flows() -> str:
+                return "messages get through again" if (await self._links(links))[1] > carried else ""
+
+            return flows
+
+        return target, witness, heal
+
+    async def _links(self, links: list[tuple[int, int]]) -> tuple[int, int]:
+        """Over these directed links, by what their senders say: messages that a block held up, and messages carried."""
+        await self.cluster.look()
+        blocked = carried = 0
+        for one, other in links:
+            link = self._link(one, other)
+            blocked += link["blocked"]
+            carried += link["carried"]
+        return blocked, carried
+
+    def _link(self, one: int, other: int) -> dict[str, int]:
+        links: dict[Any, dict[str, int]] = self.cluster.board.current.get(one, {}).get("links", {})
+        return links.get(other) or links.get(str(other)) or {"blocked": 0, "carried": 0}
+
+    async def _partition(self, fault: Fault) -> Struck:
+        replicas = [replica.id for replica in self.cluster.replicas]
+        groups = [list(group) for group in fault.groups]
+        if not groups:
+            alone = (await self._resolve(fault.replica)).id
+            groups = [[alone], [replica for replica in replicas if replica != alone]]
+        side = {replica: number for number, group in enumerate(groups) for replica in group}
+        links = [(one, other) for one in replicas for other in replicas if side[one] != side[other]]
+        return await self._cut(" | ".join(" ".join(map(str, group)) for group in groups), links)
+
+    async def _pair(self, fault: Fault) -> tuple[int, int]:
+        one, other = (await self._resolve(fault.sender)).id, (await self._resolve(fault.receiver)).id
+        return one, (one + 1) % len(self.cluster.replicas) if one == other else other
+
+    async def _one_way(self, fault: Fault) -> Struck:
+        one, other = await self._pair(fault)
+        return await self._cut(f"{one} to {other}", [(one, other)])
+
+    async def _slow_link(self, fault: Fault) -> Struck:
+        one, other = await self._pair(fault)
+        links = [(one, other), (other, one)]
+        for here, there in links:
+            await self.cluster.impose(here, f"slow_link {there}", "slow_link", peer=there, extra_ns=fault.extra_ns)
+        _, carried = await self._links(links)
+
+        async def witness() -> str:
+            slowed = (await self._links(links))[1] - carried
+            return f"{slowed} messages took {fault.extra_ns / 1e6:g} ms longer" if slowed > 0 else ""
+
+        async def heal() -> Witness:
+            for here, there in links:
+                await self.cluster.relieve(here, f"slow_link {there}", "slow_link", peer=there, extra_ns=0)
+            _, before = await self._links(links)
+
+            async def fast() -> str:
+                return "messages are as fast as before" if (await self._links(links))[1] > before else ""
+
+            return fast
+
+        return f"{one} and {other}", witness, heal
+
+    async def _slow_disk(self, fault: Fault) -> Struck:
+        replica = await self._resolve(fault.replica)
+        before = await self.cluster.status(replica)
+        await self.cluster.impose(replica.id, "slow_disk", "slow_disk", factor=fault.factor)
+
+        async def witness() -> str:
+            return _syncs(before, await self.cluster.status(replica), f"{fault.factor:g} times as long as it would")
+
+        async def heal() -> Witness:
+            await self.cluster.relieve(replica.id, "slow_disk", "slow_disk", factor=1.0)
+            slow = await self.cluster.status(replica)
+
+            async def fast() -> str:
+                return _syncs(slow, await self.cluster.status(replica), "as long as it would")
+
+            return fast
+
+        return str(replica), witness, heal
+
+    async def _clock(self, fault: Fault) -> Struck:
+        replica = await self._resolve(fault.replica)
+        before = await self.cluster.status(replica)
+        await self.cluster.impose(replica.id, "clock", "clock", rate=fault.rate)
+
+        async def witness() -> str:
+            drift_ns = _drift_ns(before, await self.cluster.status(replica))
+            return f"the clock is off by {drift_ns / 1e6:g} ms" if abs(drift_ns) > DRIFT_NS else ""
+
+        async def heal() -> Witness:
+            await self.cluster.relieve(replica.id, "clock", "clock", rate=1.0)
+            healed = await self.cluster.status(replica)
+
+            async def keeps_time() -> str:
+                await asyncio.sleep(PROBE_S)
+                kept = _drift_ns(healed, await self.cluster.status(replica)) == 0
+                return "the clock keeps time" if kept else ""
+
+            return keeps_time
+
+        return str(replica), witness, heal
+
+
+def _syncs(before: dict[str, Any], after: dict[str, Any], how_long: str) -> str:
+    """What the syncs between two statuses say, nothing where there were none."""
+    count = after["fsyncs"] - before["fsyncs"]
+    if count <= 0:
+        return ""
+    return f"{count} syncs took {how_long}, {(after['fsync_ns'] - before['fsync_ns']) / count / 1e6:.3f} ms each"
+
+
+def _drift_ns(before: dict[str, Any], after: dict[str, Any]) -> int:
+    """How much more time passed on a replica's own clock than on the machine's, between two statuses."""
+    passed = after["local_ns"] - before["local_ns"]
+    return int(passed - (after["now_ns"] - before["now_ns"]))

@@ -1,0 +1,106 @@
+"""A connection from a client process to a replica, without waiting anywhere: it connects, proves itself, and carries frames.
+
+What is written while there is no connection is lost, as it would be on its way to a machine that is down; whoever asked tries
+again in its own time. A connection that ends, or that cannot prove itself soon, is made anew after a pause.
+"""
+from __future__ import annotations
+
+import errno
+import socket
+
+from bench.driver.frames import FRAME_LIMIT_BYTES, Frames, Greeting, Role
+
+RETRY_NS = 20_000_000
+PATIENCE_NS = 2_000_000_000
+READ_BYTES = 1 << 18
+UNWRITTEN_LIMIT_BYTES = 64 << 20
+
+
+class Channel:
+    """Owned by one loop, which selects on ``socket`` for reading, and for writing where ``writing``."""
+
+    def __init__(self, address: tuple[str, int], secret: bytes, role: Role, id: int, replica: int) -> None:
+        self.address = address
+        self.secret = secret
+        self.role = role
+        self.id = id
+        self.replica = replica
+        self.socket: socket.socket | None = None
+        self.greeting: Greeting | None = None
+        self.open = False
+        self.opened = 0
+        self.act_at_ns = 0
+        self.unwritten = bytearray()
+
+    @property
+    def writing(self) -> bool:
+        """Whether there is something to write, a connection in the making included."""
+        return self.socket is not None and (self.greeting is None or len(self.unwritten) > 0)
+
+    def tend(self, now: int) -> None:
+        """Begin to connect where it is time; give up one that has not come about."""
+        if self.open or now < self.act_at_ns:
+            return
+        self.close(now)
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.socket.setblocking(False)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.act_at_ns = now + PATIENCE_NS
+        if self.socket.connect_ex(self.address) not in (0, errno.EINPROGRESS):
+            self.close(now)
+
+    def close(self, now: int) -> None:
+        """Let go of the connection; another one is tried after a pause."""
+        if self.socket is not None:
+            self.socket.close()
+        self.socket, self.greeting, self.open = None, None, False
+        self.unwritten.clear()
+        self.act_at_ns = now + RETRY_NS
+
+    def write(self, frame: bytes) -> bool:
+        """Send a frame, or keep what the socket does not take; False where it was lost."""
+        if not self.open or len(self.unwritten) + len(frame) > UNWRITTEN_LIMIT_BYTES:
+            return False
+        self.unwritten += frame
+        return True
+
+    def writable(self, now: int) -> None:
+        """The socket takes bytes: finish connecting, or write."""
+        assert self.socket is not None
+        if self.greeting is None:
+            if self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                self.close(now)
+                return
+            self.greeting = Greeting(self.secret, self.role, self.id, self.replica)
+            self.frames = Frames(FRAME_LIMIT_BYTES)
+        try:
+            if self.unwritten:
+                del self.unwritten[: self.socket.send(self.unwritten)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.close(now)
+
+    def readable(self, now: int) -> list[memoryview]:
+        """The bodies of the frames that have come; none while the connection is in the making, or at its end."""
+        assert self.socket is not None
+        try:
+            data = self.socket.recv(READ_BYTES)
+            if not data:
+                raise ConnectionResetError
+            bodies = self.frames.feed(data) if self.greeting is not None else []
+            return bodies if self.open else self._join(bodies)
+        except BlockingIOError:
+            return []
+        except (OSError, ValueError):
+            self.close(now)
+            return []
+
+    def _join(self, bodies: list[memoryview]) -> list[memoryview]:
+        assert self.greeting is not None
+        while bodies and not self.greeting.done:
+            self.unwritten += self.greeting.answer(bodies.pop(0))
+        if self.greeting.done:
+            self.open = True
+            self.opened += 1
+        return bodies

@@ -1,0 +1,156 @@
+"""The replicas of a run of processes: started, asked, killed, restarted, told to misbehave."""
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.driver.children import HOST, READY_S, Child, Household, free_ports
+from bench.driver.overseer import Board, Control, ControlError, Status
+from bench.driver.protocols import PROTOCOLS
+
+if TYPE_CHECKING:
+    from bench.scenario import Scenario
+
+POLL_S = 0.05
+STATUS_S = 1.0
+
+
+class Replica:
+    """One replica's place: its address and folder, and the process that lives there now."""
+
+    def __init__(self, id: int, port: int, data: Path) -> None:
+        self.id = id
+        self.address = (HOST, port)
+        self.data = data
+        self.incarnation = 0
+        self.up = False
+        self.paused = False
+        self.child: Child
+        self.control: Control
+        self.conditions: dict[str, tuple[str, dict[str, Any]]] = {}
+
+    @property
+    def awake(self) -> bool:
+        """Whether it can be asked."""
+        return self.up and not self.paused
+
+    def __str__(self) -> str:
+        return f"replica {self.id}"
+
+
+class Cluster:
+    """The replicas of a run, and what they say of themselves."""
+
+    def __init__(self, scenario: Scenario, engine: str, seed: int, household: Household) -> None:
+        self.scenario = scenario
+        self.engine = engine
+        self.seed = seed
+        self.household = household
+        self.secret = secrets.token_bytes(32)
+        ports = free_ports(scenario.replicas)
+        self.replicas = [Replica(id, port, household.folder / f"log-{id}") for id, port in enumerate(ports)]
+        self.board = Board(frozenset(kind.__name__ for kind in PROTOCOLS[engine][0].HEARTBEATS))
+        self.start_ns = time.monotonic_ns()
+
+    def now(self) -> int:
+        """Since the agreed start, in ns."""
+        return time.monotonic_ns() - self.start_ns
+
+    async def until(self, moment_ns: int) -> None:
+        """Sleep until a moment after the start."""
+        await asyncio.sleep(max(0, moment_ns - self.now()) / 1e9)
+
+    async def boot(self, replica: Replica) -> dict[str, Any]:
+        """Start an incarnation; returns what it says when it is ready."""
+        replica.incarnation += 1
+        config = {
+            "id": replica.id, "engine": self.engine, "scenario": self.scenario.resolved(), "listen": replica.address,
+            "peers": {str(each.id): each.address for each in self.replicas}, "secret": self.secret.hex(),
+            "data": str(replica.data), "seed": self.seed, "incarnation": replica.incarnation,
+            "loop": self.scenario.processes.loop,
+        }  # fmt: skip
+        name = f"replica-{replica.id}-{replica.incarnation}"
+        replica.child = await self.household.start(name, "bench.driver.replica", config)
+        ready = await replica.child.line("ready", READY_S)
+        replica.control = await Control.open(replica.address, self.secret, replica.id, READY_S)
+        replica.up, replica.paused = True, False
+        return ready
+
+    async def kill(self, replica: Replica) -> None:
+        """SIGKILL, and wait until it is gone."""
+        replica.up = False
+        replica.child.may_end = True
+        replica.child.signal(signal.SIGKILL)
+        await replica.child.process.wait()
+        replica.control.close()
+
+    async def restart(self, replica: Replica) -> dict[str, Any]:
+        """The next incarnation, on the same disk, under the conditions that its machine is under."""
+        ready = await self.boot(replica)
+        for action, arguments in replica.conditions.values():
+            await replica.control.do(action, **arguments)
+        return ready
+
+    async def impose(self, id: int, name: str, action: str, **arguments: Any) -> None:
+        """Put a replica under a condition, which outlives a crash."""
+        replica = self.replicas[id]
+        replica.conditions[name] = (action, arguments)
+        if replica.up:
+            await replica.control.do(action, **arguments)
+
+    async def relieve(self, id: int, name: str, action: str, **arguments: Any) -> None:
+        """End a condition."""
+        replica = self.replicas[id]
+        replica.conditions.pop(name, None)
+        if replica.up:
+            await replica.control.do(action, **arguments)
+
+    async def status(self, replica: Replica) -> Status:
+        """What a replica says now; ControlError where it cannot be asked, TimeoutError where it is silent."""
+        if not replica.awake:
+            raise ControlError(f"{replica} cannot be asked")
+        status = await replica.control.do("status", STATUS_S)
+        if "applied" not in status:
+            raise ControlError(f"{replica} is not ready")
+        self.board.take(replica.id, status)
+        return status
+
+    async def look(self) -> None:
+        """Ask every replica that is awake; who does not answer is left out."""
+        awake = [replica for replica in self.replicas if replica.awake]
+        answers = await asyncio.gather(*(self.status(replica) for replica in awake), return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException) and not isinstance(answer, ControlError | TimeoutError):
+                raise answer
+
+    async def keep_looking(self) -> None:
+        """For leaders, and for counters that a crash would take along."""
+        while True:
+            await self.look()
+            await asyncio.sleep(POLL_S)
+
+    async def level(self, within_s: float) -> list[Replica]:
+        """Those that have applied the same, once all have, or else, when time is up, those that are furthest."""
+        members = self.replicas[:1] if self.engine == "unreplicated" else self.replicas
+        until_s = time.monotonic() + within_s
+        while True:
+            await self.look()
+            decided = self.board.decided()
+            level = [each for each in members if each.awake and self.board.current[each.id]["applied"] == decided]
+            if len(level) == len(members) or time.monotonic() > until_s:
+                return level
+            await asyncio.sleep(POLL_S)
+
+    async def stop(self) -> None:
+        """An orderly end: logs are flushed and closed."""
+        await self.household.end([replica.child for replica in self.replicas if replica.up])
+
+    def close(self) -> None:
+        """Let go of the control channels."""
+        for replica in self.replicas:
+            if replica.up:
+                replica.control.close()

@@ -1,0 +1,107 @@
+"""The clients of a scenario, built alike for both worlds: sessions, their links to the replicas, their stream of operations."""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bench.distributions import ZERO, Distribution, Uniform
+from bench.driver.clients import ROUTING, Clients, Session
+from bench.driver.network import ARRIVALS, CLIENT, THINK, WORKLOAD, Chances, Durations, Link, LossModel, generator
+from bench.metrics.recorder import Recorder
+from bench.scenario import Loss
+from bench.workloads.arrivals import schedule
+from bench.workloads.key_value import Operations
+
+if TYPE_CHECKING:
+    from bench.scenario import Scenario
+    from ext.events import EventQueue
+
+RELIABLE = Loss()
+
+
+def durations(distribution: Distribution, seed: int, *path: int) -> Durations:
+    """The draws of a distribution, from the branch ``path`` of the seed's tree."""
+    return Durations(distribution, generator(seed, *path))
+
+
+def window_of(scenario: Scenario) -> tuple[int, int]:
+    """What is measured, in ns since the start of the run."""
+    return scenario.warmup_ns, scenario.warmup_ns + scenario.duration_ns
+
+
+def build_clients(scenario: Scenario, seed: int, queue: EventQueue) -> Clients:
+    """All clients of one run; their schedule is computed here, before anything runs."""
+    workload, arrivals = scenario.workload, scenario.workload.arrivals
+    planned = None
+    if arrivals.kind == "open":
+        planned = schedule(arrivals, generator(seed, ARRIVALS), scenario.end_ns)
+    return Clients(
+        queue,
+        _sessions(scenario, seed),
+        Operations(workload, generator(seed, WORKLOAD)),
+        workload.mix,
+        Recorder(*window_of(scenario)),
+        planned,
+        durations(arrivals.think, seed, THINK),
+        ROUTING[workload.routing],
+        scenario.timeouts.request_ns,
+        scenario.timeouts.operation_ns,
+        scenario.end_ns,
+        workload.routing == "leader" or not scenario.network.duplicate,
+    )
+
+
+def _sessions(scenario: Scenario, seed: int) -> list[Session]:
+    """Clients take the regions in turn; each pair of region and replica has one stream of latencies each way."""
+    regions, replicas = scenario.client_regions, range(scenario.replicas)
+    places = list(range(max(1, len(regions))))
+    streams = {
+        (place, replica, way): _latency(scenario, seed, place, replica, way)
+        for place in places for replica in replicas for way in (0, 1)
+    }  # fmt: skip
+    sessions = []
+    for client in range(scenario.workload.arrivals.clients):
+        place = client % len(places)
+        to, back = ([_link(seed, *streams[place, replica, way]) for replica in replicas] for way in (0, 1))
+        sessions.append(Session(client, _first_target(scenario, client, place, streams), to, back))
+    return sessions
+
+
+def _latency(scenario: Scenario, seed: int, place: int, replica: int, way: int) -> tuple[int, Durations, Durations]:
+    network = scenario.network
+    base_ns, latency = 0, network.client_latency or network.latency or ZERO
+    if network.matrix is not None and network.client_latency is None:
+        ends = scenario.client_regions[place], network.placement[replica]
+        base_ns, latency = network.matrix.one_way_ns(*(ends if way == 0 else ends[::-1])), ZERO
+    path = (CLIENT, place, replica, way)
+    jitter = Uniform(low=0, high=network.jitter_ns) if network.jitter_ns else ZERO
+    return base_ns, durations(latency, seed, *path), durations(jitter, seed, *path, 1)
+
+
+def _link(seed: int, base_ns: int, latency: Durations, jitter: Durations) -> Link:
+    """Clients' own links lose nothing and keep order: what is studied is between the replicas."""
+    chances = Chances(generator(seed, CLIENT))
+    return Link(base_ns, latency, jitter, LossModel(RELIABLE, chances), chances, True, 0)
+
+
+def _first_target(scenario: Scenario, client: int, place: int, streams: dict[Any, Any]) -> int:
+    if scenario.workload.routing == "leader":
+        return scenario.initial_leader or 0
+    if scenario.workload.routing == "nearest" and scenario.client_regions:
+        return min(range(scenario.replicas), key=lambda replica: streams[place, replica, 0][0])
+    return client % scenario.replicas
+
+
+def fairness(scenario: Scenario, engine: str) -> dict[str, Any]:
+    """What must be equal for a comparison of engines to be fair (DESIGN 7.6)."""
+    resolved = scenario.resolved()
+    return {
+        "durability": resolved["storage"]["durability"],
+        "batching": resolved["batching"],
+        "timeouts": resolved["timeouts"],
+        "transport": resolved["network"]["transport"],
+        "clients": resolved["workload"]["arrivals"]["clients"],
+        "routing": resolved["workload"]["routing"],
+        "reads": "through the log",
+        "reply_point": "leader, after applying",
+        "options": resolved.get(engine, {}),
+    }

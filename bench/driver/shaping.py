@@ -1,0 +1,162 @@
+"""The scenario's network, applied in user space by the replica that sends: no root, and the simulation's own Link model.
+
+A message is held back until its link would have delivered it. What the real connection underneath adds comes on top; a
+network of no latency, loss or bandwidth limit holds nothing back, and messages pass at once. While a link is blocked, or
+its peer has no connection, what is sent over ``tcp`` is kept; when that lasts longer than the user timeout, or more is kept
+than the limit, the peer is starving and its connection must be given up (bench.driver.network says the same of the
+simulation). Over ``datagram`` it is lost.
+"""
+from __future__ import annotations
+
+import heapq
+from typing import Any
+
+from bench.driver.network import LOST, Link, link_between
+from bench.scenario import Network
+from engines.core import NEVER
+
+SECOND_NS = 1_000_000_000
+HELD_LIMIT_BYTES = 64 << 20
+
+
+def imposes_nothing(network: Network) -> bool:
+    """Whether messages may pass as fast as the machine carries them."""
+    latency = network.latency
+    without_latency = network.matrix is None and (latency is None or latency.mean_ns() == 0)
+    harmless = network.loss.model == "none" and not network.duplicate and not network.reorder
+    return without_latency and harmless and not network.jitter_ns and not network.bandwidth_bytes_per_s
+
+
+class Shaper:
+    """What one replica sends to the others, held back as on their links. Times are monotonic ns, sizes bytes."""
+
+    def __init__(self, network: Network, seed: int, id: int, peers: list[int]) -> None:
+        self.links: dict[int, Link] = {peer: link_between(network, seed, id, peer) for peer in peers}
+        self.tcp = network.transport == "tcp"
+        self.free = imposes_nothing(network)
+        self.byte_ns = SECOND_NS / network.bandwidth_bytes_per_s if network.bandwidth_bytes_per_s else 0.0
+        self.user_timeout_ns = network.user_timeout_ns
+        self.nic_free_ns = 0.0
+        self.connected: set[int] = set()
+        self.open: set[int] = set()  # peers to whom messages pass at once
+        self.holding: set[int] = set()
+        self.kept_bytes = dict.fromkeys(peers, 0)
+        self.parcels: list[tuple[int, int, int, int, int, Any]] = []
+        self.under_way = dict.fromkeys(peers, 0)
+        self.order = 0
+
+    def send(self, to: int, message: Any, size: int, now: int) -> None:
+        """Take a message to a peer that is not in ``open``."""
+        link = self.links[to]
+        if link.blocks:
+            link.blocked_messages += 1
+        if not link.blocks and to in self.connected:
+            self._carry(to, link, message, size, self._depart(size, now))
+        elif self.tcp:
+            if to not in self.holding:
+                self.holding.add(to)
+                link.held_since_ns = now
+            link.held.append((message, size))
+            self.kept_bytes[to] += size
+
+    def due(self, now: int) -> list[tuple[int, Any]]:
+        """The messages whose time has come, in order, each with its peer."""
+        parcels = self.parcels
+        found = []
+        while parcels and parcels[0][0] <= now:
+            _, _, to, epoch, size, message = heapq.heappop(parcels)
+            if epoch != self.links[to].epoch:
+                continue
+            self.under_way[to] -= 1
+            self.kept_bytes[to] -= size
+            if to in self.connected:
+                found.append((to, message))
+            if not self.under_way[to]:
+                self._reopen(to)
+        return found
+
+    def next_ns(self) -> int:
+        """When ``due`` or ``starving`` has something next."""
+        soonest = self.parcels[0][0] if self.parcels else NEVER
+        for peer in self.holding:
+            soonest = min(soonest, self.links[peer].held_since_ns + self.user_timeout_ns)
+        return soonest
+
+    def starving(self, now: int) -> list[int]:
+        """The peers whose connection, or the attempt to make one, has to be given up."""
+        starved = {peer for peer in self.holding if now - self.links[peer].held_since_ns >= self.user_timeout_ns}
+        return sorted(starved | {peer for peer, kept in self.kept_bytes.items() if kept > HELD_LIMIT_BYTES})
+
+    def connect(self, peer: int, now: int) -> None:
+        """A connection has been made: what waited for it flows."""
+        self.connected.add(peer)
+        if not self.links[peer].blocks:
+            self._release(peer, now)
+        self._reopen(peer)
+
+    def disconnect(self, peer: int, now: int) -> None:
+        """The connection, or the attempt to make one, has ended: over tcp all that was under way is lost."""
+        self.connected.discard(peer)
+        self.open.discard(peer)
+        if self.tcp:
+            self.holding.discard(peer)
+            self.kept_bytes[peer] = self.under_way[peer] = 0
+            self.links[peer].reset(now)
+
+    def block(self, peer: int) -> None:
+        """Nothing is sent to this peer any more, until each block has ended."""
+        self.links[peer].blocks += 1
+        self.open.discard(peer)
+
+    def unblock(self, peer: int, now: int) -> None:
+        """One block ends; ValueError where none has begun."""
+        link = self.links[peer]
+        if not link.blocks:
+            raise ValueError(f"the link to {peer} is not blocked")
+        link.blocks -= 1
+        if not link.blocks and peer in self.connected:
+            # The sender does not know that the way is free: it flows at the next retransmission.
+            self._release(peer, link.resume_ns(now) if link.held else now)
+            self._reopen(peer)
+
+    def slow(self, peer: int, extra_ns: int) -> None:
+        """Messages to this peer take so much longer from now on (0: no longer)."""
+        self.links[peer].extra_ns = extra_ns
+        self.open.discard(peer)
+        self._reopen(peer)
+
+    def _depart(self, size: int, now: int) -> int:
+        """When the last byte has left a host whose interface has the bandwidth of the scenario."""
+        if not self.byte_ns:
+            return now
+        self.nic_free_ns = max(float(now), self.nic_free_ns) + size * self.byte_ns
+        return int(self.nic_free_ns)
+
+    def _carry(self, to: int, link: Link, message: Any, size: int, depart_ns: int) -> None:
+        arrival_ns = link.carry(depart_ns, size)
+        if arrival_ns == LOST:
+            return
+        self._put(to, link, message, size, arrival_ns)
+        if link.duplicated():
+            arrival_ns = link.carry(depart_ns, size)
+            if arrival_ns != LOST:
+                self._put(to, link, message, size, arrival_ns)
+
+    def _put(self, to: int, link: Link, message: Any, size: int, release_ns: int) -> None:
+        self.order += 1
+        self.under_way[to] += 1
+        self.kept_bytes[to] += size
+        heapq.heappush(self.parcels, (release_ns, self.order, to, link.epoch, size, message))
+
+    def _release(self, peer: int, at_ns: int) -> None:
+        link = self.links[peer]
+        held, link.held = link.held, []
+        self.holding.discard(peer)
+        for message, size in held:
+            self.kept_bytes[peer] -= size
+            self._carry(peer, link, message, size, at_ns)
+
+    def _reopen(self, peer: int) -> None:
+        link = self.links[peer]
+        if self.free and peer in self.connected and not (link.blocks or link.extra_ns or self.under_way[peer]):
+            self.open.add(peer)

@@ -1,0 +1,98 @@
+"""Faults on real processes, under load: whatever was acknowledged stays, is applied once, and the replicas agree in the end."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.metrics.trial import OK, Trial
+from tests.processes.real import ran
+
+ENGINES = ["paxos", "raft", "zab"]
+LONGER: dict[str, Any] = {"duration": "2s"}
+
+
+def served_between(trial: Trial, first_s: float, last_s: float) -> int:
+    """How many operations succeeded in between."""
+    completed = trial.operations["completed_ns"][trial.operations["status"] == OK]
+    return int(np.count_nonzero((completed >= first_s * 1e9) & (completed < last_s * 1e9)))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_leader_is_killed_and_comes_back(engine: str, tmp_path: Path) -> None:
+    trial = ran(engine, tmp_path, **LONGER, faults=[{"at": "1s", "for": "500ms", "crash": "leader"}])
+    [fault] = trial.faults
+    assert fault.target == f"replica {trial.leaders[0][1]}"
+    assert "gone, by SIGKILL" in fault.witness
+    assert "incarnation 2, with" in fault.heal_witness
+    assert "with 0 records" not in fault.heal_witness
+    assert len(trial.leaders) >= 2, "somebody else had to lead"
+    assert served_between(trial, 2.2, 2.8) > 100
+
+
+def test_replicas_are_killed_at_random_again_and_again(tmp_path: Path) -> None:
+    """Six times in three seconds, each killed as soon as the one before has had time to come back."""
+    faults = [{"at": f"{700 + 500 * number}ms", "for": "50ms", "crash": "random"} for number in range(6)]
+    trial = ran("raft", tmp_path, duration="3500ms", faults=faults)
+    assert len(trial.faults) == 6
+    assert len({fault.target for fault in trial.faults}) > 1
+    assert served_between(trial, 0, 5) > 500
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_all_replicas_are_killed_at_once_and_remember(engine: str, tmp_path: Path) -> None:
+    faults = [{"at": "1s", "for": "100ms", "crash": replica} for replica in range(3)]
+    trial = ran(engine, tmp_path, **LONGER, faults=faults)
+    assert all("incarnation 2" in fault.heal_witness for fault in trial.faults)
+    assert served_between(trial, 0, 1) > 50
+    assert served_between(trial, 1.2, 10) > 50
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_leader_that_was_stopped_wakes_up_and_serves_nothing_stale(engine: str, tmp_path: Path) -> None:
+    """Reads go through the log: a read of a deposed leader would return an older value than one that had completed before."""
+    trial = ran(
+        engine, tmp_path, **LONGER, faults=[{"at": "1s", "for": "1s", "pause": "leader"}],
+        workload={"mix": {"read": 0.5, "write": 0.5}, "keys": {"distribution": "uniform", "count": 1}},
+    )  # fmt: skip
+    [fault] = trial.faults
+    assert "is stopped" in fault.witness
+    assert "answers again" in fault.heal_witness
+    assert len(trial.leaders) >= 2, "somebody else had to lead"
+    done = trial.operations[trial.operations["status"] == OK]
+    written = {int(row["value"]): row for row in done[done["kind"] == 1]}
+    for read in done[done["kind"] == 0]:
+        before = done[(done["kind"] == 1) & (done["completed_ns"] < read["started_ns"])]
+        if len(before) and int(read["returned"]) in written:
+            # The write that was read must not lie wholly before one that had completed when the read began.
+            assert written[int(read["returned"])]["completed_ns"] >= before["started_ns"].max()
+
+
+@pytest.mark.parametrize("fault", [
+    {"partition": "leader"},
+    {"partition": [[0], [1, 2]]},
+    {"one_way": {"from": "leader", "to": "random"}},
+    {"slow_link": {"from": "leader", "to": "random", "extra": "5ms"}},
+    {"slow_disk": {"replica": "leader", "factor": 5}},
+    {"clock": {"replica": "random", "rate": 1.5}},
+], ids="-".join)  # fmt: skip
+def test_every_other_fault_is_witnessed_and_healed(fault: dict[str, Any], tmp_path: Path) -> None:
+    trial = ran("raft", tmp_path, **LONGER, faults=[{"at": "1s", "for": "800ms", **fault}])
+    [record] = trial.faults
+    assert record.injected_ns >= 1_000_000_000
+    assert record.healed_ns is not None
+    assert record.healed_ns - record.injected_ns >= 800_000_000
+
+
+def test_a_replica_that_restarts_behind_a_partition_is_still_cut_off(tmp_path: Path) -> None:
+    faults = [
+        {"at": "1s", "for": "1500ms", "partition": [[2], [0, 1]]},
+        {"at": "1200ms", "for": "100ms", "crash": 2},
+    ]
+    trial = ran("raft", tmp_path, duration="2500ms", faults=faults)
+    cut, crash = sorted(trial.faults, key=lambda fault: fault.injected_ns)
+    caught_up_s = float(crash.heal_witness.rpartition(" at ")[2].split()[0])
+    assert cut.healed_ns is not None
+    assert caught_up_s * 1e9 > cut.healed_ns, "it cannot have caught up before the others could reach it"

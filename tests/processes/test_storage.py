@@ -1,0 +1,288 @@
+"""The write-ahead log: what was synced comes back, a torn tail is cut and reported, corruption before it is refused."""
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.driver.storage import HEADER, StorageError, WriteAheadLog, read_log, read_records
+from engines.core import Record
+from engines.raft import Raft
+from engines.raft.messages import Entries, Snapshot, Voted
+from ext.build import ROOT
+
+SMALL = 4096
+
+
+def opened(folder: Path, segment_bytes: int = SMALL) -> tuple[WriteAheadLog, list[Record]]:
+    log = WriteAheadLog(folder, segment_bytes)
+    try:
+        return log, log.recover(Raft)
+    except StorageError:
+        log.close()
+        raise
+
+
+def recovered(folder: Path) -> tuple[list[Record], str]:
+    """What a restart finds; the log is closed again."""
+    log, records = opened(folder)
+    log.close()
+    return records, log.torn
+
+
+def write_groups(folder: Path, groups: list[list[Record]], segment_bytes: int = SMALL) -> None:
+    log, _ = opened(folder, segment_bytes)
+    for group in groups:
+        log.write(group)
+    log.close()
+
+
+def segments(folder: Path) -> list[Path]:
+    return sorted(folder.glob("wal-*"))
+
+
+def end_of_writing(path: Path) -> int:
+    return len(path.read_bytes().rstrip(b"\0"))
+
+
+def three_writes(folder: Path) -> list[list[Record]]:
+    groups: list[list[Record]] = [
+        [Voted(1, 2), Entries(1, b"first" * 10)],
+        [Entries(2, b"second" * 10)],
+        [Entries(3, b"third" * 10), Voted(2, 1)],
+    ]
+    write_groups(folder, groups)
+    return groups
+
+
+def flat(groups: list[list[Record]]) -> list[Record]:
+    return [record for group in groups for record in group]
+
+
+def test_what_was_written_comes_back_in_order(tmp_path: Path) -> None:
+    groups = three_writes(tmp_path)
+    assert recovered(tmp_path) == (flat(groups), "")
+    write_groups(tmp_path, [[Voted(9, 9)]])
+    assert recovered(tmp_path) == ([*flat(groups), Voted(9, 9)], "")
+    assert read_records(tmp_path, Raft) == ([*flat(groups), Voted(9, 9)], "")
+
+
+def test_a_new_folder_holds_nothing_and_is_private(tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "data"
+    assert recovered(folder) == ([], "")
+    assert folder.stat().st_mode & 0o077 == 0
+    assert all(path.stat().st_mode & 0o077 == 0 for path in segments(folder))
+
+
+def test_records_spread_over_segments_and_one_larger_than_a_segment_gets_its_own(tmp_path: Path) -> None:
+    groups: list[list[Record]] = [[Entries(n, bytes([n]) * 1000)] for n in range(1, 30)]
+    groups.insert(7, [Snapshot(1, 1, b"s" * 3 * SMALL)])
+    write_groups(tmp_path, groups)
+    assert len(segments(tmp_path)) > 5
+    assert recovered(tmp_path) == (flat(groups), "")
+
+
+def test_one_write_makes_one_sync(tmp_path: Path) -> None:
+    log, _ = opened(tmp_path)
+    log.write([Voted(1, 1), Voted(2, 1), Voted(3, 1)])
+    assert log.syncs == 1
+    log.close()
+
+
+def test_two_replicas_cannot_share_a_folder(tmp_path: Path) -> None:
+    log, _ = opened(tmp_path)
+    with pytest.raises(StorageError, match="in use"):
+        WriteAheadLog(tmp_path)
+    log.close()
+    recovered(tmp_path)
+
+
+def test_a_torn_tail_is_cut_reported_once_and_can_never_come_back(tmp_path: Path) -> None:
+    """The last write loses its first record but keeps its second, as a disk may do: neither may be recovered, now or later."""
+    groups = three_writes(tmp_path)
+    path = segments(tmp_path)[0]
+    data = bytearray(path.read_bytes())
+    first_of_last = data.rindex(b"third")
+    data[first_of_last] ^= 1
+    path.write_bytes(data)
+    records, torn = recovered(tmp_path)
+    assert records == flat(groups[:2])
+    assert "torn" in torn
+    assert recovered(tmp_path) == (flat(groups[:2]), "")
+    write_groups(tmp_path, [[Entries(3, b"THIRD" * 10)]])
+    assert recovered(tmp_path) == ([*flat(groups[:2]), Entries(3, b"THIRD" * 10)], "")
+
+
+def test_damage_before_a_later_write_is_refused(tmp_path: Path) -> None:
+    three_writes(tmp_path)
+    path = segments(tmp_path)[0]
+    data = bytearray(path.read_bytes())
+    data[data.index(b"first")] ^= 1
+    path.write_bytes(data)
+    for _ in range(2):
+        with pytest.raises(StorageError, match="damaged, and later writes follow"):
+            recovered(tmp_path)
+    assert path.read_bytes() == data, "what is refused is left as it was"
+
+
+def test_damage_in_an_earlier_segment_and_a_missing_one_are_refused(tmp_path: Path) -> None:
+    write_groups(tmp_path, [[Entries(n, bytes([n]) * 1500)] for n in range(1, 12)])
+    second = segments(tmp_path)[1]
+    whole = second.read_bytes()
+    for broken in (whole[:-1], whole[:-1600], b"", whole + b"\0", whole[:50] + b"!" + whole[51:]):
+        second.write_bytes(broken)
+        with pytest.raises(StorageError, match="cannot be trusted"):
+            recovered(tmp_path)
+    second.unlink()
+    with pytest.raises(StorageError, match="cannot be trusted"):
+        recovered(tmp_path)
+    second.write_bytes(whole)
+    assert len(recovered(tmp_path)[0]) == 11
+
+
+def test_a_compaction_drops_what_it_restates_once_it_is_durable(tmp_path: Path) -> None:
+    log, _ = opened(tmp_path)
+    for n in range(1, 12):
+        log.write([Entries(n, bytes([n]) * 1500)])
+    assert len(segments(tmp_path)) > 3
+    snapshot, voted, tail = Snapshot(10, 1, b"state"), Voted(1, 1), Entries(11, b"tail")
+    log.write([Entries(12, b"before"), snapshot], snapshot, tail)
+    assert len(segments(tmp_path)) > 3, "nothing goes before the last record of the compaction is durable"
+    log.write([voted, tail, Voted(2, 2)], snapshot, tail)
+    assert len(segments(tmp_path)) == 1
+    log.write([Voted(3, 3)], snapshot, tail)
+    log.close()
+    assert recovered(tmp_path) == ([snapshot, voted, tail, Voted(2, 2), Voted(3, 3)], "")
+
+
+def test_a_crash_in_the_middle_of_dropping_leaves_no_half_a_past(tmp_path: Path) -> None:
+    log, _ = opened(tmp_path / "log")
+    for n in range(1, 12):
+        log.write([Entries(n, bytes([n]) * 1500)])
+    old = {path: path.read_bytes() for path in segments(tmp_path / "log")}
+    snapshot = Snapshot(11, 1, b"state")
+    log.write([snapshot], snapshot, snapshot)
+    log.close()
+    for path in list(old)[2:4]:
+        path.write_bytes(old[path])
+    assert recovered(tmp_path / "log") == ([snapshot], "")
+    assert not set(segments(tmp_path / "log")) & set(old)
+
+
+def test_a_folder_of_another_engine_is_refused(tmp_path: Path) -> None:
+    from engines.zab import Zab
+
+    three_writes(tmp_path)
+    with pytest.raises(StorageError, match="not of zab"):
+        read_records(tmp_path, Zab)
+
+
+Group = st.lists(st.binary(max_size=300), min_size=1, max_size=4)
+
+
+@given(groups=st.lists(Group, min_size=1, max_size=6), data=st.data())
+@settings(max_examples=60)
+def test_any_truncation_or_bit_flip_gives_a_prefix_or_a_refusal(
+    groups: list[list[bytes]], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Truncation, a flipped bit, or garbage over the rest: never a record that was not written, never one out of order.
+
+    What is lost in silence lies in the last write, the only one whose sync may not have returned.
+    """
+    folder = tmp_path_factory.mktemp("wal")
+    written: list[list[Record]] = [[Entries(1, payload) for payload in group] for group in groups]
+    write_groups(folder, written)
+    path = segments(folder)[-1]
+    raw = bytearray(path.read_bytes())
+    end = end_of_writing(path)
+    harm = data.draw(st.sampled_from(["cut", "flip", "smear"]))
+    at = data.draw(st.integers(0, end - 1))
+    if harm == "cut":
+        del raw[at:]
+    elif harm == "flip":
+        raw[at] ^= 1 << data.draw(st.integers(0, 7))
+    else:
+        garbage = data.draw(st.binary(min_size=1, max_size=200))
+        raw[at : at + len(garbage)] = garbage
+    path.write_bytes(raw)
+    everything = flat(written)
+    try:
+        records, torn = recovered(folder)
+    except StorageError:
+        assert harm != "cut", "a log that ends early has nothing behind its damage"
+        return
+    assert records == everything[: len(records)]
+    if len(records) < len(everything) and harm == "flip":
+        assert torn
+        assert len(records) >= len(flat(written[:-1])), "a flip in an earlier write must be refused"
+    assert recovered(folder) == (records, "")
+
+
+@given(st.binary(max_size=3 * HEADER.size))
+@settings(max_examples=100)
+def test_garbage_is_no_log(tmp_path_factory: pytest.TempPathFactory, garbage: bytes) -> None:
+    folder = tmp_path_factory.mktemp("wal")
+    (folder / "wal-0000000001").write_bytes(garbage)
+    contents = read_log(folder)
+    assert contents.payloads == []
+    assert contents.torn
+
+
+def test_a_full_disk_stops_the_log(tmp_path: Path) -> None:
+    """A limit on the size of files stands for the full disk; what was written before it is all there."""
+    code = (
+        "import ext, sys; from pathlib import Path\n"
+        "from bench.driver.storage import StorageError, WriteAheadLog\n"
+        "from engines.raft import Raft\nfrom engines.raft.messages import Entries\n"
+        "log = WriteAheadLog(Path(sys.argv[1]), 4096); log.recover(Raft)\n"
+        "for n in range(1, 1000):\n"
+        "    try:\n        log.write([Entries(n, bytes(20 * n))])\n"
+        "    except StorageError as error:\n        print(n, error); break\n"
+    )
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True, check=True, preexec_fn=limited,
+    )  # fmt: skip
+    number, complaint = done.stdout.split(" ", 1)
+    assert "File too large" in complaint
+    records, _ = read_records(tmp_path, Raft)
+    assert records == [Entries(n, bytes(20 * n)) for n in range(1, int(number))]
+
+
+def test_a_failed_sync_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a failed fdatasync the kernel may have dropped the pages: a later success would prove nothing."""
+    log, _ = opened(tmp_path)
+    log.write([Voted(1, 1)])
+
+    def fails(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fdatasync", fails)
+        with pytest.raises(StorageError, match="Input/output error"):
+            log.write([Voted(2, 1)])
+    with pytest.raises(StorageError):
+        log.write([Voted(3, 1)])
+    log.close()
+
+
+def test_a_partial_write_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    log, _ = opened(tmp_path)
+    real: Callable[[int, memoryview, int], int] = os.pwrite
+    with monkeypatch.context() as patched:
+        patched.setattr("os.pwrite", lambda file, view, at: real(file, view[:7], at))
+        log.write([Entries(1, b"x" * 100)])
+    log.close()
+    assert recovered(tmp_path) == ([Entries(1, b"x" * 100)], "")
