@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PROBE_S = 0.02
 HEALED_WITHIN_S = 10.0
+RETURN_WITHIN_NS = 10_000_000_000
 DRIFT_NS = 1_000_000
 Witness = Callable[[], Awaitable[str]]
 Healing = Callable[[], Awaitable[Witness]]
@@ -54,6 +55,7 @@ class Breakage:
         self.records.append(record)
         try:
             record.target, witness, heal = await getattr(self, f"_{fault.kind}")(fault)
+            record.injected_ns = self.cluster.now()
         except (ControlError, TimeoutError):
             return
         record.witness = await self._watch(witness, record.injected_ns + fault.for_ns)
@@ -79,10 +81,16 @@ class Breakage:
             await asyncio.sleep(PROBE_S)
 
     async def _resolve(self, target: int | str | None) -> Replica:
-        """A replica; "leader" is who leads in the highest term of those that answer, or else who is believed to lead."""
+        """A replica; "leader" is who leads in the highest term of those that answer, or else who is believed to lead.
+
+        Where nobody is there to be struck, because of other faults, this waits for the first to come back.
+        """
         replicas = self.cluster.replicas
         if isinstance(target, int):
             return replicas[target]
+        until_ns = self.cluster.now() + RETURN_WITHIN_NS
+        while not any(replica.awake for replica in replicas) and self.cluster.now() < until_ns:
+            await asyncio.sleep(PROBE_S)
         awake = [replica for replica in replicas if replica.awake] or replicas
         if target != "leader":
             return self.dice.choice(awake)

@@ -15,7 +15,7 @@ from bench.driver.protocols import PROTOCOLS
 if TYPE_CHECKING:
     from bench.scenario import Scenario
 
-POLL_S = 0.05
+POLL_S = 0.1
 STATUS_S = 1.0
 
 

@@ -95,7 +95,9 @@ class Run:
     async def perform(self) -> None:
         """From the first process to the last check; the processes have ended then."""
         cluster = self.cluster
-        await asyncio.gather(*(cluster.boot(replica) for replica in cluster.replicas))
+        async with asyncio.TaskGroup() as group:
+            for replica in cluster.replicas:
+                group.create_task(cluster.boot(replica))
         self.pids = {replica.id: replica.child.pid for replica in cluster.replicas}
         load = await self._start_load()
         async with asyncio.TaskGroup() as group:
