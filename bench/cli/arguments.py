@@ -12,6 +12,8 @@ from click.shell_completion import CompletionItem
 
 from bench.scenario import ENGINES, ScenarioError, nearest, scenario_names
 
+GOOD, NO, BAD_INPUT, INVALID, INTERRUPTED = 0, 1, 2, 3, 130
+
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 
@@ -70,6 +72,12 @@ def settings_option(verb: Verb) -> Verb:
 def json_option(verb: Verb) -> Verb:
     """--json: for programs."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")(verb)
+
+
+def refuse(message: str) -> int:
+    """Say in one line what the user got wrong, and give the exit code of that."""
+    click.echo(f"replbench: {' '.join(message.split())}", err=True)
+    return BAD_INPUT
 
 
 @contextmanager

@@ -11,6 +11,9 @@ import click
 import msgspec
 
 from bench.cli.arguments import (
+    BAD_INPUT,
+    INTERRUPTED,
+    INVALID,
     Engines,
     json_option,
     reported,
@@ -25,7 +28,6 @@ from bench.scenario import Scenario, Suite, load_suite
 if TYPE_CHECKING:
     from bench.metrics.result import PointSummary, ResultWriter
 
-BAD_INPUT, INVALID, INTERRUPTED = 2, 3, 130
 RESULTS = Path("results") / "local"
 
 
@@ -173,13 +175,15 @@ def _run(suite: Suite, out: Path | None, jobs: int, *, plots: bool, quiet: bool,
                 tasks, jobs = in_turns(tasks), 1
             _gather(tasks, writer, jobs, quiet or as_json)
         except KeyboardInterrupt:
-            click.echo("replbench: interrupted; finished points are kept", err=True)
             code = INTERRUPTED
         except _BrokenError as broken:
             click.echo(f"replbench: {broken}", err=True)
             code = INVALID
         with undisturbed():
             path = writer.finish(incomplete=code != 0)
+        if code == INTERRUPTED:
+            kept = "finished points are kept" if path else "nothing was finished, and nothing written"
+            click.echo(f"replbench: interrupted; {kept}", err=True)
         rows = [writer.summaries[index] for index in sorted(writer.summaries)]
     if plots and path is not None and code != INTERRUPTED:
         from bench.cli.plot import KINDS, draw
@@ -245,9 +249,7 @@ def report(rows: list[PointSummary], path: Path | None, quiet: bool, as_json: bo
             where = ", ".join(f"{axis} = {value}" for axis, value in row.point.axes.items())
             for reason in row.point.reasons:
                 click.echo(f"invalid: {row.point.engine} {where}: {reason}", err=True)
-    if path is None:
-        click.echo("replbench: nothing was finished, and nothing written", err=True)
-    else:
+    if path is not None:
         click.echo(str(path))
 
 

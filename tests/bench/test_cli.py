@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import subprocess
 import sys
 import types
@@ -14,7 +15,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from bench.cli import call, replbench
+from bench.cli import call
+from bench.cli.commands import replbench
 from bench.cli.plot import KINDS as PLOTS
 from bench.cli.run import Task, fresh_folder, in_turns, tasks_of
 from bench.metrics.trial import Trial
@@ -187,7 +189,50 @@ def test_ctrl_c_before_anything_is_finished_leaves_nothing(screen: Screen, drive
 
     driver(interrupted)
     assert screen(*LAN, "--out", "made") == 130
+    assert screen.err.splitlines()[0] == "replbench: interrupted; nothing was finished, and nothing written"
+    assert "kept" not in screen.err
     assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["bench.cli.commands", "click"])
+def test_ctrl_c_while_importing_is_one_quiet_line(place: str) -> None:
+    program = (
+        "import sys, builtins; before = builtins.__import__\n"
+        "def pressed(name, *rest, **more):\n"
+        f"    if name == {place!r} or {place!r} == 'bench.cli.commands' and (rest[2:3] or [()])[0] == ('commands',):\n"
+        "        raise KeyboardInterrupt\n"
+        "    return before(name, *rest, **more)\n"
+        "builtins.__import__ = pressed\n"
+        "from bench.cli import main; main(['list'])"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "replbench: interrupted\n")
+
+
+def test_ctrl_c_in_any_verb_is_one_quiet_line(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pressed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bench.cli.show.load_suite", pressed)
+    assert screen("show", "lan-3") == 130
+    assert (screen.out, screen.err) == ("", "replbench: interrupted\n")
+
+
+COMMAND = [sys.executable, "-c", "from bench.cli import main; main()"]
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["--help"], ["show", "lan-3"], ["show", "lan-3", "--json"]])
+def test_output_that_nobody_takes_is_no_error_and_a_full_device_is_one_line(arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run([*COMMAND, *arguments], cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run([*COMMAND, *arguments], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.count(b"\n") == 1
+    assert b"No space left on device" in ended.stderr
 
 
 def test_an_error_of_the_program_is_one_line_and_keeps_what_is_finished(
