@@ -46,7 +46,9 @@ MEASURES: dict[str, tuple[str, Callable[[Any], str]]] = {
 def print_points(rows: Sequence[Mapping[str, Any]], axes: Sequence[str]) -> None:
     """A row for each engine, point and trial: ``rows`` have the columns of points.csv and the axes."""
     several = {"scenario": "scenario", "trial": "trial"}
-    names = ["engine", *(name for name in several if len({row.get(name) for row in rows}) > 1)]
+    # What `replay --point` asks for.
+    numbered = ["point"] if all("point" in row for row in rows) else []
+    names = [*numbered, "engine", *(name for name in several if len({row.get(name) for row in rows}) > 1)]
     # The offered rate says what this axis would.
     shown = [axis for axis in axes if axis != "workload.arrivals.rate"]
     headings = [*names, *(axis.removeprefix("workload.") for axis in shown), *MEASURES, "verdict"]

@@ -266,6 +266,11 @@ WRONG = [
     (["run", "lan-3", "--jobs", "0"], "jobs"),
     (["run", "empty.toml"], "empty"),
     (["show", "lan-33"], 'did you mean "lan-3"?'),
+    (["show", "nosuch"], "no folder nosuch of a result"),
+    (["replay", "nosuch"], "no folder nosuch of a result"),
+    (["run", "lan-3", "--out", ""], "empty"),
+    (["plot", "a", "--out", ""], "empty"),
+    (["plot", "a", "--kind", "cdf", "--out", "foo.gif"], "end it in .svg, .png, .pdf"),
     (["show", "."], "result.json"),
     (["plot", "nowhere"], "nowhere"),
     (["plot", "a", "--kind", "pie"], "pie"),
@@ -409,6 +414,34 @@ def test_results_with_nothing_in_common_are_one_line_and_exit_2(
     assert screen.out == ""
     assert screen.err.count("\n") == 1
     assert "lan-3: raft at rate = 1,000 is only in slow" in screen.err
+
+
+def test_the_table_numbers_the_points_and_says_which_are_suspect_and_where_figures_are(
+    screen: Screen, driver: Driver
+) -> None:
+    def overloaded(_: Scenario, engine: str, *rest: Any) -> Trial:
+        return synthetic_trial(engine, 2000, capacity=1000, seed=rest[1], axes=rest[0])
+
+    driver(overloaded)
+    assert screen(*LAN, "--engine", "raft,zab", "--out", "made", "--plots") == 0
+    lines = screen.out.rstrip().splitlines()
+    assert lines[-2:] == ["figures: made/plots", "made"]
+    assert [line.split()[:2] for line in lines if "suspect" in line] == [["0", "raft"], ["1", "zab"]]
+    grew = [line for line in screen.err.splitlines() if "a queue grew" in line]
+    assert len(grew) == 1
+    assert grew[0].startswith("suspect: 2 points: ")
+    assert "`replbench show made`" in grew[0]
+    assert screen("show", "made") == 0
+    assert [line.split()[:2] for line in screen.out.splitlines() if line.rstrip().endswith("suspect")] == [
+        ["0", "raft"],
+        ["1", "zab"],
+    ]
+
+
+@pytest.mark.parametrize("verb", ["show", "replay"])
+def test_usage_names_all_that_a_verb_takes(screen: Screen, verb: str) -> None:
+    assert screen(verb, "--help") == 0
+    assert "RESULT|SCENARIO" in screen.out.splitlines()[0]
 
 
 class FullError(OSError):
