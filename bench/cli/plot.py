@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.arguments import reported_results
+from bench.cli.arguments import Out, reported_results
 
 # The names of bench.plots.KINDS, here because loading them loads matplotlib; a test compares the two.
 KINDS = ("latency-throughput", "cdf", "timeline", "costs")
@@ -27,7 +27,7 @@ SUFFIXES = (".svg", ".png", ".pdf")
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=Out(),
     help="A folder, or a .svg, .png or .pdf file; by default plots/ in the first result.",
 )
 def plot(results: tuple[Path, ...], kinds: tuple[str, ...], out: Path | None) -> None:

@@ -230,7 +230,9 @@ class Sweep(Kind):
         for axis, values in value.items():
             if axis.split(".")[0] in ("sweep", "suite", "name", "about", "engine"):
                 raise ValueError(f"{axis} cannot be swept; engine takes a list, the others take no values")
-            if not isinstance(values, list | tuple) or not values:
+            if isinstance(values, list | tuple) and not values:
+                raise place.at(f'"{axis}"').error("the list of values is empty; give at least one, or remove the axis")
+            if not isinstance(values, list | tuple):
                 raise place.at(f'"{axis}"').error(f"{shown(values)} is not a list of values; write it in [ ]")
         return {axis: tuple(values) for axis, values in value.items()}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import subprocess
 import sys
 import types
@@ -14,7 +15,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from bench.cli import call, replbench
+from bench.cli import call
+from bench.cli.commands import replbench
 from bench.cli.plot import KINDS as PLOTS
 from bench.cli.run import Task, fresh_folder, in_turns, tasks_of
 from bench.metrics.trial import Trial
@@ -187,7 +189,50 @@ def test_ctrl_c_before_anything_is_finished_leaves_nothing(screen: Screen, drive
 
     driver(interrupted)
     assert screen(*LAN, "--out", "made") == 130
+    assert screen.err.splitlines()[0] == "replbench: interrupted; nothing was finished, and nothing written"
+    assert "kept" not in screen.err
     assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["bench.cli.commands", "click"])
+def test_ctrl_c_while_importing_is_one_quiet_line(place: str) -> None:
+    program = (
+        "import sys, builtins; before = builtins.__import__\n"
+        "def pressed(name, *rest, **more):\n"
+        f"    if name == {place!r} or {place!r} == 'bench.cli.commands' and (rest[2:3] or [()])[0] == ('commands',):\n"
+        "        raise KeyboardInterrupt\n"
+        "    return before(name, *rest, **more)\n"
+        "builtins.__import__ = pressed\n"
+        "from bench.cli import main; main(['list'])"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "replbench: interrupted\n")
+
+
+def test_ctrl_c_in_any_verb_is_one_quiet_line(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pressed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bench.cli.show.load_suite", pressed)
+    assert screen("show", "lan-3") == 130
+    assert (screen.out, screen.err) == ("", "replbench: interrupted\n")
+
+
+COMMAND = [sys.executable, "-c", "from bench.cli import main; main()"]
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["--help"], ["show", "lan-3"], ["show", "lan-3", "--json"]])
+def test_output_that_nobody_takes_is_no_error_and_a_full_device_is_one_line(arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run([*COMMAND, *arguments], cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run([*COMMAND, *arguments], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.count(b"\n") == 1
+    assert b"No space left on device" in ended.stderr
 
 
 def test_an_error_of_the_program_is_one_line_and_keeps_what_is_finished(
@@ -221,6 +266,11 @@ WRONG = [
     (["run", "lan-3", "--jobs", "0"], "jobs"),
     (["run", "empty.toml"], "empty"),
     (["show", "lan-33"], 'did you mean "lan-3"?'),
+    (["show", "nosuch"], "no folder nosuch of a result"),
+    (["replay", "nosuch"], "no folder nosuch of a result"),
+    (["run", "lan-3", "--out", ""], "empty"),
+    (["plot", "a", "--out", ""], "empty"),
+    (["plot", "a", "--kind", "cdf", "--out", "foo.gif"], "end it in .svg, .png, .pdf"),
     (["show", "."], "result.json"),
     (["plot", "nowhere"], "nowhere"),
     (["plot", "a", "--kind", "pie"], "pie"),
@@ -364,6 +414,34 @@ def test_results_with_nothing_in_common_are_one_line_and_exit_2(
     assert screen.out == ""
     assert screen.err.count("\n") == 1
     assert "lan-3: raft at rate = 1,000 is only in slow" in screen.err
+
+
+def test_the_table_numbers_the_points_and_says_which_are_suspect_and_where_figures_are(
+    screen: Screen, driver: Driver
+) -> None:
+    def overloaded(_: Scenario, engine: str, *rest: Any) -> Trial:
+        return synthetic_trial(engine, 2000, capacity=1000, seed=rest[1], axes=rest[0])
+
+    driver(overloaded)
+    assert screen(*LAN, "--engine", "raft,zab", "--out", "made", "--plots") == 0
+    lines = screen.out.rstrip().splitlines()
+    assert lines[-2:] == ["figures: made/plots", "made"]
+    assert [line.split()[:2] for line in lines if "suspect" in line] == [["0", "raft"], ["1", "zab"]]
+    grew = [line for line in screen.err.splitlines() if "a queue grew" in line]
+    assert len(grew) == 1
+    assert grew[0].startswith("suspect: 2 points: ")
+    assert "`replbench show made`" in grew[0]
+    assert screen("show", "made") == 0
+    assert [line.split()[:2] for line in screen.out.splitlines() if line.rstrip().endswith("suspect")] == [
+        ["0", "raft"],
+        ["1", "zab"],
+    ]
+
+
+@pytest.mark.parametrize("verb", ["show", "replay"])
+def test_usage_names_all_that_a_verb_takes(screen: Screen, verb: str) -> None:
+    assert screen(verb, "--help") == 0
+    assert "RESULT|SCENARIO" in screen.out.splitlines()[0]
 
 
 class FullError(OSError):
