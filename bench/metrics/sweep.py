@@ -50,7 +50,8 @@ def unequal_fairness(results: Sequence[Result]) -> list[str]:
     """
     groups = [at(results, wanted) for wanted in settings(results)]
     everyone = [entry for group in groups for entry in group]
-    swept = {field for values in _fields(everyone).values() for field, said in values.items() if len(said) > 1}
+    records = _fields(everyone).values()
+    swept = {field for values in records for field, said in values.items() if len(said) > 1}
     found: dict[str, None] = {}
     for group, of_sweep in [(everyone, False), *((group, True) for group in groups)]:
         by_label = _fields(group)

@@ -52,7 +52,8 @@ def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
     logarithmic = style.wide(latency for extremes in spans for latency in extremes)
     for panel, extremes in zip(axes, spans, strict=False):
         style.milliseconds(panel.xaxis, extremes, logarithmic=logarithmic)
-    axes[0].plot([], [], **TAIL, color=style.GREY, label=f"the last {SAMPLES_BEYOND} samples:\ntoo few to prove it")
+    explained = f"the last {SAMPLES_BEYOND} samples:\ntoo few to prove it"
+    axes[0].plot([], [], **TAIL, color=style.GREY, label=explained)
     style.legend(axes)
 
 

@@ -203,8 +203,7 @@ def _labels_around(low: float, high: float, subs: Sequence[float]) -> tuple[floa
     """The last label of a logarithmic axis below ``low``, and the first above ``high``."""
     decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
     labels = [sub * 10.0**decade for decade in decades for sub in subs]
-    below, above = (max(label for label in labels if label <= low), min(label for label in labels if label > high))
-    return below, above
+    return max(label for label in labels if label <= low), min(label for label in labels if label > high)
 
 
 def rates(axis: Axis) -> None:

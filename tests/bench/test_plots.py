@@ -147,7 +147,8 @@ def test_the_timeline_shows_the_outage_the_fault_and_the_new_leader(crash):
     assert rate[(seconds > 0.2) & (seconds < 0.9)].mean() == pytest.approx(2000, rel=0.1)
     _, median = lower.get_lines()[0].get_xydata().T
     assert np.nanmax(median) == pytest.approx(500, rel=0.1)
-    spans = [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in upper.patches if isinstance(patch, Rectangle)]
+    bands = [patch for patch in upper.patches if isinstance(patch, Rectangle)]
+    spans = [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in bands]
     assert (1.0, 2.0) in spans
     assert words(lower) == ["crash replica 0"]
     triangles = next(line for line in upper.get_lines() if line.get_marker() == "v")
@@ -293,8 +294,9 @@ def test_triangles_stand_whole_inside_the_panel(crash):
 def test_results_that_differ_are_captioned_and_compared_though_their_sweeps_differ(tmp_path):
     fairness = {"durability": "fsync", "timeouts": {"request": "0.25s", "heartbeat": "0.2s"}}
     slower = fairness | {"timeouts": {"request": "1s", "heartbeat": "0.2s"}}
-    three = stored(tmp_path / "three", [trial(each, 1000, fairness=fairness) for each in ("raft", "zab")])
-    five = stored(tmp_path / "five", [trial(each, 2000, fairness=slower, replicas=5) for each in ("raft", "zab")])
+    engines = ("raft", "zab")
+    three = stored(tmp_path / "three", [trial(each, 1000, fairness=fairness) for each in engines])
+    five = stored(tmp_path / "five", [trial(each, 2000, fairness=slower, replicas=5) for each in engines])
     figure = plots.compose([three, five], "latency-throughput", "lan")
     assert figure.get_suptitle() == "lan: 3 replicas (three) and 5 replicas (five), simulation, seed 1"
     assert figure.get_supxlabel() == "Not equal: timeouts.request: three 0.25s, five 1s."
