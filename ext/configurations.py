@@ -42,11 +42,7 @@ class Configurations:
         link = self.heads[mixed & (self.room - 1)]
         while link != 0:
             at = (link - 1) * self.stride
-            if (
-                self.entries[at + 1] == mixed
-                and self.entries[at + 2] == where
-                and self.covers(at + ENTRY, done, optional)
-            ):
+            if self.entries[at + 1] == mixed and self.entries[at + 2] == where and self.covers(at + ENTRY, done, optional):
                 return False
             link = self.entries[at]
         if self.count == self.room:

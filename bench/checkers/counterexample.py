@@ -25,6 +25,7 @@ from bench.checkers.linearizability import (
     NOT_LINEARIZABLE,
     Meaning,
     Task,
+    columns,
     identity,
     matters,
     meaning,
@@ -58,17 +59,17 @@ def explain(key: str | int | None, operations: Sequence[Operation], seconds: flo
     part = _until_it_fails([operation for operation in operations if matters(operation)], deadline)
     part.sort(key=lambda operation: operation.call_ns)
     part, minimal = _shrink(part, deadline)
-    task = Task(key, part, explain=True)
+    task = Task(key, columns(part), explain=True)
     answer = task.run(STEPS, NBYTES)
     stuck = task.search.stuck
     assert answer != LINEARIZABLE and stuck is not None, "a linearizable history has no counterexample"
-    order = [task.operations[place] for place in task.search.prefix]
-    return Counterexample(key, len(operations), part, order, task.operations[stuck], minimal)
+    order = [part[place] for place in task.search.prefix]
+    return Counterexample(key, len(operations), part, order, part[stuck], minimal)
 
 
 def fails(operations: Sequence[Operation]) -> bool:
     """Whether these operations of one key are certainly not linearizable."""
-    return Task(None, operations).run(STEPS, NBYTES) == NOT_LINEARIZABLE
+    return Task(None, columns(operations)).run(STEPS, NBYTES) == NOT_LINEARIZABLE
 
 
 def _until_it_fails(operations: list[Operation], deadline: float) -> list[Operation]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -63,20 +63,31 @@ class Verdict(msgspec.Struct):
     reason: str = ""
 
 
+class Columns(NamedTuple):
+    """The operations of one key as ``ext.search.Search`` takes them."""
+
+    kinds: list[int]
+    first: list[int]
+    second: list[int]
+    calls: list[int]
+    returns: list[int | None]
+    strings: Strings | None = None
+
+
 class Task:
-    """The search of one key, which may be suspended; it knows the ``operations`` by their place in this list.
+    """The search of one key, which may be suspended.
 
     Where it takes long and there are unknown operations, another search goes on beside it, in which each of
     these may take effect any number of times. Which of them were used need not be remembered there, and where
     even that explains nothing, nothing does.
     """
 
-    def __init__(self, key: str | int | None, operations: Sequence[Operation], explain: bool = False) -> None:
+    def __init__(self, key: str | int | None, columns: Columns, explain: bool = False) -> None:
         self.key = key
-        self.operations = [operation for operation in operations if matters(operation)]
-        self.search = search_of(self.operations, explain)
+        self.columns = columns
+        self.search = Search(*columns, explain=explain)
         self.beside: Search | None = None
-        self.doubtful = not explain and any(operation.unknown for operation in self.operations)
+        self.doubtful = not explain and None in columns.returns
 
     def run(self, steps: int, nbytes: int) -> str:
         """Search on, each search for so many steps and with its half of the memory."""
@@ -84,7 +95,7 @@ class Task:
         answer = self.search.run(steps, share)
         if self.doubtful and answer not in (LINEARIZABLE, NOT_LINEARIZABLE):
             if self.beside is None:
-                self.beside = search_of(self.operations, boundless=True)
+                self.beside = Search(*self.columns, boundless=True)
             other = self.beside.run(steps, share)
             if other in (NOT_LINEARIZABLE, RUNNING):
                 return other
@@ -115,17 +126,23 @@ def check(histories: Histories, budget: Budget | None = None) -> Verdict:
     """Check each key, a slice at a time where it takes long, until one fails, all pass, or the budget is
     used up.
     """
-    return _Check(histories, budget or Budget()).run()
+    tasks = (Task(key, columns(operations)) for key, operations in histories.items())
+    return check_tasks(tasks, sum(map(len, histories.values())), budget or Budget())
+
+
+def check_tasks(tasks: Iterator[Task], operations: int, budget: Budget) -> Verdict:
+    """As ``check``, of searches that were prepared otherwise; ``operations`` is how many there are in all."""
+    return _Check(tasks, operations, budget).run()
 
 
 class _Check:
     """What is left to do, and what it has taken so far."""
 
-    def __init__(self, histories: Histories, budget: Budget) -> None:
-        self.histories = histories
+    def __init__(self, tasks: Iterator[Task], operations: int, budget: Budget) -> None:
+        self.tasks = tasks
         self.budget = budget
         self.started = perf_counter()
-        self.verdict = Verdict(LINEARIZABLE, sum(map(len, histories.values())))
+        self.verdict = Verdict(LINEARIZABLE, operations)
         self.unfinished: list[Task] = []
         self.given_up: list[Task] = []
 
@@ -157,8 +174,8 @@ class _Check:
 
     def _turns(self) -> Iterator[tuple[Task, int]]:
         """Every key once, then those unfinished, again and again, each time for longer."""
-        for key, operations in self.histories.items():
-            yield Task(key, operations), SLICE
+        for task in self.tasks:
+            yield task, SLICE
         steps = SLICE
         while self.unfinished:
             steps = min(2 * steps, LONGEST_SLICE)
@@ -189,26 +206,21 @@ def matters(operation: Operation) -> bool:
     return operation.ok or (operation.ok is None and operation.op not in READS)
 
 
-def search_of(operations: Sequence[Operation], explain: bool = False, boundless: bool = False) -> Search:
-    """The search over operations of one key, all of which matter."""
-    strings = None
-    if any(operation.op == "append" for operation in operations):
-        strings = Strings(_observed(operations))
-    number = strings.number if strings is not None else _Numbers(_observed(operations)).number
+def columns(operations: Sequence[Operation]) -> Columns:
+    """The operations of one key, those that matter, in numbers."""
+    operations = [operation for operation in operations if matters(operation)]
+    observed = _observed(operations)
+    strings = Strings(observed) if any(operation.op == "append" for operation in operations) else None
+    number = _Numbers(observed).number if strings is None else strings.number
     kinds, first, second = [], [], []
     for operation in operations:
         kind, one, other = meaning(operation)
         kinds.append(kind)
-        if kind == APPEND:
-            assert strings is not None
-            first.append(strings.piece(one))
-            second.append(0)
-        else:
-            first.append(number(one))
-            second.append(number(other) if kind == CAS else 0)
+        first.append(strings.piece(one) if kind == APPEND and strings is not None else number(one))
+        second.append(number(other) if kind == CAS else NOTHING)
     calls = [operation.call_ns for operation in operations]
     returns = [operation.return_ns for operation in operations]
-    return Search(kinds, first, second, calls, returns, strings, explain, boundless)
+    return Columns(kinds, first, second, calls, returns, strings)
 
 
 def meaning(operation: Operation) -> Meaning:

@@ -12,6 +12,8 @@ from click.shell_completion import CompletionItem
 
 from bench.scenario import ENGINES, ScenarioError, nearest, scenario_names
 
+GOOD, NO, BAD_INPUT, INVALID, INTERRUPTED = 0, 1, 2, 3, 130
+
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 
@@ -51,6 +53,23 @@ class Engines(click.ParamType[tuple[str, ...]]):
         return [CompletionItem(before + comma + name) for name in ENGINES if name.startswith(last)]
 
 
+class Out(click.Path):
+    """Where something is to be made."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        if value == "":
+            self.fail("the name is empty (an unset variable?); name what is to be made", parameter, context)
+        return super().convert(value, parameter, context)
+
+
+def result_or_scenario_argument(verb: Verb) -> Verb:
+    """RESULT or SCENARIO: a folder, a built-in name or a TOML file."""
+    return click.argument("scenario", metavar="RESULT|SCENARIO", shell_complete=_complete_scenario)(verb)
+
+
 def scenario_argument(verb: Verb) -> Verb:
     """SCENARIO: a built-in name or a TOML file."""
     return click.argument("scenario", shell_complete=_complete_scenario)(verb)
@@ -72,6 +91,12 @@ def json_option(verb: Verb) -> Verb:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")(verb)
 
 
+def refuse(message: str) -> int:
+    """Say in one line what the user got wrong, and give the exit code of that."""
+    click.echo(f"replbench: {' '.join(message.split())}", err=True)
+    return BAD_INPUT
+
+
 @contextmanager
 def reported() -> Iterator[None]:
     """Errors of input inside the block become one line and exit 2."""
@@ -91,6 +116,17 @@ def reported_results() -> Iterator[None]:
             yield
     except ResultError as error:
         raise click.ClickException(str(error)) from None
+
+
+@contextmanager
+def reported_either(name: str) -> Iterator[None]:
+    """As ``reported``, where ``name`` may have been meant as a result."""
+    try:
+        yield
+    except ScenarioError as error:
+        known = name in scenario_names() or name.endswith(".toml")
+        neither = "" if known or Path(name).exists() else f"; there is no folder {name} of a result either"
+        raise click.ClickException(f"{error}{neither}") from None
 
 
 def is_result(name: str) -> bool:

@@ -24,9 +24,7 @@ STANDARD_INPUT = "-"
 
 @click.command(short_help="Decide whether a history is linearizable.")
 @click.argument("history", type=click.Path(allow_dash=True))
-@click.option(
-    "--model", type=click.Choice(MODELS), required=True, help="What the operations mean; see below."
-)
+@click.option("--model", type=click.Choice(MODELS), required=True, help="What the operations mean; see below.")
 @click.option(
     "--budget",
     type=click.FloatRange(0, min_open=True),
@@ -134,9 +132,7 @@ def _document(
     return document
 
 
-def _print(
-    name: str, operations: Histories, verdict: Verdict, example: Counterexample | None, made: list[Path]
-) -> None:
+def _print(name: str, operations: Histories, verdict: Verdict, example: Counterexample | None, made: list[Path]) -> None:
     click.echo(f"{name}: {verdict.answer}")
     click.echo(
         f"{verdict.operations:,} operations on {len(operations):,} key{'s' * (len(operations) != 1)}, "

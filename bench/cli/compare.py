@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,14 +30,20 @@ def compare(context: click.Context, first: Path, second: Path, as_json: bool) ->
     replbench compare before after
     replbench compare results/local/raft results/local/paxos
 
-    "cannot tell" means that the interval holds 1. Exit 1 where B is worse beyond chance in some metric (of
-    twenty equal ones, one is expected to look so), 3 where a point is invalid.
+    "cannot tell" means that the interval holds 1; "identical", that every operation is the same in both. Exit 1
+    where B is worse beyond chance in some metric (of twenty equal ones, one is expected to look so), 2 where
+    nothing can be compared, 3 where a point is invalid.
     """
     with reported_results():
         from bench.metrics.compare import compare as compare_results
         from bench.metrics.result import load
 
         comparison = compare_results(load(first), load(second))
+    if not comparison.ratios:
+        why = "; ".join(comparison.unmatched[:2]) or "no metric is a number in both"
+        raise click.ClickException(
+            f"{first} and {second} have no point in common ({why}); compare results of the same scenario"
+        )
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(comparison), indent=1).decode())
     else:
@@ -59,15 +66,14 @@ def _worse(ratio: Ratio) -> bool:
 
 def _print(comparison: Comparison) -> None:
     from bench.cli.tables import print_table
+    from bench.metrics.compare import CANNOT_TELL, HIGHER, IDENTICAL, LOWER, TRIALS_NEEDED
 
     rows = [
         [
             ratio.scenario,
             ratio.engine,
             ", ".join(f"{axis.rpartition('.')[2]} = {value}" for axis, value in ratio.axes.items()),
-            ratio.metric,
-            f"{ratio.first:,.6g}",
-            f"{ratio.second:,.6g}",
+            *_measured(ratio),
             f"{ratio.ratio:.3f}",
             "" if ratio.low is None or ratio.high is None else f"{ratio.low:.3f} to {ratio.high:.3f}",
             ratio.says,
@@ -76,9 +82,7 @@ def _print(comparison: Comparison) -> None:
     ]
     headings = ["scenario", "engine", "point", "metric", "A", "B", "B / A", "95 % interval", "B is"]
     print_table(headings, rows, right=range(4, 7))
-    if any(not ratio.repeated for ratio in comparison.ratios):
-        from bench.metrics.compare import TRIALS_NEEDED
-
+    if any(not ratio.repeated and ratio.says in (HIGHER, LOWER, CANNOT_TELL) for ratio in comparison.ratios):
         click.echo(
             "of these runs, not of the systems: other seeds may differ by more; "
             f"repeat both with --trials {TRIALS_NEEDED} or more"
@@ -87,3 +91,16 @@ def _print(comparison: Comparison) -> None:
         click.echo(f"not compared: {line}")
     for line in comparison.unfair:
         click.echo(f"not equal: {line}")
+    said = Counter(dict.fromkeys((HIGHER, LOWER, CANNOT_TELL, IDENTICAL), 0))
+    said.update(ratio.says for ratio in comparison.ratios)
+    click.echo("B is: " + ", ".join(f"{count} {word}" for word, count in said.items()))
+
+
+def _measured(ratio: Ratio) -> list[str]:
+    """The metric and its two values; times in ms, as in every table."""
+    from bench.cli.tables import milliseconds
+
+    if ratio.metric.endswith("_ns"):
+        metric = ratio.metric.removesuffix("_ns") + "_ms"
+        return [metric, milliseconds(ratio.first), milliseconds(ratio.second)]
+    return [ratio.metric, f"{ratio.first:,.6g}", f"{ratio.second:,.6g}"]

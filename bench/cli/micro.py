@@ -1,4 +1,4 @@
-"""replbench micro: the cores, measured on pyperf beside their rivals."""
+"""replbench micro: the cores and the simulator, measured beside their rivals."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import click
 
 
 @click.command(
-    short_help="Measure the cores beside their rivals.", context_settings={"ignore_unknown_options": True}
+    short_help="Measure the cores and the simulator beside their rivals.", context_settings={"ignore_unknown_options": True}
 )
 @click.argument("arguments", metavar="[NAME]... [OPTION OF PYPERF]...", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def micro(context: click.Context, arguments: tuple[str, ...]) -> None:
-    """Measure the cores beside their rivals: the pure twin, plain Python, and numpy where someone would try
-    it.
+    """Measure the cores beside their rivals (the pure twin, plain Python, and numpy where someone would try
+    it), and the simulator beside SimPy and its pure twin.
 
-    ARGUMENTS are names of benchmarks and options of pyperf.
+    NAME is cores or simulation; the cores take pyperf's options.
 
     \b
     replbench micro

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from bench.cli.arguments import reported_results
+from bench.cli.arguments import Out, reported_results
 
 # The names of bench.plots.KINDS, here because loading them loads matplotlib; a test compares the two.
 KINDS = ("latency-throughput", "cdf", "timeline", "costs")
+SUFFIXES = (".svg", ".png", ".pdf")
 
 
 @click.command(short_help="Draw the figures of results.")
@@ -23,7 +27,7 @@ KINDS = ("latency-throughput", "cdf", "timeline", "costs")
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=Out(),
     help="A folder, or a .svg, .png or .pdf file; by default plots/ in the first result.",
 )
 def plot(results: tuple[Path, ...], kinds: tuple[str, ...], out: Path | None) -> None:
@@ -42,8 +46,13 @@ def plot(results: tuple[Path, ...], kinds: tuple[str, ...], out: Path | None) ->
 
 
 def draw(results: tuple[Path, ...], kinds: tuple[str, ...], out: Path) -> list[Path]:
-    """Draw the kinds into ``out`` and give the files made."""
-    if len(kinds) > 1 and out.suffix and not out.is_dir():
+    """Draw the kinds into ``out`` and give the files made: all of them, or none where anything goes wrong."""
+    one_file = bool(out.suffix) and not out.is_dir()
+    if one_file and out.suffix not in SUFFIXES:
+        raise click.ClickException(
+            f"--out: {out} is not a folder, and not a kind of file that is drawn; end it in {', '.join(SUFFIXES)}"
+        )
+    if one_file and len(kinds) > 1:
         raise click.ClickException(
             f"{out} is one file for {len(kinds)} figures; choose one with --kind, or name a folder"
         )
@@ -51,9 +60,23 @@ def draw(results: tuple[Path, ...], kinds: tuple[str, ...], out: Path) -> list[P
         from bench.metrics.result import load
 
         loaded = [load(path) for path in results]
-    from bench.plots import render
+        from bench.plots import render
 
-    try:
-        return [path for kind in kinds for path in render(loaded, kind, out)]
-    except (ValueError, OSError) as error:
-        raise click.ClickException(f"{out}: {error}; name another place with --out") from None
+        folder = out.parent if one_file else out
+        try:
+            with _aside(folder) as aside:
+                drawn = [path for kind in kinds for path in render(loaded, kind, aside / out.name if one_file else aside)]
+                folder.mkdir(parents=True, exist_ok=True)
+                return [path.replace(folder / path.name) for path in drawn]
+        except OSError as error:
+            raise click.ClickException(
+                f"{out} cannot be written: {error.strerror or error}; make room there, or name another place with --out"
+            ) from None
+
+
+@contextmanager
+def _aside(folder: Path) -> Iterator[Path]:
+    """A temporary folder on the same disk, so that a figure is moved to its place only when it is whole."""
+    nearest = next(each for each in (folder, *folder.parents) if each.exists())
+    with tempfile.TemporaryDirectory(prefix=".plots.", dir=nearest) as name:
+        yield Path(name)

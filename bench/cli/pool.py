@@ -51,9 +51,10 @@ def each_done(
         min(jobs, len(tasks)), mp_context=context, initializer=_leave_stopping_to_the_parent
     )
     try:
-        waiting: dict[Future[Outcome], int] = {
-            pool.submit(work, task): index for index, task in enumerate(tasks)
-        }
+        with _deaf_children():
+            waiting: dict[Future[Outcome], int] = {
+                pool.submit(work, task): index for index, task in enumerate(tasks)
+            }
         while waiting:
             done, _ = wait(waiting, timeout=LOOK_UP_S, return_when=FIRST_COMPLETED)
             for future in sorted(done, key=lambda future: waiting[future]):
@@ -83,6 +84,16 @@ def _outcome(index: int, future: Future[Outcome]) -> Outcome:
         raise Failed(index, WorkerDiedError("its process died (out of memory?)")) from None
     except Exception as error:
         raise Failed(index, error) from error
+
+
+@contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Processes started inside never hear Ctrl-C, not even while they import; here it comes at the end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _leave_stopping_to_the_parent() -> None:

@@ -10,9 +10,9 @@ import click
 
 from bench.cli.arguments import (
     json_option,
-    reported,
+    reported_either,
     reported_results,
-    scenario_argument,
+    result_or_scenario_argument,
     settings_option,
 )
 from bench.cli.run import Task, tasks_of
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Run one point again; trace it.")
-@scenario_argument
+@result_or_scenario_argument
 @settings_option
 @click.option(
     "--point",
@@ -64,7 +64,7 @@ def replay(
             )
         recorded, task = _of_result(Path(scenario), point)
     else:
-        with reported():
+        with reported_either(scenario):
             suite = load_suite(scenario, settings, **({} if seed is None else {"seed": seed}))
         recorded, task = None, _of_suite(suite, point)
     if task.scenario.world == "processes":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,11 @@ import click
 import msgspec
 
 from bench.cli.arguments import (
+    BAD_INPUT,
+    INTERRUPTED,
+    INVALID,
     Engines,
+    Out,
     json_option,
     reported,
     reported_results,
@@ -25,7 +30,6 @@ from bench.scenario import Scenario, Suite, load_suite
 if TYPE_CHECKING:
     from bench.metrics.result import PointSummary, ResultWriter
 
-INVALID, INTERRUPTED = 3, 130
 RESULTS = Path("results") / "local"
 
 
@@ -118,7 +122,7 @@ def perform(task: Task) -> PointSummary:
 @settings_option
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=Out(),
     help="The folder to make; by default a fresh one in results/local.",
 )
 @click.option("--jobs", type=click.IntRange(1, 256), help="Worker processes; by default one a processor.")
@@ -173,18 +177,24 @@ def _run(suite: Suite, out: Path | None, jobs: int, *, plots: bool, quiet: bool,
                 tasks, jobs = in_turns(tasks), 1
             _gather(tasks, writer, jobs, quiet or as_json)
         except KeyboardInterrupt:
-            click.echo("replbench: interrupted; finished points are kept", err=True)
             code = INTERRUPTED
         except _BrokenError as broken:
             click.echo(f"replbench: {broken}", err=True)
             code = INVALID
         with undisturbed():
             path = writer.finish(incomplete=code != 0)
+        if code == INTERRUPTED:
+            kept = "finished points are kept" if path else "nothing was finished, and nothing written"
+            click.echo(f"replbench: interrupted; {kept}", err=True)
         rows = [writer.summaries[index] for index in sorted(writer.summaries)]
     if plots and path is not None and code != INTERRUPTED:
         from bench.cli.plot import KINDS, draw
 
-        draw((path,), KINDS, path / "plots")
+        try:
+            draw((path,), KINDS, path / "plots")
+        except click.ClickException as refused:
+            click.echo(f"replbench: no figures: {refused.format_message()}", err=True)
+            code = BAD_INPUT
     _warn_if_pure()
     report(rows, path, quiet, as_json)
     return code or (INVALID if any(row.point.verdict == "invalid" for row in rows) else 0)
@@ -195,6 +205,8 @@ class _BrokenError(Exception):
 
 
 def _gather(tasks: list[Task], writer: ResultWriter, jobs: int, quiet: bool) -> None:
+    from bench.metrics.result import ResultError
+
     with Bar(sum(task.weight for task in tasks), quiet) as bar:
         try:
             for index, summary in each_done(perform, tasks, jobs, bar.look):
@@ -205,6 +217,8 @@ def _gather(tasks: list[Task], writer: ResultWriter, jobs: int, quiet: bool) -> 
             error = failed.error
             # What an engine refuses at its construction, such as quorums that do not intersect, is the user's
             # to mend.
+            if isinstance(error, ResultError):
+                raise error from None
             if isinstance(error, ValueError):
                 raise click.ClickException(f"{tasks[failed.index]}: {error}") from error
             said = str(error) if type(error).__name__ == "ProcessError" else f"{type(error).__name__}: {error}"
@@ -225,7 +239,7 @@ def report(rows: list[PointSummary], path: Path | None, quiet: bool, as_json: bo
     """The table, what is wrong with which point, and the path of the result last."""
     from bench.cli.tables import print_points
 
-    table = [{**row.row, "scenario": row.point.scenario, **row.point.axes} for row in rows]
+    table = [{**row.row, "scenario": row.point.scenario, "point": row.point.point, **row.point.axes} for row in rows]
     axes = list(dict.fromkeys(axis for row in rows for axis in row.point.axes))
     if as_json:
         click.echo(json.dumps({"points": table, "result": None if path is None else str(path)}, indent=1))
@@ -237,10 +251,27 @@ def report(rows: list[PointSummary], path: Path | None, quiet: bool, as_json: bo
             where = ", ".join(f"{axis} = {value}" for axis, value in row.point.axes.items())
             for reason in row.point.reasons:
                 click.echo(f"invalid: {row.point.engine} {where}: {reason}", err=True)
-    if path is None:
-        click.echo("replbench: nothing was finished, and nothing written", err=True)
-    else:
+    for line in _suspects(rows):
+        click.echo(f"suspect: {line}; `replbench show {path}` has the reasons in full", err=True)
+    if path is not None and not quiet and any((path / "plots").iterdir()):
+        click.echo(f"figures: {path / 'plots'}")
+    if path is not None:
         click.echo(str(path))
+
+
+def _suspects(rows: list[PointSummary]) -> list[str]:
+    """A line for each reason to doubt points, with how many points it concerns; their numbers left out."""
+    found: dict[str, tuple[str, int]] = {}
+    for row in rows:
+        if row.point.verdict == "suspect":
+            for reason in row.point.reasons:
+                alike = re.sub(r"[0-9][0-9.,]*", "#", reason)
+                first, count = found.get(alike, (reason, 0))
+                found[alike] = (first, count + 1)
+    return [
+        f"{count} point{'s' if count > 1 else ''}: {'such as: ' if count > 1 else ''}{reason.rstrip('.')}"
+        for reason, count in found.values()
+    ]
 
 
 def _warn_if_pure() -> None:

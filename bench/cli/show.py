@@ -10,16 +10,16 @@ import click
 
 from bench.cli.arguments import (
     json_option,
-    reported,
+    reported_either,
     reported_results,
-    scenario_argument,
+    result_or_scenario_argument,
     settings_option,
 )
 from bench.scenario import as_toml, load_suite
 
 
 @click.command(short_help="Show a result, or a scenario in full.")
-@scenario_argument
+@result_or_scenario_argument
 @settings_option
 @json_option
 def show(scenario: str, settings: tuple[str, ...], as_json: bool) -> None:
@@ -37,7 +37,7 @@ def show(scenario: str, settings: tuple[str, ...], as_json: bool) -> None:
             )
         _show_result(Path(scenario), as_json)
         return
-    with reported():
+    with reported_either(scenario):
         suite = load_suite(scenario, settings)
     if as_json:
         click.echo(

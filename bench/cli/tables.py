@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+
+import click
 
 SECOND_NS = 1_000_000_000
 
@@ -46,7 +47,9 @@ MEASURES: dict[str, tuple[str, Callable[[Any], str]]] = {
 def print_points(rows: Sequence[Mapping[str, Any]], axes: Sequence[str]) -> None:
     """A row for each engine, point and trial: ``rows`` have the columns of points.csv and the axes."""
     several = {"scenario": "scenario", "trial": "trial"}
-    names = ["engine", *(name for name in several if len({row.get(name) for row in rows}) > 1)]
+    # What `replay --point` asks for.
+    numbered = ["point"] if all("point" in row for row in rows) else []
+    names = [*numbered, "engine", *(name for name in several if len({row.get(name) for row in rows}) > 1)]
     # The offered rate says what this axis would.
     shown = [axis for axis in axes if axis != "workload.arrivals.rate"]
     headings = [*names, *(axis.removeprefix("workload.") for axis in shown), *MEASURES, "verdict"]
@@ -75,6 +78,10 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], right: I
     styles = {"invalid": "bold red", "suspect": "yellow"}
     for row in rows:
         table.add_row(*(Text(cell, style=styles.get(cell, "")) for cell in row))
+    console = Console(highlight=False)
     # Where the terminal is narrower, a line that wraps is still whole; a cell that is cut is not.
-    width = Console(width=1000).measure(table).maximum
-    Console(file=sys.stdout, width=width, highlight=False).print(table, soft_wrap=True)
+    console.width = Console(width=1000).measure(table).maximum
+    # Captured, because rich would end the program where a pipe is closed.
+    with console.capture() as printed:
+        console.print(table, soft_wrap=True)
+    click.echo(printed.get(), nl=False)

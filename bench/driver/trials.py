@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bench.checkers.invariants import ASSERTIONS, STATEMENTS
+from bench.checkers.linearizability import LINEARIZABLE, NOT_LINEARIZABLE, Budget
+from bench.checkers.recorded import check as check_linearizability
 from bench.driver.faults import Faults
 from bench.driver.host import Forward, ForwardAnswer, Host
 from bench.driver.network import CPU, DISK, link_between
@@ -18,11 +20,14 @@ from bench.metrics.trial import Trial
 from bench.workloads.arrivals import offered_ops_per_s
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from bench.scenario import Scenario
 
 DRAIN_NS = 5_000_000_000
 STEP_NS = 10_000_000
 SECOND_NS = 1_000_000_000
+LINEARIZABILITY = "linearizability"
 
 
 def run_trial(
@@ -167,6 +172,9 @@ class TrialRun:
         first, last = self.marks
         counts = {name: last[name] - first[name] for name in last}
         violations = list(simulation.agreement.violations)
+        operations = recorder.operations()
+        checks = {name: _answer(name, violations) for name in STATEMENTS}
+        checks[LINEARIZABILITY] = self._linearizable(operations, violations)
         arrivals = self.scenario.workload.arrivals
         return Trial(
             engine=self.engine,
@@ -179,16 +187,27 @@ class TrialRun:
             end_ns=simulation.now,
             offered_ops_per_s=offered_ops_per_s(arrivals, self.window, self.load_end_ns),
             outstanding_ns=recorder.outstanding_ns,
-            operations=recorder.operations(),
+            operations=operations,
             counts={name: count for name, count in counts.items() if not name.startswith("kind ")},
             messages_by_kind={name[5:]: count for name, count in counts.items() if name.startswith("kind ") and count},
             leaders=list(simulation.leaders),
             faults=self.faults.records,
             violations=violations,
-            checks=self._checks(violations),
+            checks=checks,
             fairness=fairness(self.scenario, self.engine) | {"leader_in": self._leader_place()},
         )
 
-    def _checks(self, violations: list[str]) -> dict[str, str]:
-        checks = {name: "failed" if any(v.startswith(name) for v in violations) else "passed" for name in STATEMENTS}
-        return checks | {"linearizability": "not run"}
+    def _linearizable(self, operations: np.ndarray, violations: list[str]) -> str:
+        """What the check says; steps limit it, because time is not the same in every run."""
+        steps = self.scenario.checks.linearizability_steps
+        if not steps:
+            return "not run"
+        verdict = check_linearizability(operations, Budget(steps=steps))
+        if verdict.answer == NOT_LINEARIZABLE:
+            violations.append(f"{LINEARIZABILITY}: no order explains the operations on key {verdict.key}")
+            return "failed"
+        return "passed" if verdict.answer == LINEARIZABLE else "unknown"
+
+
+def _answer(name: str, violations: list[str]) -> str:
+    return "failed" if any(violation.startswith(name) for violation in violations) else "passed"

@@ -12,7 +12,7 @@ itself: among twenty of equal systems one is expected to miss 1.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -22,6 +22,7 @@ from bench.checkers.verdict import INVALID
 from bench.metrics import sweep
 from bench.metrics.summary import PERCENTILES, percentile
 from bench.metrics.trial import PENDING
+from bench.scenario.settings import axis_keys
 
 if TYPE_CHECKING:
     from bench.metrics.result import Result
@@ -35,16 +36,17 @@ COSTS = {
     "bytes_per_commit": "message_bytes",
     "fsyncs_per_commit": "fsyncs",
 }
-CANNOT_TELL, NO_INTERVAL, NOT_VALID = "cannot tell", "no interval", "invalid"
+CANNOT_TELL, NO_INTERVAL, NOT_VALID, IDENTICAL = "cannot tell", "no interval", "invalid", "identical"
+HIGHER, LOWER = "higher", "lower"
 
 
 class Ratio(msgspec.Struct, frozen=True):
     """One metric at one point: ``second`` divided by ``first``, and its 95 % interval (None where there is
     none).
 
-    ``says`` is higher, lower, cannot tell, no interval (costs of runs that were not repeated) or invalid (a
-    side is). ``repeated`` tells an interval over trials, which speaks for the systems, from one over slices,
-    which speaks for the two runs.
+    ``says`` is higher, lower, cannot tell, identical (every operation of the point is the same on both sides),
+    no interval (costs of runs that were not repeated) or invalid (a side is). ``repeated`` tells an interval
+    over trials, which speaks for the systems, from one over slices, which speaks for the two runs.
     """
 
     scenario: str
@@ -102,13 +104,20 @@ def compare(first: Result, second: Result, resamples: int = 1000, seed: int = 0)
             if key in sides[0] and key in sides[1]:
                 ratios += _ratios(name, pair, (sides[0][key], sides[1][key]), resamples, seed)
             else:
-                where = ", ".join(str(value) for value in key)
-                unmatched.append(f"{name}: {where} is only in {pair[0 if key in sides[0] else 1].path}")
+                side = 0 if key in sides[0] else 1
+                unmatched.append(_only(pair[side], sides[side][key][0]))
     return Comparison(ratios, unmatched, list(unfair))
 
 
 def _parts(result: Result) -> dict[str, Result]:
     return {next(iter(part.scenarios)): part for part in result.parts()}
+
+
+def _only(result: Result, point: int) -> str:
+    """That only this result has such a point, in its own words."""
+    record = result.records[point]
+    swept = sweep.describe(sweep.setting(result, point))
+    return f"{record.scenario}: {record.engine}{' at ' + swept if swept else ''} is only in {result.path}"
 
 
 def _groups(
@@ -133,7 +142,23 @@ def _groups(
 
 def _facts(result: Result, point: int, axes: list[str]) -> tuple[Any, ...]:
     values = dict(sweep.setting(result, point))
-    return (result.records[point].engine, *(values.get(axis) for axis in axes))
+    return (
+        result.records[point].engine,
+        *(values[axis] if axis in values else _fixed(result.scenario, axis) for axis in axes),
+    )
+
+
+def _fixed(scenario: Any, axis: str) -> Any:
+    """What a scenario that does not sweep an axis has there; None where it has nothing."""
+    here = scenario
+    for key in axis_keys(axis):
+        if isinstance(here, Sequence) and not isinstance(here, str) and key.isdigit() and int(key) < len(here):
+            here = here[int(key)]
+        elif isinstance(here, Mapping):
+            here = here.get(key)
+        else:
+            return None
+    return sweep.hashable(here)
 
 
 def _ratios(
@@ -142,6 +167,7 @@ def _ratios(
     repeated = min(len(points[0]), len(points[1])) >= TRIALS_NEEDED
     generator = np.random.default_rng(seed)
     estimates, spreads = [], []
+    same = _identical(pair, points)
     for result, side in zip(pair, points, strict=True):
         sample = _sample(result, side, repeated)
         blocks = len(sample.completions)
@@ -154,19 +180,30 @@ def _ratios(
         for point in side
     )
     record = pair[0].records[points[0][0]]
+    axes = pair[1].records[points[1][0]].axes | record.axes
     found = []
     for metric in estimates[0]:
         before, after = float(estimates[0][metric][0]), float(estimates[1][metric][0])
         if not (math.isfinite(before) and math.isfinite(after) and before):
             continue
         low, high = _interval(spreads[0].get(metric), spreads[1].get(metric))
-        says = NOT_VALID if invalid else _says(low, high)
+        says = NOT_VALID if invalid else IDENTICAL if same else _says(low, high)
         found.append(
             Ratio(
-                name, record.engine, record.axes, metric, before, after, after / before, low, high, says, repeated
+                name, record.engine, axes, metric, before, after, after / before, low, high, says, repeated
             )
         )
     return found
+
+
+def _identical(pair: tuple[Result, Result], points: tuple[list[int], list[int]]) -> bool:
+    """Whether each trial of a point has the same operations and the same costs on both sides."""
+    return len(points[0]) == len(points[1]) and all(
+        pair[0].records[one].counts == pair[1].records[other].counts
+        and pair[0].records[one].window_ns == pair[1].records[other].window_ns
+        and pair[0].operations(one).equals(pair[1].operations(other))
+        for one, other in zip(*points, strict=True)
+    )
 
 
 def _says(low: float | None, high: float | None) -> str:
@@ -174,7 +211,7 @@ def _says(low: float | None, high: float | None) -> str:
         return NO_INTERVAL
     if low <= 1 <= high:
         return CANNOT_TELL
-    return "higher" if low > 1 else "lower"
+    return HIGHER if low > 1 else LOWER
 
 
 def _interval(before: np.ndarray | None, after: np.ndarray | None) -> tuple[float | None, float | None]:

@@ -5,7 +5,8 @@ One operation a line, in the order in which they were first sent:
     {"client": 3, "op": "write", "key": "17", "arg": 9, "ret": null, "call_ns": 1, "return_ns": 4, "ok": true}
 
 Values are tokens: every written value has its own number, null is no value. A write's ``arg`` is its token, a
-cas takes ``[expected, new]`` and returns whether it applied. ``ok`` false: it certainly did not happen;
+cas takes ``[expected, new]`` and returns whether it applied; a client that knows of no value expects 0, which
+nobody writes, because the machine refuses a cas where there is no value. ``ok`` false: it certainly did not happen;
 ``ok`` and ``return_ns`` null: it may happen at any later time.
 """
 
@@ -71,7 +72,7 @@ def _arguments(operations: np.ndarray) -> np.ndarray:
     for place, expected, new in zip(
         np.flatnonzero(cas).tolist(), pairs["expected"].tolist(), pairs["value"].tolist(), strict=True
     ):
-        arguments[place] = (expected or None, new)
+        arguments[place] = (expected, new)
     return arguments
 
 

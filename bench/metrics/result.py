@@ -13,6 +13,8 @@ import io
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +38,17 @@ NOT_AVAILABLE = "n/a"
 
 class ResultError(ValueError):
     """A result that cannot be written where it was asked for, or that is missing or damaged; one line."""
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    """What the machine refuses, a full disk above all, becomes a ResultError that says where and what then."""
+    try:
+        yield
+    except OSError as error:
+        raise ResultError(
+            f"{target} cannot be written: {error.strerror or error}; make room there, or name another place with --out"
+        ) from error
 
 
 class Point(msgspec.Struct, kw_only=True):
@@ -81,7 +94,10 @@ class _Document(msgspec.Struct, kw_only=True):
 
 
 def write_point(folder: Path, index: int, trial: Trial, scenario: str) -> PointSummary:
-    """Write the history and the samples of a trial into a writer's ``folder``, as its point ``index``."""
+    """Write the history and the samples of a trial into a writer's ``folder``, as its point ``index``.
+
+    ResultError where there is no room.
+    """
     row = summary.summarise(trial)
     row["verdict"], reasons = verdict(trial, row)
     point = Point(
@@ -92,8 +108,9 @@ def write_point(folder: Path, index: int, trial: Trial, scenario: str) -> PointS
         counts=trial.counts, messages_by_kind=trial.messages_by_kind, fairness=trial.fairness,
         history=f"history-{index}.jsonl.gz", resources=trial.resources,
     )  # fmt: skip
-    history.write(folder / point.history, trial.operations)
-    np.savez(_samples_path(folder, index), allow_pickle=False, **_samples(trial))
+    with _writing(folder.parent):
+        history.write(folder / point.history, trial.operations)
+        np.savez(_samples_path(folder, index), allow_pickle=False, **_samples(trial))
     return PointSummary(point, row)
 
 
@@ -122,7 +139,7 @@ class ResultWriter:
             writer.finish()
 
     ``scenarios`` maps the name of each scenario to its resolved fields. Leaving the block without ``finish``
-    removes everything. ResultError where the target exists or cannot be made.
+    removes everything. ResultError where the target exists or cannot be made, and where the disk is full.
     """
 
     def __init__(self, target: Path, name: str, scenarios: dict[str, dict[str, Any]]) -> None:
@@ -157,30 +174,33 @@ class ResultWriter:
         """Take a point whose files ``write_point`` has written."""
         assert summary.point.point not in self.summaries, "a point was added twice"
         self.summaries[summary.point.point] = summary
-        while self._stored in self.summaries:
-            self._store_samples(self._stored)
+        with _writing(self.target):
+            while self._stored in self.summaries:
+                self._store_samples(self._stored)
 
     def finish(self, incomplete: bool = False) -> Path | None:
         """Write the rest, give the folder its name and return it; None, and no folder, without points."""
         if not self.summaries:
             self.discard()
             return None
-        for index in sorted(index for index in self.summaries if index >= self._stored):
-            self._store_samples(index)
-        self._samples.close()
-        for stray in (*self.folder.glob("samples-*"), *self._unfinished_histories()):
-            stray.unlink()
-        self._write_points()
-        self._write_document(incomplete)
-        (self.folder / "plots").mkdir()
-        if self.target.exists():
-            raise ResultError(f"{self.target} was made by someone else meanwhile: choose another folder")
-        self.folder.rename(self.target)
+        with _writing(self.target):
+            for index in sorted(index for index in self.summaries if index >= self._stored):
+                self._store_samples(index)
+            self._samples.close()
+            for stray in (*self.folder.glob("samples-*"), *self._unfinished_histories()):
+                stray.unlink()
+            self._write_points()
+            self._write_document(incomplete)
+            (self.folder / "plots").mkdir()
+            if self.target.exists():
+                raise ResultError(f"{self.target} was made by someone else meanwhile: choose another folder")
+            self.folder.rename(self.target)
         return self.target
 
     def discard(self) -> None:
         """Remove what was written so far; nothing once finished."""
-        self._samples.close()
+        with suppress(OSError):  # on a full disk even the end of the archive finds no room
+            self._samples.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _store_samples(self, index: int) -> None:
@@ -328,7 +348,7 @@ class Result:
             return np.asarray(samples[f"{point}/{name}"])
         except (KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
             raise ResultError(
-                f"{self.path / 'latencies.npz'} is damaged: {name} of point {point} cannot be read"
+                f"{self.path / 'latencies.npz'} is damaged: {name} of point {point} cannot be read; {_AGAIN}"
             ) from error
 
     @cached_property
@@ -336,7 +356,7 @@ class Result:
         try:
             return np.load(self.path / "latencies.npz", allow_pickle=False)
         except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise ResultError(f"{self.path / 'latencies.npz'} is missing or damaged") from error
+            raise ResultError(f"{self.path / 'latencies.npz'} is missing or damaged; {_AGAIN}") from error
 
 
 _SAMPLES = ("intended_ns", "latency_ns", "service_ns", "client", "attempts", "kind", "status")
@@ -356,12 +376,40 @@ def load(path: Path | str) -> Result:
             raise ResultError(f"{document_path} has version {version}; this program reads version {VERSION}")
         document = msgspec.json.decode(document_path.read_bytes(), type=_Document)
     except (OSError, msgspec.DecodeError) as error:
-        raise ResultError(f"{document_path} is damaged: {error}") from error
+        raise ResultError(f"{document_path} is damaged: {error}; {_AGAIN}") from error
     try:
-        points = pd.read_csv(points_path, na_values=[NOT_AVAILABLE]).set_index("point", drop=False)
-        missing = [name for name in (*summary.COLUMNS, "scenario") if name not in points.columns]
-    except (OSError, ValueError, KeyError) as error:
-        raise ResultError(f"{points_path} is missing or damaged: {error}") from error
-    if missing or list(points.index) != [point.point for point in document.points]:
-        raise ResultError(f"{points_path} is damaged: its columns or points are not those of result.json")
-    return Result(folder, document, points)
+        points = pd.read_csv(points_path, na_values=[NOT_AVAILABLE])
+        missing = [name for name in (*summary.COLUMNS, "scenario", "point") if name not in points.columns]
+    except (OSError, ValueError) as error:
+        raise ResultError(f"{points_path} is missing or damaged: {error}; {_AGAIN}") from error
+    if missing:
+        raise ResultError(f"{points_path} is damaged: it has no column {missing[0]}; {_AGAIN}")
+    _require_sound_cells(points_path, points, document)
+    if list(points["point"]) != [point.point for point in document.points]:
+        raise ResultError(f"{points_path} is damaged: its points are not those of result.json; {_AGAIN}")
+    return Result(folder, document, points.set_index("point", drop=False))
+
+
+_AGAIN = "take it from a copy, or run the scenario again"
+_WORDS = ("engine", "world", "verdict", "scenario")
+# Numbers that every run has; the others may be n/a.
+_COUNTS = ("point", "replicas", "seed", "trial", "throughput_ops_per_s", "sent", "ok", "failed", "unknown")
+
+
+def _require_sound_cells(path: Path, points: pd.DataFrame, document: _Document) -> None:
+    """ResultError that names the line and the column of the first cell that is not what its column holds."""
+    import pandas as pd
+
+    axes = {axis: [point.axes.get(axis) for point in document.points] for point in document.points for axis in point.axes}
+    numeric = [axis for axis, values in axes.items() if all(type(value) in (int, float) for value in values)]
+    for column in dict.fromkeys(["point", *summary.COLUMNS, "scenario", *numeric]):
+        if column not in points.columns:
+            raise ResultError(f"{path} is damaged: it has no column {column}; {_AGAIN}")
+        cells = points[column]
+        wrong = cells.isna() if column in (*_WORDS, *_COUNTS, *numeric) else cells.isna() & False
+        if column not in _WORDS:
+            wrong |= cells.notna() & pd.to_numeric(cells, errors="coerce").isna()
+        if wrong.any():
+            row = int(wrong.to_numpy().argmax())
+            said = "is empty" if pd.isna(cells.iloc[row]) else f'says "{cells.iloc[row]}", which is no number'
+            raise ResultError(f"{path} is damaged: line {row + 2}, column {column} {said}; {_AGAIN}")

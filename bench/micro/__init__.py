@@ -1,10 +1,10 @@
-"""Micro-benchmarks on pyperf: each core beside its rivals in one run, with the ratios that matter.
+"""Micro-benchmarks: each core, and the simulator, beside its rivals in one run, with the ratios that matter.
 
     replbench micro [GROUP...] [--smoke] [pyperf options]
 
 GROUP is one of GROUPS; without one, all of them are measured. ``--smoke`` measures every benchmark once, to
-see that it runs. pyperf's own options go through: ``-o cores.json`` writes a file for ``pyperf compare_to``,
-``--rigorous`` takes longer.
+see that it runs. The cores are measured by pyperf, whose own options go through: ``-o cores.json`` writes a file
+for ``pyperf compare_to``, ``--rigorous`` takes longer. The simulator takes turns with its rivals.
 """
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from typing import Any
 from bench.micro.case import Bar, Case, Measured
 from ext import build
 
+# A module of a group has ``cases()`` and ``BARS`` for pyperf, or a ``compare(smoke)`` of its own.
 GROUPS = {
     "cores": "bench.micro.cores",
+    "simulation": "bench.micro.simulation",
     "checker": "bench.micro.checker",
 }
 
@@ -30,16 +32,23 @@ def main(arguments: list[str]) -> int:
         print(f"micro: no group {unknown[0]}: choose from {', '.join(GROUPS)}", file=sys.stderr)
         return 2
     chosen = groups or list(GROUPS)
-    modules = [importlib.import_module(GROUPS[group]) for group in chosen]
+    modules = {group: importlib.import_module(GROUPS[group]) for group in chosen}
+    on_pyperf = {group: module for group, module in modules.items() if hasattr(module, "cases")}
     smoke = "--smoke" in options
-    cases = [case for module in modules for case in module.cases()]
-    measured = _measure(_runner(chosen, smoke), options, cases)
-    if not measured:
-        return 0
+    if not on_pyperf and set(options) - {"--smoke"}:
+        print(f"micro: {', '.join(chosen)} has no option but --smoke: pyperf measures only the cores", file=sys.stderr)
+        return 2
+    measured: list[Measured] = []
+    if on_pyperf:
+        cases = [case for module in on_pyperf.values() for case in module.cases()]
+        measured = _measure(_runner(list(on_pyperf), smoke), options, cases)
+        if not measured:
+            return 0
     if not build.compiled():
         print("the cores are not compiled here: every figure is of interpreted Python, and no ratio counts")
         return 0
-    missed = _report(measured, [bar for module in modules for bar in module.BARS])
+    missed = _report(measured, [bar for module in on_pyperf.values() for bar in module.BARS]) if measured else 0
+    missed += sum(module.compare(smoke) for group, module in modules.items() if group not in on_pyperf)
     if smoke:
         print("a smoke run: one cold pass of each, which shows that it runs and measures nothing")
     return 1 if missed and not smoke else 0

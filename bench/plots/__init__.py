@@ -104,13 +104,28 @@ def compose(results: Sequence[Result], kind: str, name: str) -> Figure:
     FigureCanvasAgg(figure)
     panels = figure.subplots(rows, columns, squeeze=False, sharey=kind in SHARED_HEIGHT)
     KINDS[kind].draw(results, list(panels.flat))
-    first = results[0].points.iloc[0]
-    caption = f"{name}: {first['replicas']} replicas, {first['world']}, seed {first['seed']}"
+    caption = textwrap.fill(f"{name}: {_caption(results)}", round(wide * 11))
     figure.suptitle(caption, x=0.01, ha="left", fontsize=10, fontweight="bold")
     notes = _notes(results)
     if notes:
         figure.supxlabel("\n".join(notes), x=0.01, ha="left", fontsize=7, color=style.INK)
     return figure
+
+
+def _caption(results: Sequence[Result]) -> str:
+    """How many replicas, in which world, from which seed; by result where results differ in it."""
+    facts = []
+    for column, form in (("replicas", "{} replicas"), ("world", "{}"), ("seed", "seed {}")):
+        said = [form.format(_listed(result.points[column].unique().tolist())) for result in results]
+        if len(set(said)) > 1:
+            said = [f"{each}{sweep.of(result, results)}" for each, result in zip(said, results, strict=True)]
+        facts.append(" and ".join(dict.fromkeys(said)))
+    return ", ".join(facts)
+
+
+def _listed(values: list[Any]) -> str:
+    """A few values one by one, many as first to last."""
+    return f"{values[0]} to {values[-1]}" if len(values) > 3 else ", ".join(map(str, values))
 
 
 def _notes(results: Sequence[Result]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
@@ -20,15 +20,18 @@ if TYPE_CHECKING:
 
 MARKS = 600  # points of a line
 DECADES = 6
+TAIL: dict[str, Any] = {"linestyle": "-", "linewidth": 0.5}  # no engine's line is thin
 ORDER = ("", VALID, SUSPECT, INVALID)
 
 
 def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
-    """A panel for each of some points of the sweep; the last ten samples, which prove nothing, are dotted."""
+    """A panel for each of some points of the sweep; the last ten samples, which prove nothing, are thin."""
     wanted = style.chosen(results, len(axes))
+    spans: list[list[float]] = []
     for panel, setting in zip(axes, wanted, strict=False):
         verdicts: dict[str, str] = {}
-        extremes, deepest = [], 1.0
+        extremes: list[float] = []
+        deepest = 1.0
         for label, look, result, point in style.at(results, setting):
             latency_ms = result.latencies(point).to_numpy() / style.NS_PER_MS
             if not len(latency_ms):
@@ -40,12 +43,17 @@ def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
                 verdicts.get(label, ""), str(result.points.loc[point, "verdict"]), key=ORDER.index
             )
         style.dress(panel)
-        style.milliseconds(panel.xaxis, extremes)
+        spans.append(extremes)
         _nines(panel, deepest)
         panel.set_xlabel("latency (ms)")
         panel.set_ylabel("share of operations not slower")
         panel.set_title(sweep.describe(setting) + style.remark(verdicts), fontsize=9, loc="left")
         style.watermark(panel, verdicts.values())
+    logarithmic = style.wide(latency for extremes in spans for latency in extremes)
+    for panel, extremes in zip(axes, spans, strict=False):
+        style.milliseconds(panel.xaxis, extremes, logarithmic=logarithmic)
+    explained = f"the last {SAMPLES_BEYOND} samples:\ntoo few to prove it"
+    axes[0].plot([], [], **TAIL, color=style.GREY, label=explained)
     style.legend(axes)
 
 
@@ -64,7 +72,7 @@ def _draw_line(panel: Axes, ascending_ms: np.ndarray, look: style.Look, label: s
     )
     tail = ~proven
     tail[max(int(proven.sum()) - 1, 0)] = True
-    panel.plot(latency[tail], depth[tail], color=look.color, linestyle=":", linewidth=0.9)
+    panel.plot(latency[tail], depth[tail], color=look.color, **TAIL)
 
 
 def _nines(panel: Axes, deepest: float) -> None:

@@ -90,4 +90,4 @@ def _draw_bar(
 
 
 def _short(setting: sweep.Setting) -> str:
-    return "\n".join(sweep.describe(((axis, value),)).rpartition("= ")[2] for axis, value in setting)
+    return "\n".join(sweep.in_words(value) for _, value in setting)

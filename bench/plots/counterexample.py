@@ -64,9 +64,7 @@ def draw(example: Counterexample, axes: Axes) -> None:
     for lane, (name, operations) in enumerate(_lanes(shown)):
         names.append(name)
         for operation in operations:
-            _draw_operation(
-                axes, operation, lane, cell, points.get(id(operation)), operation is example.stuck
-            )
+            _draw_operation(axes, operation, lane, cell, points.get(id(operation)), operation is example.stuck)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.75)
     axes.set_xlim(-0.3, len(moments) + 0.6)
@@ -95,11 +93,7 @@ def _lanes(operations: Sequence[Operation]) -> list[tuple[str, list[Operation]]]
     clients: dict[int, list[list[Operation]]] = defaultdict(list)
     for operation in sorted(operations, key=lambda operation: operation.call_ns):
         lanes = clients[operation.client]
-        free = (
-            lane
-            for lane in lanes
-            if lane[-1].return_ns is not None and lane[-1].return_ns < operation.call_ns
-        )
+        free = (lane for lane in lanes if lane[-1].return_ns is not None and lane[-1].return_ns < operation.call_ns)
         lane = next(free, None)
         if lane is None:
             lane = []
@@ -147,9 +141,7 @@ def _draw_operation(
         color=WRONG if wrong else style.INK, fontweight="bold" if wrong else "normal",
     )  # fmt: skip
     if point is not None:
-        axes.plot(
-            point[0], lane, "o", markersize=11, color="white", markeredgecolor=style.INK, markeredgewidth=0.7
-        )
+        axes.plot(point[0], lane, "o", markersize=11, color="white", markeredgecolor=style.INK, markeredgewidth=0.7)
         axes.text(point[0], lane, str(point[1]), fontsize=7, ha="center", va="center_baseline")
 
 
@@ -178,9 +170,12 @@ def _sentences(example: Counterexample, shown: int) -> list[str]:
     where = "" if example.key is None else f"Key {example.key}, "
     return [
         f"{where}{count} of {example.of} operations: {smallest}{left_out}.",
-        f"{f'After 1 to {len(example.order)}' if example.order else 'At first'} {_state(example)}: "
-        f"{label(example.stuck)} fits nowhere.",
+        f"{_after(len(example.order))} {_state(example)}: {label(example.stuck)} fits nowhere.",
     ]
+
+
+def _after(count: int) -> str:
+    return ("At first", "After 1")[count] if count < 2 else f"After 1 to {count}"
 
 
 def _state(example: Counterexample) -> str:
@@ -205,9 +200,7 @@ def _state(example: Counterexample) -> str:
 def _legend(axes: Axes, shown: Sequence[Operation], points: dict[int, tuple[float, int]]) -> None:
     entries = [Patch(facecolor=WRONG, edgecolor=style.INK, label="fits nowhere")]
     if points:
-        entries.insert(
-            0, Patch(facecolor=EXPLAINED, edgecolor=style.INK, label="the longest order that works")
-        )
+        entries.insert(0, Patch(facecolor=EXPLAINED, edgecolor=style.INK, label="the longest order that works"))
     if any(id(operation) not in points for operation in shown):
         entries.append(Patch(facecolor=OPEN, edgecolor=style.INK, label="not in it"))
     if any(operation.unknown for operation in shown):

@@ -23,13 +23,14 @@ def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
     found = style.curves(results)
     verdicts = [str(verdict) for curve in found for verdict in curve.points["verdict"]]
     shown = [curve.points[column].to_numpy() / style.NS_PER_MS for column, _ in PANELS for curve in found]
+    latencies = np.concatenate(shown)
     for panel, (column, title) in zip(axes, PANELS, strict=False):
         for curve in found:
             _draw_curve(panel, curve, column)
         style.dress(panel)
         style.rates(panel.xaxis)
-        style.milliseconds(panel.yaxis, np.concatenate(shown))
-        panel.set_xlim(left=0)
+        style.milliseconds(panel.yaxis, latencies, logarithmic=style.wide(latencies))
+        panel.set_xlim(0, max([1.0, *(1.05 * curve.points["throughput_ops_per_s"].max() for curve in found)]))
         panel.set_xlabel("achieved throughput (ops/s)")
         panel.set_ylabel(title)
         style.watermark(panel, verdicts)

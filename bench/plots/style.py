@@ -23,8 +23,15 @@ if TYPE_CHECKING:
 NS_PER_MS = 1e6
 MOST_SHOWN = 3  # points of a sweep, where each needs a panel
 LOAD_AXES = ("workload.arrivals.rate", "workload.arrivals.clients")
-UNITS = {"workload.arrivals.rate": "ops/s", "workload.arrivals.to": "ops/s"}  # durations and sizes say theirs
 INK, GREY, FAULT = "#222222", "#8a8a8a", "#d55e00"
+
+
+# A logarithmic axis over less than so many decades has these labels in each of them.
+LABELS_OF_A_DECADE: tuple[tuple[float, tuple[float, ...]], ...] = (
+    (2.5, (1.0, 2.0, 5.0)),
+    (4.0, (1.0, 3.0)),
+    (math.inf, (1.0,)),
+)
 
 
 class Look(NamedTuple):
@@ -117,7 +124,7 @@ def load_axis(axes: Sequence[str]) -> str | None:
 
 def axis_title(axis: str) -> str:
     """An axis of a sweep, with the unit of its values where they are bare numbers that have one."""
-    return f"{axis} ({UNITS[axis]})" if axis in UNITS else axis
+    return f"{axis} ({sweep.UNITS[axis]})" if axis in sweep.UNITS else axis
 
 
 def filling(verdict: str, color: str) -> dict[str, Any]:
@@ -158,20 +165,45 @@ def dress(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def milliseconds(axis: Axis, values: Iterable[float]) -> None:
-    """Scale an axis of latencies in ms: logarithmic, unless all are within a factor of ten."""
-    known = np.array([value for value in values if value > 0 and math.isfinite(value)])
-    if not len(known) or known.max() < 10 * known.min():
-        axis.axes.margins(0.15)
-        axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+def wide(values: Iterable[float]) -> bool:
+    """Whether latencies reach so far that they need a logarithmic axis: over a factor of ten or more."""
+    known = _positive(values)
+    return bool(len(known)) and bool(known.max() >= 10 * known.min())
+
+
+def milliseconds(axis: Axis, values: Iterable[float], *, logarithmic: bool) -> None:
+    """Scale an axis of latencies in ms, from 0 or logarithmic, with a label below and above all values.
+
+    Whether it is logarithmic is asked of ``wide``, with the values of all panels of a figure.
+    """
+    known = _positive(values)
+    vertical = axis is axis.axes.yaxis
+    limit = axis.axes.set_ylim if vertical else axis.axes.set_xlim
+    if logarithmic:
+        (axis.axes.set_yscale if vertical else axis.axes.set_xscale)("log")
+        decades = math.log10(known.max() / known.min()) if len(known) else 0.0
+        subs = next(subs for most, subs in LABELS_OF_A_DECADE if decades < most)
+        axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=20))
+        if len(known):
+            limit(*_labels_around(known.min(), known.max(), subs))
     else:
-        (axis.axes.set_yscale if axis is axis.axes.yaxis else axis.axes.set_xscale)("log")
-        decades = math.log10(known.max() / known.min())
-        axis.set_major_locator(
-            LogLocator(base=10, subs=(1.0, 2.0, 5.0) if decades < 2.5 else (1.0,), numticks=20)
-        )
+        ticks = MaxNLocator(6, steps=[1, 2, 2.5, 5, 10])
+        axis.set_major_locator(ticks)
+        if len(known):
+            limit(0, ticks.tick_values(0, known.max() * 1.05)[-1])
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+def _positive(values: Iterable[float]) -> np.ndarray:
+    return np.array([value for value in values if value > 0 and math.isfinite(value)])
+
+
+def _labels_around(low: float, high: float, subs: Sequence[float]) -> tuple[float, float]:
+    """The last label of a logarithmic axis below ``low``, and the first above ``high``."""
+    decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
+    labels = [sub * 10.0**decade for decade in decades for sub in subs]
+    return max(label for label in labels if label <= low), min(label for label in labels if label > high)
 
 
 def rates(axis: Axis) -> None:

@@ -7,6 +7,7 @@ from bench.scenario.network import Loss, Matrix, Network, network_names
 from bench.scenario.scenario import (
     ENGINES,
     Batching,
+    Checks,
     Cpu,
     Paxos,
     Quorum,
@@ -23,6 +24,7 @@ __all__ = [
     "ENGINES",
     "Arrivals",
     "Batching",
+    "Checks",
     "Cpu",
     "Fault",
     "Keys",

@@ -370,6 +370,10 @@ class FaultKind(Kind):
     """A fault, written with one key for its action."""
 
     def read(self, value: Any, place: Place) -> Fault:
+        for action in value if isinstance(value, dict) else ():
+            # Read here first, so that what is wrong is named as it was written.
+            if ACTIONS.get(action) == () and not isinstance(value[action], list | tuple):
+                read(TARGET, value[action], place.at(action))
         return read_table(Fault, value, place)
 
     def write(self, value: Fault) -> dict[str, Any]:

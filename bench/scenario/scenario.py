@@ -192,6 +192,14 @@ class Paxos(Table, frozen=True, kw_only=True):
     phase2_quorum: Annotated[Quorum, QuorumKind(Quorum), "to decide a slot"] = Quorum()
 
 
+class Checks(Table, frozen=True, kw_only=True):
+    """How much is checked of a trial when it is over."""
+
+    linearizability_steps: Annotated[
+        int, Integer(0, 10**12), "of the search in a trial's history, some 5 ns each; then unknown. 0: none"
+    ] = 200_000_000
+
+
 class Zab(Table, frozen=True, kw_only=True):
     """ZooKeeper's limits; a tick is the heartbeat. Not given, failures are noticed as fast as by the others."""
 
@@ -222,7 +230,9 @@ class Sweep(Kind):
         for axis, values in value.items():
             if axis.split(".")[0] in ("sweep", "suite", "name", "about", "engine"):
                 raise ValueError(f"{axis} cannot be swept; engine takes a list, the others take no values")
-            if not isinstance(values, list | tuple) or not values:
+            if isinstance(values, list | tuple) and not values:
+                raise place.at(f'"{axis}"').error("the list of values is empty; give at least one, or remove the axis")
+            if not isinstance(values, list | tuple):
                 raise place.at(f'"{axis}"').error(f"{shown(values)} is not a list of values; write it in [ ]")
         return {axis: tuple(values) for axis, values in value.items()}
 
@@ -268,6 +278,7 @@ class Scenario(Table, frozen=True, kw_only=True):
     timeouts: Annotated[Timeouts, Sub(Timeouts), "of protocols and clients"] = Timeouts()
     workload: Annotated[Workload, Sub(Workload), "what clients do"] = Workload()
     faults: Annotated[tuple[Fault, ...], Several(FaultKind()), "what goes wrong"] = ()
+    checks: Annotated[Checks, Sub(Checks), "after each trial"] = Checks()
     raft: Annotated[Raft, Sub(Raft), "where engine is raft"] = Raft()
     paxos: Annotated[Paxos, Sub(Paxos), "where engine is paxos"] = Paxos()
     zab: Annotated[Zab, Sub(Zab), "where engine is zab"] = Zab()

@@ -23,7 +23,7 @@ def read_toml(path: Path, source: str) -> dict[str, Any]:
     """The table in a TOML file; ScenarioError, ``source`` in front, where it is unreadable or empty."""
     place = Place(source, path.parent)
     try:
-        text = path.read_bytes().decode()
+        text = path.read_bytes().decode("utf-8-sig")
     except (OSError, ValueError) as error:
         raise place.error(
             f"cannot be read ({reason(error)}); name a built-in, or a readable TOML file"
@@ -31,7 +31,10 @@ def read_toml(path: Path, source: str) -> dict[str, Any]:
     try:
         table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise place.error(f"is not TOML: {error}; mend it there (names and units go in quotes)") from None
+        said = str(error)
+        twice = "Cannot overwrite a value" in said or "Cannot declare" in said
+        remedy = "a key or table stands there twice; remove one" if twice else "mend it there (names and units go in quotes)"
+        raise place.error(f"is not TOML: {said}; {remedy}") from None
     if not table:
         raise place.error('is empty; give at least one key, such as engine = "raft"')
     return table

@@ -9,9 +9,7 @@ from bench.checkers.history import Operation, parse
 def operation(client, op, call_ns, return_ns, arg=None, ret=None, **fields):
     """A completed operation, unless ``return_ns`` is None."""
     ok = fields.pop("ok", None if return_ns is None else True)
-    return Operation(
-        client=client, op=op, arg=arg, ret=ret, call_ns=call_ns, return_ns=return_ns, ok=ok, **fields
-    )
+    return Operation(client=client, op=op, arg=arg, ret=ret, call_ns=call_ns, return_ns=return_ns, ok=ok, **fields)
 
 
 def line(client=1, op="write", key="x", arg=1, ret=None, call_ns=0, return_ns=5, ok=True, **more):
@@ -43,9 +41,7 @@ def honest(seed, count, clients=10, values=0, unknown=0.05, mix=(0.5, 0.5, 0.0),
         returned = called + 1 + int(dice.expovariate(1 / 1000))
         lost = dice.random() < unknown
         late = dice.randrange(50_000) if lost and dice.random() < 0.2 else 0
-        planned.append(
-            (dice.randint(called, returned) + late, names[client], called, None if lost else returned)
-        )
+        planned.append((dice.randint(called, returned) + late, names[client], called, None if lost else returned))
         free_at[client] = returned + dice.randrange(1, 200)
         if lost:
             names[client] = max(names) + 1
@@ -58,6 +54,8 @@ def _performed(dice, planned, values, mix, ghosts):
     for token, (_, client, called, returned) in enumerate(planned, 1):
         new = dice.randrange(1, values + 1) if values else token
         [op] = dice.choices(("read", "write", "cas"), mix)
+        if op == "cas" and value is None:
+            op = "write"  # as the key-value machine has it, a cas finds a value
         happens = returned is not None or dice.random() >= ghosts
         if op == "read":
             found.append(operation(client, op, called, returned, ret=None if returned is None else value))
@@ -65,7 +63,7 @@ def _performed(dice, planned, values, mix, ghosts):
             found.append(operation(client, op, called, returned, arg=new))
             value = new if happens else value
         else:
-            old = value if dice.random() < 0.6 else dice.randrange(1, values + 1) if values else token - 3
+            old = value if dice.random() < 0.6 else dice.randrange(1, values + 1) if values else max(1, token - 3)
             applies = happens and old == value
             ret = None if returned is None else applies
             found.append(operation(client, op, called, returned, arg=[old, new], ret=ret))

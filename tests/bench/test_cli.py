@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 import types
@@ -13,7 +15,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from bench.cli import call, replbench
+from bench.cli import call
+from bench.cli.commands import replbench
 from bench.cli.plot import KINDS as PLOTS
 from bench.cli.run import Task, fresh_folder, in_turns, tasks_of
 from bench.metrics.trial import Trial
@@ -186,7 +189,50 @@ def test_ctrl_c_before_anything_is_finished_leaves_nothing(screen: Screen, drive
 
     driver(interrupted)
     assert screen(*LAN, "--out", "made") == 130
+    assert screen.err.splitlines()[0] == "replbench: interrupted; nothing was finished, and nothing written"
+    assert "kept" not in screen.err
     assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["bench.cli.commands", "click"])
+def test_ctrl_c_while_importing_is_one_quiet_line(place: str) -> None:
+    program = (
+        "import sys, builtins; before = builtins.__import__\n"
+        "def pressed(name, *rest, **more):\n"
+        f"    if name == {place!r} or {place!r} == 'bench.cli.commands' and (rest[2:3] or [()])[0] == ('commands',):\n"
+        "        raise KeyboardInterrupt\n"
+        "    return before(name, *rest, **more)\n"
+        "builtins.__import__ = pressed\n"
+        "from bench.cli import main; main(['list'])"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "replbench: interrupted\n")
+
+
+def test_ctrl_c_in_any_verb_is_one_quiet_line(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pressed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bench.cli.show.load_suite", pressed)
+    assert screen("show", "lan-3") == 130
+    assert (screen.out, screen.err) == ("", "replbench: interrupted\n")
+
+
+COMMAND = [sys.executable, "-c", "from bench.cli import main; main()"]
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["--help"], ["show", "lan-3"], ["show", "lan-3", "--json"]])
+def test_output_that_nobody_takes_is_no_error_and_a_full_device_is_one_line(arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run([*COMMAND, *arguments], cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run([*COMMAND, *arguments], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.count(b"\n") == 1
+    assert b"No space left on device" in ended.stderr
 
 
 def test_an_error_of_the_program_is_one_line_and_keeps_what_is_finished(
@@ -220,6 +266,11 @@ WRONG = [
     (["run", "lan-3", "--jobs", "0"], "jobs"),
     (["run", "empty.toml"], "empty"),
     (["show", "lan-33"], 'did you mean "lan-3"?'),
+    (["show", "nosuch"], "no folder nosuch of a result"),
+    (["replay", "nosuch"], "no folder nosuch of a result"),
+    (["run", "lan-3", "--out", ""], "empty"),
+    (["plot", "a", "--out", ""], "empty"),
+    (["plot", "a", "--kind", "cdf", "--out", "foo.gif"], "end it in .svg, .png, .pdf"),
     (["show", "."], "result.json"),
     (["plot", "nowhere"], "nowhere"),
     (["plot", "a", "--kind", "pie"], "pie"),
@@ -331,10 +382,8 @@ def test_a_replay_with_the_real_driver_is_the_same_and_can_be_traced(screen: Scr
     assert any("AppendEntries" in line and " ms " in line for line in screen.out.splitlines())
 
 
-def test_compare_says_what_is_worse_and_cannot_tell_the_same_apart(screen: Screen, driver: Driver) -> None:
-    """Against itself nothing can be told; against a server of half the speed, latency is higher: the answer
-    is no.
-    """
+def test_compare_says_what_is_worse_and_what_is_identical(screen: Screen, driver: Driver) -> None:
+    """Against itself it is identical; against a server of half the speed, latency is higher: the answer is no."""
     assert screen(*LAN, "--engine", "raft", "--out", "before") == 0
 
     def slower(_: Scenario, engine: str, *rest: Any) -> Trial:
@@ -343,10 +392,118 @@ def test_compare_says_what_is_worse_and_cannot_tell_the_same_apart(screen: Scree
     driver(slower)
     assert screen(*LAN, "--engine", "raft", "--out", "after") == 0
     assert screen("compare", "before", "before") == 0
-    assert "cannot tell" in screen.out
-    assert "other seeds may differ by more" in screen.out
-    assert "higher" not in screen.out
+    assert screen.out.splitlines()[-1].startswith("B is: 0 higher, 0 lower, 0 cannot tell, ")
+    assert "other seeds" not in screen.out
     assert screen("compare", "before", "after") == 1
-    assert "higher" in screen.out
+    assert "other seeds may differ by more" in screen.out
+    assert "0 higher" not in screen.out.splitlines()[-1]
+    assert "latency_p50_ms" in screen.out
+    assert "_ns" not in screen.out
     assert screen("compare", "after", "before", "--json") == 0
     assert {ratio["says"] for ratio in json.loads(screen.out)["ratios"]} >= {"lower"}
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_results_with_nothing_in_common_are_one_line_and_exit_2(
+    screen: Screen, driver: Driver, form: list[str]
+) -> None:
+    both = ["run", "lan-3", "--jobs", "1", "--no-plots", "--engine", "raft", "--set", "duration=2s"]
+    for name, rates in (("slow", [1000, 1500]), ("fast", [2000, 2500])):
+        assert screen(*both, "--set", f'sweep={{"workload.arrivals.rate"={rates}}}', "--out", name) == 0
+    assert screen("compare", "slow", "fast", *form) == 2
+    assert screen.out == ""
+    assert screen.err.count("\n") == 1
+    assert "lan-3: raft at rate = 1,000 is only in slow" in screen.err
+
+
+def test_the_table_numbers_the_points_and_says_which_are_suspect_and_where_figures_are(
+    screen: Screen, driver: Driver
+) -> None:
+    def overloaded(_: Scenario, engine: str, *rest: Any) -> Trial:
+        return synthetic_trial(engine, 2000, capacity=1000, seed=rest[1], axes=rest[0])
+
+    driver(overloaded)
+    assert screen(*LAN, "--engine", "raft,zab", "--out", "made", "--plots") == 0
+    lines = screen.out.rstrip().splitlines()
+    assert lines[-2:] == ["figures: made/plots", "made"]
+    assert [line.split()[:2] for line in lines if "suspect" in line] == [["0", "raft"], ["1", "zab"]]
+    grew = [line for line in screen.err.splitlines() if "a queue grew" in line]
+    assert len(grew) == 1
+    assert grew[0].startswith("suspect: 2 points: ")
+    assert "`replbench show made`" in grew[0]
+    assert screen("show", "made") == 0
+    assert [line.split()[:2] for line in screen.out.splitlines() if line.rstrip().endswith("suspect")] == [
+        ["0", "raft"],
+        ["1", "zab"],
+    ]
+
+
+@pytest.mark.parametrize("verb", ["show", "replay"])
+def test_usage_names_all_that_a_verb_takes(screen: Screen, verb: str) -> None:
+    assert screen(verb, "--help") == 0
+    assert "RESULT|SCENARIO" in screen.out.splitlines()[0]
+
+
+class FullError(OSError):
+    """What a full disk says."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("refuses", ["bench.metrics.history.write", "numpy.savez", "zipfile.ZipFile._write_end_record"])
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    screen: Screen, driver: Driver, monkeypatch: pytest.MonkeyPatch, refuses: str
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise FullError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(refuses, refuse)
+        assert screen(*LAN, "--engine", "raft", "--out", "made") == 2
+    assert screen.err.count("\n") == 1
+    assert "No space left on device" in screen.err
+    assert "--out" in screen.err
+    assert list(Path().iterdir()) == []
+
+
+def test_a_figure_without_room_leaves_no_file(
+    screen: Screen, driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Any, path: Path, **__: Any) -> None:
+        Path(path).touch()
+        raise FullError
+
+    assert screen(*LAN, "--engine", "raft", "--out", "made") == 0
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", refuse)
+    for arguments in (["--kind", "cdf", "--out", "one.svg"], ["--out", "figures"]):
+        assert screen("plot", "made", *arguments) == 2
+        assert screen.err.count("\n") == 1
+        assert "No space left on device" in screen.err
+        assert [path.name for path in Path().iterdir()] == ["made"]
+    assert screen(*LAN, "--engine", "raft", "--out", "second", "--plots") == 2
+    assert "no figures" in screen.err
+    assert screen.out.rstrip().endswith("second")
+
+
+@pytest.mark.parametrize(
+    ("column", "written"), [("sent", "xyz"), ("latency_p50_ns", "xyz"), ("ok", ""), ("verdict", ""), ("point", "x")]
+)
+@pytest.mark.parametrize("verb", ["show", "plot", "compare", "replay"])
+def test_a_damaged_cell_is_named(screen: Screen, driver: Driver, verb: str, column: str, written: str) -> None:
+    assert screen(*LAN, "--engine", "raft,zab", "--out", "made") == 0
+    table = [line.split(",") for line in Path("made/points.csv").read_text().splitlines()]
+    table[2][table[0].index(column)] = written
+    Path("made/points.csv").write_text("".join(",".join(row) + "\n" for row in table))
+    assert screen(verb, "made", *(["made"] if verb == "compare" else [])) == 2
+    assert screen.err.count("\n") == 1
+    for named in ("made/points.csv", "line 3", f"column {column} "):
+        assert named in screen.err
+
+
+def test_missing_samples_are_named_and_not_the_place_of_the_figures(screen: Screen, driver: Driver) -> None:
+    assert screen(*LAN, "--engine", "raft", "--out", "made") == 0
+    Path("made/latencies.npz").unlink()
+    assert screen("plot", "made", "--kind", "cdf") == 2
+    assert "made/latencies.npz is missing" in screen.err
+    assert "--out" not in screen.err

@@ -3,11 +3,15 @@
 import random
 import time
 
+import numpy as np
 import pytest
 
-from bench.checkers import linearizability
+from bench.checkers import history, linearizability, recorded
 from bench.checkers.counterexample import closed, explain, fails
 from bench.checkers.linearizability import Budget, check, matters
+from bench.metrics import history as written
+from bench.metrics.trial import FAILED, KINDS, OK, OPERATION, PENDING
+from bench.metrics.trial import UNKNOWN as UNKNOWN_STATUS
 from bench.micro.wing_gong import linearizable
 from ext import build
 from tests.bench.histories import honest, line, operation, parsed
@@ -53,10 +57,7 @@ def test_values_are_equal_where_json_says_so(written, read, expected):
 
 def test_a_cas_applies_where_it_finds_the_old_value():
     write = operation(1, "write", 0, 1, arg=1)
-    assert (
-        answer(write, operation(1, "cas", 2, 3, arg=[1, 2], ret=True), operation(1, "read", 4, 5, ret=2))
-        == LINEARIZABLE
-    )
+    assert answer(write, operation(1, "cas", 2, 3, arg=[1, 2], ret=True), operation(1, "read", 4, 5, ret=2)) == LINEARIZABLE
     assert answer(write, operation(1, "cas", 2, 3, arg=[7, 2], ret=True)) == NOT
     assert answer(operation(1, "cas", 2, 3, arg=[None, 2], ret=True)) == LINEARIZABLE
 
@@ -80,10 +81,7 @@ def test_an_append_adds_to_the_end_and_to_none_as_to_an_empty_string():
     ):
         assert answer(a, b, operation(3, "get", 2, 3, ret=found)) == expected
     put = operation(3, "put", 2, 3, arg="c")
-    assert (
-        answer(a, b, put, operation(1, "append", 4, 5, arg="d"), operation(1, "get", 6, 7, ret="cd"))
-        == LINEARIZABLE
-    )
+    assert answer(a, b, put, operation(1, "append", 4, 5, arg="d"), operation(1, "get", 6, 7, ret="cd")) == LINEARIZABLE
 
 
 def test_a_mutex_is_held_by_one_client_and_released_by_that_one():
@@ -95,9 +93,7 @@ def test_a_mutex_is_held_by_one_client_and_released_by_that_one():
     assert answer(operation(1, "release", 2, 3)) == NOT
     overlapping = operation(1, "release", 2, 10), operation(2, "acquire", 3, 9)
     assert answer(acquire, *overlapping) == LINEARIZABLE
-    assert (
-        answer(acquire, operation(1, "release", 2, None), operation(2, "acquire", 400, 500)) == LINEARIZABLE
-    )
+    assert answer(acquire, operation(1, "release", 2, None), operation(2, "acquire", 400, 500)) == LINEARIZABLE
 
 
 def test_what_certainly_failed_did_not_happen():
@@ -164,9 +160,7 @@ def plain_strings(operations):
             return text
         return None if (value or "nothing") != (text or "nothing") else value or 0
 
-    return linearizable(
-        [(one.op, one.arg or one.ret, 0, one.call_ns, one.return_ns) for one in operations], step
-    )
+    return linearizable([(one.op, one.arg or one.ret, 0, one.call_ns, one.return_ns) for one in operations], step)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -334,9 +328,7 @@ def test_no_part_of_a_linearizable_history_fails(seed):
     """That a part is closed is what makes it proof; here each of many parts is searched."""
     dice = random.Random(seed)
     mix = dice.choice([(0.5, 0.5, 0.0), (0.4, 0.3, 0.3), (0.3, 0.1, 0.6)])
-    operations = honest(
-        seed, 60, clients=dice.choice([2, 5, 10]), values=dice.choice([0, 2, 4]), unknown=0.1, mix=mix
-    )
+    operations = honest(seed, 60, clients=dice.choice([2, 5, 10]), values=dice.choice([0, 2, 4]), unknown=0.1, mix=mix)
     operations = [one for one in operations if matters(one)]
     closure = closed(operations)
     for _ in range(100):
@@ -352,3 +344,88 @@ def test_an_explanation_stops_when_its_time_is_over():
     found = explain("x", operations, seconds=0.0)
     assert not found.minimal and fails(found.operations)
     assert time.monotonic() - started < 30  # and not until it is minimal, however slow the machine
+
+
+# From a trial's own records.
+
+
+def recorded_operations(histories):
+    """Histories of registers, as a trial records them: an array of dtype OPERATION, keys numbered."""
+    rows = []
+    for key, operations in enumerate(histories):
+        for one in operations:
+            row = np.zeros((), dtype=OPERATION)
+            row["key"], row["client"], row["started_ns"] = key, one.client, one.call_ns
+            row["completed_ns"] = PENDING if one.return_ns is None else one.return_ns
+            row["status"] = UNKNOWN_STATUS if one.ok is None else OK if one.ok else FAILED
+            row["kind"] = KINDS.index(one.op)
+            if one.op == "read":
+                row["returned"] = one.ret or 0
+            elif one.op == "write":
+                row["value"] = one.arg
+            else:
+                row["expected"], row["value"], row["returned"] = one.arg[0] or 10**6, one.arg[1], bool(one.ret)
+            rows.append(row)
+    random.Random(1).shuffle(rows)
+    return np.array(rows, dtype=OPERATION)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_trials_records_give_the_same_answer_as_its_history(seed, tmp_path):
+    dice = random.Random(seed)
+    histories = []
+    for key in range(6):
+        mix = dice.choice([(0.5, 0.5, 0.0), (0.4, 0.3, 0.3)])
+        made = honest(100 * seed + key, dice.randrange(1, 40), clients=dice.choice([1, 1, 3]), mix=mix)
+        histories.append(made)
+    reads = [one for made in histories for one in made if one.op == "read" and one.ok]
+    if seed % 2 and len(reads) > 1:
+        dice.choice(reads).ret = dice.choice(reads).ret
+    failed = operation(99, "write", 5, 6, arg=77, ok=False)
+    operations = recorded_operations([*histories, [failed]])
+    written.write(tmp_path / "h.jsonl.gz", operations)
+    expected = check(history.read(str(tmp_path / "h.jsonl.gz"), "cas-register"))
+    found = recorded.check(operations, Budget())
+    assert (found.answer, found.operations) == (expected.answer, len(operations))
+    if found.answer == NOT:
+        assert check({"x": histories[found.key]}).answer == NOT
+
+
+def test_both_answers_come_from_records():
+    answers = set()
+    for wrong in (None, 12):
+        operations = [operation(1, "write", 0, 1, arg=11), operation(1, "read", 2, 3, ret=wrong or 11)]
+        answers.add(recorded.check(recorded_operations([operations]), Budget()).answer)
+    assert answers == {LINEARIZABLE, NOT}
+    assert recorded.check(recorded_operations([[operation(1, "write", 0, 1, arg=1, ok=False)]]), Budget()).answer == LINEARIZABLE
+
+
+def test_a_trial_is_checked_and_a_stale_read_makes_it_invalid(monkeypatch):
+    """The clients of this run misreport one read; nothing else is wrong with it."""
+    from bench.checkers.verdict import verdict
+    from bench.driver import trials
+    from bench.metrics.summary import summarise
+    from bench.scenario import load
+
+    scenario = load("lan-3", ("duration=1s", "warmup=1s", 'workload.mix="ycsb-a"', "workload.keys.count=10"))
+    trial = trials.run_trial(scenario, "raft")
+    assert trial.checks["linearizability"] == "passed"
+    off = load("lan-3", ("duration=1s", "warmup=1s", "checks.linearizability_steps=0"))
+    assert trials.run_trial(off, "raft").checks["linearizability"] == "not run"
+    few = load("lan-3", ("duration=1s", "warmup=1s", "workload.keys.count=10", "checks.linearizability_steps=1"))
+    assert trials.run_trial(few, "raft").checks["linearizability"] == "unknown"
+
+    honestly = trials.Recorder.operations
+
+    def misreport(recorder):
+        operations = honestly(recorder).copy()
+        reads = np.flatnonzero((operations["kind"] == 0) & (operations["returned"] > 0))
+        operations["returned"][reads[-1]] = operations["returned"][reads[0]]
+        operations["key"][reads[-1]] = operations["key"][reads[0]]
+        return operations
+
+    monkeypatch.setattr(trials, "Recorder", type("Recorder", (trials.Recorder,), {"operations": misreport}))
+    trial = trials.run_trial(scenario, "raft")
+    assert trial.checks["linearizability"] == "failed"
+    judged, reasons = verdict(trial, summarise(trial))
+    assert judged == "invalid" and any("linearizability" in reason for reason in reasons)

@@ -260,7 +260,7 @@ def test_a_mutex_and_an_unknown_operation_are_drawn_too(tmp_path):
         line(client=1, op="acquire", call_ns=0, return_ns=3, **fields),
         line(client=2, op="acquire", call_ns=4, return_ns=9, **fields), model="mutex",
     )  # fmt: skip
-    assert "client 1 holds the mutex: acquire fits nowhere." in counterexample._sentences(example, 2)[1]
+    assert "After 1 client 1 holds the mutex: acquire fits nowhere." in counterexample._sentences(example, 2)[1]
     counterexample.render(example, "lock.jsonl", tmp_path / "lock")
     example = drawn(
         line(op="append", arg="a" * 99, return_ns=None, ok=None),

@@ -8,8 +8,8 @@ from bench.metrics.result import ResultWriter, load, write_point
 from tests.bench.trials import synthetic_trial
 
 
-def stored(target, trials, scenario="lan"):
-    with ResultWriter(target, scenario, {scenario: {}}) as writer:
+def stored(target, trials, scenario="lan", settings=None):
+    with ResultWriter(target, scenario, {scenario: settings or {}}) as writer:
         for index, trial in enumerate(trials):
             writer.add(write_point(writer.folder, index, trial, scenario))
         writer.finish()
@@ -57,11 +57,13 @@ def test_the_interval_has_the_width_that_theory_gives(tmp_path):
 
 def test_percentiles_of_resamples_lie_around_the_percentile(tmp_path):
     """The interval of a median of n independent samples reaches about 1.96 sqrt(n) / 2 ranks to each side."""
-    trial = synthetic_trial(rate=2000, capacity=1_000_000, seconds=10.0)
-    noise = np.random.default_rng(8).integers(1_000_000, 2_000_000, len(trial.operations))
-    trial.operations["completed_ns"] = trial.operations["intended_ns"] + noise
-    result = stored(tmp_path / "a", [trial])
-    ratio = next(ratio for ratio in compare(result, result).ratios if ratio.metric == "latency_p50_ns")
+    results = []
+    for seed in (8, 9):
+        trial = synthetic_trial(rate=2000, capacity=1_000_000, seconds=10.0)
+        noise = np.random.default_rng(seed).integers(1_000_000, 2_000_000, len(trial.operations))
+        trial.operations["completed_ns"] = trial.operations["intended_ns"] + noise
+        results.append(stored(tmp_path / str(seed), [trial]))
+    ratio = next(ratio for ratio in compare(*results).ratios if ratio.metric == "latency_p50_ns")
     # Uniform from 1 to 2 ms: a rank is worth 1 ms / n; two independent medians of 1.5 ms are divided.
     expected = 2 * 1.96 * 2**0.5 * 0.5 / 16_000**0.5 / 1.5
     assert ratio.high - ratio.low == pytest.approx(expected, rel=0.35)
@@ -91,9 +93,32 @@ def test_points_are_matched_by_what_varies(tmp_path):
     comparison = compare(first, second)
     assert {ratio.axes[axis] for ratio in comparison.ratios} == {2000}
     assert comparison.unmatched == [
-        f"lan: 1000 is only in {tmp_path / 'a'}",
-        f"lan: 3000 is only in {tmp_path / 'b'}",
+        f"lan: raft at rate = 1,000 is only in {tmp_path / 'a'}",
+        f"lan: zab at rate = 3,000 is only in {tmp_path / 'b'}",
     ]
+
+
+def test_what_is_not_swept_is_found_where_it_is_set(tmp_path):
+    """A sweep over the rate has one point in common with a run at a single rate."""
+    swept = stored(tmp_path / "a", [synthetic_trial("raft", rate, seconds=0.5) for rate in (1000, 2000)])
+    fixed = synthetic_trial("raft", 2000, seconds=0.5, axes={})
+    settings = {"workload": {"arrivals": {"rate": 2000.0}}}
+    comparison = compare(swept, stored(tmp_path / "b", [fixed], "mine", settings))
+    assert {ratio.axes["workload.arrivals.rate"] for ratio in comparison.ratios} == {2000}
+    assert comparison.unmatched == [f"lan: raft at rate = 1,000 is only in {tmp_path / 'a'}"]
+    settings = {"workload": {"arrivals": {"rate": 500.0}}}
+    comparison = compare(swept, stored(tmp_path / "c", [fixed], "mine", settings))
+    assert comparison.ratios == []
+    assert comparison.unmatched[-1] == f"mine: raft is only in {tmp_path / 'c'}"
+
+
+def test_the_same_operations_are_identical(tmp_path):
+    one = stored(tmp_path / "a", repeated([1]))
+    again = stored(tmp_path / "b", repeated([1]))
+    costlier = repeated([1])
+    costlier[0].counts["fsyncs"] += 1
+    assert {ratio.says for ratio in compare(one, again).ratios} == {"identical"}
+    assert "identical" not in {ratio.says for ratio in compare(one, stored(tmp_path / "c", costlier)).ratios}
 
 
 def test_scenarios_of_one_part_match_whatever_they_are_called(tmp_path):
@@ -107,7 +132,7 @@ def test_what_is_not_fair_is_listed(tmp_path):
     fairness = {"durability": "none", "batching": 64, "reply_point": "applied", "clients": 16}
     first = stored(tmp_path / "a", repeated([1]))
     second = stored(tmp_path / "b", repeated([1], fairness=fairness))
-    assert compare(first, second).unfair == ["durability: raft (a) fsync, raft (b) none"]
+    assert compare(first, second).unfair == ["durability: a fsync, b none"]
     assert compare(first, first).unfair == []
 
 

@@ -239,7 +239,7 @@ def test_a_history_says_what_is_known_of_each_operation(tmp_path):
         ("read", None, 5, 30, 40, True),
         ("read", None, None, 31, 41, True),
         ("cas", [5, 7], True, 50, 60, True),
-        ("cas", [None, 8], False, 51, 61, True),
+        ("cas", [0, 8], False, 51, 61, True),
         ("write", 9, None, 70, 80, False),
         ("write", 10, None, 90, None, None),
     ]

@@ -6,7 +6,9 @@ import sys
 import pytest
 
 from bench import micro
-from bench.micro import checker, cores
+from bench.driver.trials import TrialRun
+from bench.metrics.recorder import CHUNK
+from bench.micro import checker, cores, simulation
 
 CASES = cores.cases()
 CHECKER = checker.cases()
@@ -49,3 +51,43 @@ def test_the_table_marks_what_was_wanted(capsys):
     assert "2.0   wanted 10: MISSED" in capsys.readouterr().out
     assert micro._report(fast, [bar]) == 0
     assert "20.0   wanted 10: met" in capsys.readouterr().out
+
+
+def test_the_simulator_takes_turns_with_simpy():
+    scenario = simulation.steady_state("raft", 0.02, warmup_s=0.02)
+    rate, ratio = simulation.against_simpy(scenario, turns=2, rounds=10)
+    assert rate > 0
+    assert ratio > 0
+
+
+def test_the_simulator_is_measured_interpreted_in_a_process_of_its_own():
+    assert simulation.interpreted_rate("zab", 0.01) > 0
+
+
+def test_the_same_simulation_is_measured_at_any_size():
+    """More replicas send more messages for a command, in the window and not before it."""
+    counted = {}
+    for replicas in (3, 9):
+        run = TrialRun(simulation.steady_state("paxos", 0.05, replicas, warmup_s=0.05), "paxos", 1)
+        run.perform()
+        counts = run.trial({}, 0).counts
+        counted[replicas] = counts["messages"] / counts["commits"]
+    assert counted[3] == pytest.approx(2 * 2, rel=0.1)
+    assert counted[9] == pytest.approx(2 * 8, rel=0.1)
+
+
+def test_an_operation_takes_the_recorder_64_bytes():
+    assert round(simulation.recorded_bytes(CHUNK * 50)) <= simulation.RECORDED_BYTES
+
+
+def test_a_missed_ratio_is_said(capsys):
+    assert simulation._line("a", 1.0, 0.9, 100.0) == 1
+    assert simulation._line("b", 1.0, 1.1, 7.0) == 1
+    assert capsys.readouterr().out.count("MISSED") == 2
+    assert simulation._line("c", 1.0, 1.1, 9.0) == 0
+    assert "met" in capsys.readouterr().out
+
+
+def test_the_simulation_takes_no_options_of_pyperf(capsys):
+    assert micro.main(["simulation", "--fast"]) == 2
+    assert "--smoke" in capsys.readouterr().err

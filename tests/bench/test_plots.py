@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from bench import plots
 from bench.metrics.result import ResultWriter, load, write_point
+from bench.metrics.sweep import unequal_fairness
 from bench.metrics.trial import FaultRecord
 from bench.plots import cdf, costs, latency_throughput, style, timeline
 from tests.bench.trials import SECOND_NS, synthetic_trial
@@ -145,9 +147,10 @@ def test_the_timeline_shows_the_outage_the_fault_and_the_new_leader(crash):
     assert rate[(seconds > 0.2) & (seconds < 0.9)].mean() == pytest.approx(2000, rel=0.1)
     _, median = lower.get_lines()[0].get_xydata().T
     assert np.nanmax(median) == pytest.approx(500, rel=0.1)
-    spans = [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in upper.patches]
+    bands = [patch for patch in upper.patches if isinstance(patch, Rectangle)]
+    spans = [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in bands]
     assert (1.0, 2.0) in spans
-    assert words(lower) == [" crash replica 0"]
+    assert words(lower) == ["crash replica 0"]
     triangles = next(line for line in upper.get_lines() if line.get_marker() == "v")
     assert triangles.get_xdata().tolist() == [0, 1.5]
 
@@ -243,3 +246,84 @@ def test_a_run_without_a_single_operation_is_drawn_empty(tmp_path):
     result = stored(tmp_path / "empty", [empty])
     for kind in plots.KINDS:
         assert plots.render([result], kind, tmp_path / "out")
+
+
+def test_each_engine_has_its_own_victim(tmp_path):
+    runs = [
+        trial(engine, axes={}, faults=[FaultRecord(kind="crash", target=target, injected_ns=SECOND_NS // 5)])
+        for engine, target in (("paxos", "replica 3"), ("raft", "replica 3"), ("zab", "replica 4"))
+    ]
+    lower = drawn(timeline.draw, [stored(tmp_path / "victims", runs)], 2)[1]
+    assert words(lower)[-1] == "crash (paxos, raft: replica 3; zab: replica 4)"
+
+
+def test_a_fault_is_named_where_nothing_is_drawn(crash):
+    lower = drawn(timeline.draw, [crash], 2)[1]
+    named = lower.texts[0].get_window_extent()
+    assert named.y0 >= lower.get_window_extent().y1
+
+
+def test_faults_at_one_time_are_named_in_rows(tmp_path):
+    faults = [
+        FaultRecord(kind="partition", target=f"replica {each}", injected_ns=SECOND_NS // 2)
+        for each in range(3)
+    ]
+    lower = drawn(timeline.draw, [stored(tmp_path / "many", [trial(axes={}, faults=faults)])], 2)[1]
+    named = sorted(text.get_window_extent().y0 for text in lower.texts if "partition" in text.get_text())
+    assert len(named) == 3
+    assert min(np.diff(named)) > 5
+
+
+def test_the_legend_explains_what_is_no_line_of_an_engine(sweep, crash):
+    said = legend(drawn(timeline.draw, [crash], 2)[-1])
+    assert said[1:] == [
+        "latency: median", "latency: slowest", "a replica begins to lead",
+        "warm-up, cool-down:\nnot measured", "fault",
+    ]  # fmt: skip
+    assert any("too few" in label for label in legend(drawn(cdf.draw, [sweep], 1)[0]))
+
+
+def test_triangles_stand_whole_inside_the_panel(crash):
+    upper = drawn(timeline.draw, [crash], 2)[0]
+    triangles = next(line for line in upper.get_lines() if line.get_marker() == "v")
+    inside, drawn_at = upper.get_window_extent(), triangles.get_window_extent()
+    assert inside.x0 < drawn_at.x0
+    assert drawn_at.y1 < inside.y1
+
+
+def test_results_that_differ_are_captioned_and_compared_though_their_sweeps_differ(tmp_path):
+    fairness = {"durability": "fsync", "timeouts": {"request": "0.25s", "heartbeat": "0.2s"}}
+    slower = fairness | {"timeouts": {"request": "1s", "heartbeat": "0.2s"}}
+    engines = ("raft", "zab")
+    three = stored(tmp_path / "three", [trial(each, 1000, fairness=fairness) for each in engines])
+    five = stored(tmp_path / "five", [trial(each, 2000, fairness=slower, replicas=5) for each in engines])
+    figure = plots.compose([three, five], "latency-throughput", "lan")
+    assert figure.get_suptitle() == "lan: 3 replicas (three) and 5 replicas (five), simulation, seed 1"
+    assert figure.get_supxlabel() == "Not equal: timeouts.request: three 0.25s, five 1s."
+
+
+def test_what_a_sweep_changes_is_not_called_unequal(tmp_path):
+    runs = [
+        trial(engine, axes={"batching.max_commands": batch}, fairness={"batching": {"max_commands": batch}})
+        for engine in ("raft", "zab")
+        for batch in (1, 64)
+    ]
+    assert unequal_fairness([stored(tmp_path / "swept", runs)]) == []
+
+
+def test_panels_of_a_figure_have_one_kind_of_axis(sweep):
+    panels = drawn(cdf.draw, [sweep], 3)
+    assert {panel.get_xscale() for panel in panels} == {"log"}
+    assert panels[0].get_title(loc="left").startswith("rate = 1,000 ops/s")
+
+
+@pytest.mark.parametrize("values", [(2.0, 3.0), (1.7, 1752.0), (150.0, 237.0), (0.9, 12.0), (3.0, 90_000.0)])
+def test_an_axis_of_latencies_has_labels_around_all_values(values):
+    panel = Figure().subplots()
+    style.milliseconds(panel.yaxis, values, logarithmic=style.wide(values))
+    bottom, top = panel.get_ylim()
+    labels = [tick for tick in panel.get_yticks() if bottom <= tick <= top * 1.0001]
+    assert min(labels) <= values[0]
+    assert max(labels) >= values[1]
+    assert panel.get_yscale() == ("log" if values[1] >= 10 * values[0] else "linear")
+    assert bottom == 0 or panel.get_yscale() == "log"

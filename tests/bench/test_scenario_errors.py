@@ -11,6 +11,7 @@ from bench.scenario import ScenarioError, load, load_suite
 # What is wrong: (the text of bad.toml, what the line names, what it advises)
 WRONG: dict[str, tuple[str, str, str]] = {
     "unknown key": ('duraton = "5s"', "duraton", 'did you mean "duration"?'),
+    "key twice": ("seed = 1\nseed = 2", "is not TOML", "twice; remove one"),
     "unknown table": ("[netwrok]\njitter = 1", "netwrok", 'did you mean "network"?'),
     "unknown key in a table": ('[network]\nlatencyy = "1ms"', "network.latencyy", 'did you mean "latency"?'),
     "unknown engine": ('engine = "rafft"', "engine", 'did you mean "raft"?'),
@@ -109,7 +110,7 @@ WRONG: dict[str, tuple[str, str, str]] = {
     "two actions": ('[[faults]]\nat = "5s"\ncrash = 0\npartition = 1', "faults[0]", "exactly one of"),
     "no action": ('[[faults]]\nat = "5s"', "faults[0]", "exactly one of"),
     "no time of a fault": ("[[faults]]\ncrash = 0", "faults[0]", "add at"),
-    "unknown target": ('[[faults]]\nat = "5s"\ncrash = "follower"', "faults[0].replica", '"leader"'),
+    "unknown target": ('[[faults]]\nat = "5s"\ncrash = "follower"', "faults[0].crash", '"leader"'),
     "target out of range": ('[[faults]]\nat = "5s"\ncrash = 3', "faults[0].crash", "give 0 to 2"),
     "groups": (
         '[[faults]]\nat = "5s"\npartition = [[0, 1], [1, 2]]',
@@ -128,7 +129,7 @@ WRONG: dict[str, tuple[str, str, str]] = {
     ),
     "unknown axis": ('[sweep]\n"workload.rate" = [1]', "workload.rate", "unknown key"),
     "bad value on an axis": ("[sweep]\nreplicas = [3, -1]", "replicas", "from 1 to 99"),
-    "empty axis": ("[sweep]\nreplicas = []", "sweep", "list of values"),
+    "empty axis": ("[sweep]\nreplicas = []", 'sweep."replicas"', "give at least one"),
     "quorums that miss each other": (
         "[paxos]\nphase1_quorum = 1\nphase2_quorum = 2",
         "paxos.phase2_quorum",
@@ -209,3 +210,9 @@ def test_a_setting_that_is_wrong_says_that_it_is_a_setting(setting: str, named: 
 def test_a_suite_is_not_one_scenario() -> None:
     with pytest.raises(ScenarioError, match="is a suite; name one of its parts: quick-lan, quick-wan"):
         load("quick")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path: Path) -> None:
+    """Some editors begin a file with one."""
+    (tmp_path / "marked.toml").write_bytes(b"\xef\xbb\xbfseed = 7\n")
+    assert load(tmp_path / "marked.toml").seed == 7

@@ -195,3 +195,60 @@ class QueueModel(RuleBasedStateMachine):
 def test_against_a_sorted_list(events):
     machine = type("QueueMachine", (QueueModel,), {"module": events})
     run_state_machine_as_test(machine, settings=settings(max_examples=60, stateful_step_count=25))
+
+
+# Fifo
+
+
+def test_the_oldest_comes_first_with_its_number(events):
+    fifo = events.Fifo()
+    fifo.push("a", 1)
+    fifo.push("b", -(2**63))
+    fifo.push("c", 2**63 - 1)
+    assert fifo.count == 3
+    assert [(fifo.pop(), fifo.argument) for _ in range(3)] == [("a", 1), ("b", -(2**63)), ("c", 2**63 - 1)]
+    with pytest.raises(IndexError):
+        fifo.pop()
+    assert fifo.count == 0
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 15, 16, 17, 33])
+def test_a_fifo_widens_wherever_its_oldest_stands(events, ahead):
+    """The ring begins with 16 places; a list is the model."""
+    fifo, model = events.Fifo(), []
+    for number in range(ahead):
+        fifo.push(str(number), number)
+        model.append(str(number))
+    for number in range(ahead, 200):
+        fifo.push(str(number), number)
+        model.append(str(number))
+        if number % 3 == 0:
+            assert fifo.pop() == model.pop(0)
+        assert fifo.count == len(model)
+    assert [fifo.pop() for _ in range(fifo.count)] == model
+
+
+def test_a_fifo_holds_what_waits_and_nothing_else(events):
+    fifo = events.Fifo()
+    payload = Payload()
+    watch = weakref.ref(payload)
+    fifo.push(payload, 0)
+    del payload
+    gc.collect()
+    assert watch() is not None
+    fifo.pop()
+    assert watch() is None
+    fifo.push(Payload(), 0)
+    fifo.clear()
+    assert fifo.count == 0
+    with pytest.raises(IndexError):
+        fifo.pop()
+
+
+def test_the_slots_of_the_queue_are_used_again(events):
+    """A ticket has room for the order of pushing above the slot: order wins, whatever the slot."""
+    queue = events.EventQueue()
+    for round in range(200):
+        for number in range(3):
+            queue.push(round, (round, number))
+        assert [queue.pop() for _ in range(3)] == [(round, number) for number in range(3)]

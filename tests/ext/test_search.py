@@ -307,9 +307,7 @@ def test_a_boundless_search_never_denies_what_is_so(search, seed):
     answers = set()
     for number in range(25 if search.__file__.endswith(".py") else 50):
         dice = random.Random(seed * 1000 + number)
-        operations = anything(
-            dice, dice.randrange(3, 12), 2, dice.choice(KINDS), 0.4, dice.choice([4, 10, 30])
-        )
+        operations = anything(dice, dice.randrange(3, 12), 2, dice.choice(KINDS), 0.4, dice.choice([4, 10, 30]))
         found = [answer(search, known(operations), boundless=boundless) for boundless in (False, True)]
         answers.add(tuple(found))
         assert found != ["linearizable", "not linearizable"]
