@@ -1,7 +1,5 @@
 cimport cython
-from cpython.list cimport PyList_GET_ITEM, PyList_SET_ITEM
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
-from cpython.ref cimport Py_DECREF, Py_INCREF
 
 from ext.quorum cimport allocate, release, u64_pointer
 
@@ -15,6 +13,28 @@ cdef Py_ssize_t FIFO_ROOM
 cdef enum:
     SLOT_BITS = 24
     SLOTS = 1 << SLOT_BITS
+
+
+cdef extern from *:
+    """
+    static inline void put_payload(PyObject *payloads, Py_ssize_t at, PyObject *payload) {
+        PyObject *before = PyList_GET_ITEM(payloads, at);
+        Py_INCREF(payload);
+        PyList_SET_ITEM(payloads, at, payload);
+        Py_DECREF(before);
+    }
+
+    static inline PyObject *take_payload(PyObject *payloads, Py_ssize_t at) {
+        PyObject *payload = PyList_GET_ITEM(payloads, at);
+        Py_INCREF(Py_None);
+        PyList_SET_ITEM(payloads, at, Py_None);
+        return payload;
+    }
+    """
+    # Both trust the index: a slot of the queue, and a place of a Fifo, lie within the list by construction. ``put`` finds
+    # None there, so that no destructor runs.
+    void put_payload(list payloads, Py_ssize_t at, object payload)
+    object take_payload(list payloads, Py_ssize_t at)
 
 
 cdef extern from *:
@@ -92,14 +112,6 @@ cdef inline int _grow(EventQueue queue) except -1:
     return 0
 
 
-# A slot is below ``room``, which is the length of ``payloads``: no index needs to be checked. What is replaced is None,
-# or held by the caller as well: no destructor runs here.
-cdef inline void _put(list payloads, u64 slot, object payload) noexcept:
-    Py_DECREF(<object>PyList_GET_ITEM(payloads, <Py_ssize_t>slot))
-    Py_INCREF(payload)
-    PyList_SET_ITEM(payloads, <Py_ssize_t>slot, payload)
-
-
 cdef inline int push_event(
     EventQueue queue, i64 time, object payload, u32 kind, u32 target, i64 argument
 ) except -1:
@@ -114,7 +126,7 @@ cdef inline int push_event(
     detail.argument = argument
     detail.kind = kind
     detail.target = target
-    _put(queue.payloads, slot, payload)
+    put_payload(queue.payloads, <Py_ssize_t>slot, payload)
     cdef due pushed = <due>time << 64 | (queue.order << SLOT_BITS | slot)
     queue.order += 1
     queue.used += 1
@@ -167,9 +179,7 @@ cdef inline object pop_event(EventQueue queue):
     if queue.used:
         _settle(heap, queue.used, heap[queue.used])
     heap[queue.used] = slot
-    payload = <object>PyList_GET_ITEM(queue.payloads, <Py_ssize_t>slot)
-    _put(queue.payloads, slot, None)
-    return payload
+    return take_payload(queue.payloads, <Py_ssize_t>slot)
 
 
 @cython.final

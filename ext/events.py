@@ -1,5 +1,3 @@
-# cython: boundscheck=False, wraparound=False
-# (every index of a Fifo lies below its room, by construction)
 """The event queue of the simulator: what is due first comes first, and of one time, what was pushed first.
 
     push(time, payload, kind=0, target=0, argument=0)
@@ -37,7 +35,9 @@ if not cython.compiled:
         pending_events,
         pop_event,
         push_event,
+        put_payload,
         release,
+        take_payload,
     )
 
 FIFO_ROOM = 16
@@ -102,7 +102,7 @@ class Fifo:
         if self.count == self.room:
             self.widen()
         at = (self.first + self.count) & (self.room - 1)
-        self.payloads[at] = payload
+        put_payload(self.payloads, at, payload)
         self.arguments[at] = argument
         self.count += 1
 
@@ -111,12 +111,10 @@ class Fifo:
         if self.count == 0:
             raise IndexError("nothing waits")
         at = self.first
-        payload = self.payloads[at]
-        self.payloads[at] = None
         self.argument = self.arguments[at]
         self.first = (at + 1) & (self.room - 1)
         self.count -= 1
-        return payload
+        return take_payload(self.payloads, at)
 
     def widen(self) -> None:
         """Double the room; the oldest piece moves to the front."""

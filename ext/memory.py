@@ -63,6 +63,17 @@ def release(room: list[int]) -> None:
     """Give back what ``allocate`` gave."""
 
 
+def put_payload(payloads: list[Any], at: int, payload: object) -> None:
+    """Let this stand at an index of the list."""
+    payloads[at] = payload
+
+
+def take_payload(payloads: list[Any], at: int) -> Any:
+    """Take what stands at an index of the list, and leave None there."""
+    payload, payloads[at] = payloads[at], None
+    return payload
+
+
 def clear_events(queue: Any) -> None:
     """Drop all events."""
     queue.heap = []

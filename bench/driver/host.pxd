@@ -70,6 +70,7 @@ cdef class Host:
     cpdef list gather(self)
     cpdef void disconnected(self, u64 peer, i64 now) except *
 
+    cdef bint forwarded(self, u64 sender, object message, bint more) except -1
     cdef int enqueue(self, i64 origin, bytes command, bint more) except -1
     cdef bint has_room(self) except -1
     @cython.locals(leader=u64)

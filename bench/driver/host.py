@@ -139,16 +139,22 @@ class Host:
     def receive(self, sender: int, message: Message, now: int, more: bool) -> None:
         """A message of another replica; ``more`` says that further work of this turn is waiting behind it."""
         self.now = now
+        if not (self.forward and self.forwarded(sender, message, more)):
+            self.perform(self.engine.step(sender, message, now))
+        self.settle(more)
+
+    def forwarded(self, sender: int, message: Message, more: bool) -> bool:
+        """Take what another host has sent, and not its engine; whether that was so."""
         if type(message) is Forward:
             for command in message.commands:
                 self.enqueue(-1 - sender, command, more)
-        elif type(message) is ForwardAnswer:
+            return True
+        if type(message) is ForwardAnswer:
             self.world.answer(
                 self, message.client, message.sequence, message.outcome, message.leader, message.result
             )
-        else:
-            self.perform(self.engine.step(sender, message, now))
-        self.settle(more)
+            return True
+        return False
 
     def request(self, client: int, command: bytes, now: int, more: bool) -> None:
         """A client's command arrived here."""

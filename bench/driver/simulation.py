@@ -261,7 +261,7 @@ class Simulation(World):
             return
         argument = (size << 32) | (link.epoch << 16) | node.id
         push_event(self.queue, arrival, message, ARRIVE, to, argument)
-        if link.duplicated():
+        if not link.tcp and link.duplicated():
             arrival = link.carry(depart, size)
             if arrival != LOST:
                 push_event(self.queue, arrival, message, ARRIVE, to, argument)

@@ -2,13 +2,16 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from bench import micro
-from bench.driver.trials import TrialRun
+from bench.driver.trials import run_trial
 from bench.metrics.recorder import CHUNK
 from bench.micro import checker, cores, simulation
+from bench.scenario import read_scenario
+from bench.scenario.fields import Place
 
 CASES = cores.cases()
 CHECKER = checker.cases()
@@ -53,39 +56,51 @@ def test_the_table_marks_what_was_wanted(capsys):
     assert "20.0   wanted 10: met" in capsys.readouterr().out
 
 
-def test_the_simulator_takes_turns_with_simpy():
-    scenario = simulation.steady_state("raft", 0.02, warmup_s=0.02)
-    rate, ratio = simulation.against_simpy(scenario, turns=2, rounds=10)
-    assert rate > 0
-    assert ratio > 0
+BRIEF = {"warmup": "0.02s", "duration": "0.02s"}
 
 
-def test_the_simulator_is_measured_interpreted_in_a_process_of_its_own():
-    assert simulation.interpreted_rate("zab", 0.01) > 0
+def test_both_rates_are_measured_in_a_process_of_their_own():
+    rates = simulation.measured(simulation.steady_state("raft", 0.02) | BRIEF)
+    assert rates.messages > 0
+    assert rates.timeouts > 0
 
 
-def test_the_same_simulation_is_measured_at_any_size():
-    """More replicas send more messages for a command, in the window and not before it."""
-    counted = {}
-    for replicas in (3, 9):
-        run = TrialRun(simulation.steady_state("paxos", 0.05, replicas, warmup_s=0.05), "paxos", 1)
-        run.perform()
-        counts = run.trial({}, 0).counts
-        counted[replicas] = counts["messages"] / counts["commits"]
-    assert counted[3] == pytest.approx(2 * 2, rel=0.1)
-    assert counted[9] == pytest.approx(2 * 8, rel=0.1)
+def test_the_simulator_is_measured_interpreted_too():
+    assert simulation.measured(simulation.steady_state("zab", 0.02) | BRIEF, pure=True).messages > 0
+
+
+def test_what_is_measured_are_the_protocols_messages(monkeypatch):
+    """A clock that counts its readings, two of them, makes the rate the number of messages in the window."""
+    readings = iter(range(10))
+    monkeypatch.setattr(simulation.time, "thread_time", lambda: next(readings))
+    fields = simulation.steady_state("paxos", 0.1, replicas=5) | {"warmup": "0.1s"}
+    messages = simulation.message_rate(fields)
+    monkeypatch.undo()
+    scenario = read_scenario(fields, Place("test", Path()))
+    counts = run_trial(scenario, "paxos").counts
+    assert messages == counts["messages"] + counts["heartbeats"]
+    assert counts["messages"] == pytest.approx(2 * 4 * counts["commits"], rel=0.05)
 
 
 def test_an_operation_takes_the_recorder_64_bytes():
     assert round(simulation.recorded_bytes(CHUNK * 50)) <= simulation.RECORDED_BYTES
 
 
-def test_a_missed_ratio_is_said(capsys):
-    assert simulation._line("a", 1.0, 0.9, 100.0) == 1
-    assert simulation._line("b", 1.0, 1.1, 7.0) == 1
+def test_a_missed_ratio_is_said(capsys, monkeypatch):
+    def rates(messages, timeouts, interpreted):
+        found = {False: simulation.Rates(messages, timeouts), True: simulation.Rates(interpreted, timeouts)}
+        monkeypatch.setattr(simulation, "measured", lambda _, pure=False: found[pure])
+
+    fields = simulation.steady_state("raft", 1.0)
+    rates(messages=9.0, timeouts=10.0, interpreted=1.0)
+    assert simulation._against_rivals("slower than SimPy", fields, 1) == 1
+    rates(messages=11.0, timeouts=10.0, interpreted=2.0)
+    assert simulation._against_rivals("not much faster than interpreted", fields, 1) == 1
     assert capsys.readouterr().out.count("MISSED") == 2
-    assert simulation._line("c", 1.0, 1.1, 9.0) == 0
-    assert "met" in capsys.readouterr().out
+    rates(messages=11.0, timeouts=10.0, interpreted=1.0)
+    assert simulation._against_rivals("fast", fields, 1) == 0
+    assert simulation._flat("flat", fields, fields, 3) == 0
+    assert "MISSED" not in capsys.readouterr().out
 
 
 def test_the_simulation_takes_no_options_of_pyperf(capsys):
