@@ -424,7 +424,7 @@ def test_a_trial_is_checked_and_a_stale_read_makes_it_invalid(monkeypatch):
         operations["key"][reads[-1]] = operations["key"][reads[0]]
         return operations
 
-    monkeypatch.setattr(trials, "Recorder", type("Recorder", (population.Recorder,), {"operations": misreport}))
+    monkeypatch.setattr(population, "Recorder", type("Recorder", (population.Recorder,), {"operations": misreport}))
     trial = trials.run_trial(scenario, "raft")
     assert trial.checks["linearizability"] == "failed"
     judged, reasons = verdict(trial, summarise(trial))
