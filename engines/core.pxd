@@ -2,6 +2,23 @@ cimport cython
 
 from ext.log cimport Log
 
+
+cdef extern from *:
+    """
+    static inline int add_effect(PyObject *effects, PyObject *effect) {
+        PyListObject *list = (PyListObject *)effects;
+        Py_ssize_t size = PyList_GET_SIZE(effects);
+        if (size == list->allocated)
+            return PyList_Append(effects, effect);
+        Py_INCREF(effect);
+        PyList_SET_ITEM(effects, size, effect);
+        Py_SET_SIZE(list, size + 1);
+        return 0;
+    }
+    """
+    # As append does, and without a call where there is room: Cython's own shortcut takes only lists that are half full.
+    int add_effect(list effects, object effect) except -1
+
 ctypedef unsigned long long u64
 ctypedef long long i64
 

@@ -74,6 +74,11 @@ def take_payload(payloads: list[Any], at: int) -> Any:
     return payload
 
 
+def add_effect(effects: list[Any], effect: Any) -> None:
+    """Put it at the end."""
+    effects.append(effect)
+
+
 def clear_events(queue: Any) -> None:
     """Drop all events."""
     queue.heap = []
