@@ -28,7 +28,7 @@ from ext.fields import require_layout
 from ext.log import Log
 
 if not cython.compiled:
-    from ext.memory import add_effect
+    from ext.memory import add_effect, empty_effects
 
 NEVER = 2**63 - 1
 NOBODY = 2**64 - 1
@@ -234,7 +234,7 @@ class Engine:
         """Open a call: the time, and an empty list of effects."""
         assert now >= self.now, "time went backwards"
         self.now = now
-        self.effects = []
+        self.effects = empty_effects(self.effects)
 
     def send(self, to: int, message: Message) -> None:
         """Emit a Send."""

@@ -79,6 +79,11 @@ def add_effect(effects: list[Any], effect: Any) -> None:
     effects.append(effect)
 
 
+def empty_effects(effects: list[Any]) -> list[Any]:  # noqa: ARG001 (compiled, it may be used again)
+    """An empty list."""
+    return []
+
+
 def clear_events(queue: Any) -> None:
     """Drop all events."""
     queue.heap = []
