@@ -89,19 +89,3 @@ def _first_target(scenario: Scenario, client: int, place: int, streams: dict[Any
     if scenario.workload.routing == "nearest" and scenario.client_regions:
         return min(range(scenario.replicas), key=lambda replica: streams[place, replica, 0][0])
     return client % scenario.replicas
-
-
-def fairness(scenario: Scenario, engine: str) -> dict[str, Any]:
-    """What must be equal for a comparison of engines to be fair (DESIGN 7.6)."""
-    resolved = scenario.resolved()
-    return {
-        "durability": resolved["storage"]["durability"],
-        "batching": resolved["batching"],
-        "timeouts": resolved["timeouts"],
-        "transport": resolved["network"]["transport"],
-        "clients": resolved["workload"]["arrivals"]["clients"],
-        "routing": resolved["workload"]["routing"],
-        "reads": "through the log",
-        "reply_point": "leader, after applying",
-        "options": resolved.get(engine, {}),
-    }

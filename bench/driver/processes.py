@@ -26,8 +26,9 @@ from bench.driver.audit import audit
 from bench.driver.breakage import Breakage
 from bench.driver.children import READY_S, Child, Household
 from bench.driver.cluster import Cluster
+from bench.driver.judgement import checks, fairness
 from bench.driver.load import DRAIN_NS, Report
-from bench.driver.population import fairness, window_of
+from bench.driver.population import window_of
 from bench.driver.storage import StorageError
 from bench.metrics.trial import Trial
 from bench.workloads.arrivals import offered_ops_per_s
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 START_IN_NS = 50_000_000
 LEVEL_S = 10.0
 REPORT_S = 30.0
-CHECKS = (AGREEMENT, ONE_LEADER, NO_LOSS)
+STATEMENTS = (AGREEMENT, ONE_LEADER, NO_LOSS)
 
 
 def run_processes(
@@ -174,17 +175,17 @@ class Run:
             faults=self.breakage.records,
             violations=violations,
             checks=self._checks(violations),
-            fairness=fairness(scenario, self.engine) | {"loop": scenario.processes.loop},
+            fairness=fairness(scenario, self.engine, leaders) | {"loop": scenario.processes.loop},
             resources=self._resources(),
         )
 
     def _checks(self, violations: list[str]) -> dict[str, str]:
-        checks = {name: "failed" if any(v.startswith(name) for v in violations) else "passed" for name in CHECKS}
+        said = checks(self.scenario, STATEMENTS, self.operations, violations)
         if not self.level:
-            checks[NO_LOSS] = "unknown"
+            said[NO_LOSS] = "unknown"
         if self.scenario.storage.durability == "none":
-            checks[NO_LOSS] = "not run"
-        return checks | {"linearizability": "not run"}
+            said[NO_LOSS] = "not run"
+        return said
 
     def _resources(self) -> dict[str, Any]:
         first, last = self.samples

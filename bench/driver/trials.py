@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bench.checkers.invariants import ASSERTIONS, STATEMENTS
-from bench.checkers.linearizability import LINEARIZABLE, NOT_LINEARIZABLE, Budget
-from bench.checkers.recorded import check as check_linearizability
 from bench.driver.faults import Faults
 from bench.driver.host import Forward, ForwardAnswer, Host
+from bench.driver.judgement import checks, fairness
 from bench.driver.network import CPU, DISK, link_between
-from bench.driver.population import build_clients, durations, fairness, window_of
+from bench.driver.population import build_clients, durations, window_of
 from bench.driver.protocols import PROTOCOLS, new_host
 from bench.driver.simulation import Node, Simulation
 from bench.driver.wire import Kind
@@ -20,14 +19,12 @@ from bench.metrics.trial import Trial
 from bench.workloads.arrivals import offered_ops_per_s
 
 if TYPE_CHECKING:
-    import numpy as np
 
     from bench.scenario import Scenario
 
 DRAIN_NS = 5_000_000_000
 STEP_NS = 10_000_000
 SECOND_NS = 1_000_000_000
-LINEARIZABILITY = "linearizability"
 
 
 def run_trial(
@@ -160,12 +157,6 @@ class TrialRun:
             totals[f"kind {kind.name}"] = kind.count
         return totals
 
-    def _leader_place(self) -> str:
-        """The region of whoever led when the window opened: on a map, placement outweighs the protocol."""
-        placement = self.scenario.network.placement
-        led = [replica for moment, replica, _ in self.simulation.leaders if moment <= self.window[0]]
-        return placement[led[-1]] if placement and led else "anywhere"
-
     def trial(self, axes: dict[str, Any], trial: int) -> Trial:
         """The outcome; call it once, after ``perform``."""
         simulation, recorder = self.simulation, self.clients.recorder
@@ -173,8 +164,7 @@ class TrialRun:
         counts = {name: last[name] - first[name] for name in last}
         violations = list(simulation.agreement.violations)
         operations = recorder.operations()
-        checks = {name: _answer(name, violations) for name in STATEMENTS}
-        checks[LINEARIZABILITY] = self._linearizable(operations, violations)
+        said = checks(self.scenario, STATEMENTS, operations, violations)
         arrivals = self.scenario.workload.arrivals
         return Trial(
             engine=self.engine,
@@ -193,21 +183,6 @@ class TrialRun:
             leaders=list(simulation.leaders),
             faults=self.faults.records,
             violations=violations,
-            checks=checks,
-            fairness=fairness(self.scenario, self.engine) | {"leader_in": self._leader_place()},
+            checks=said,
+            fairness=fairness(self.scenario, self.engine, simulation.leaders),
         )
-
-    def _linearizable(self, operations: np.ndarray, violations: list[str]) -> str:
-        """What the check says; steps limit it, because time is not the same in every run."""
-        steps = self.scenario.checks.linearizability_steps
-        if not steps:
-            return "not run"
-        verdict = check_linearizability(operations, Budget(steps=steps))
-        if verdict.answer == NOT_LINEARIZABLE:
-            violations.append(f"{LINEARIZABILITY}: no order explains the operations on key {verdict.key}")
-            return "failed"
-        return "passed" if verdict.answer == LINEARIZABLE else "unknown"
-
-
-def _answer(name: str, violations: list[str]) -> str:
-    return "failed" if any(violation.startswith(name) for violation in violations) else "passed"

@@ -413,7 +413,7 @@ def test_results_with_nothing_in_common_are_one_line_and_exit_2(
     assert screen("compare", "slow", "fast", *form) == 2
     assert screen.out == ""
     assert screen.err.count("\n") == 1
-    assert "lan-3: raft at rate = 1,000 is only in slow" in screen.err
+    assert "lan-3: raft at rate = 1,000 ops/s is only in slow" in screen.err
 
 
 def test_the_table_numbers_the_points_and_says_which_are_suspect_and_where_figures_are(

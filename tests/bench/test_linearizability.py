@@ -403,7 +403,7 @@ def test_both_answers_come_from_records():
 def test_a_trial_is_checked_and_a_stale_read_makes_it_invalid(monkeypatch):
     """The clients of this run misreport one read; nothing else is wrong with it."""
     from bench.checkers.verdict import verdict
-    from bench.driver import trials
+    from bench.driver import population, trials
     from bench.metrics.summary import summarise
     from bench.scenario import load
 
@@ -415,7 +415,7 @@ def test_a_trial_is_checked_and_a_stale_read_makes_it_invalid(monkeypatch):
     few = load("lan-3", ("duration=1s", "warmup=1s", "workload.keys.count=10", "checks.linearizability_steps=1"))
     assert trials.run_trial(few, "raft").checks["linearizability"] == "unknown"
 
-    honestly = trials.Recorder.operations
+    honestly = population.Recorder.operations
 
     def misreport(recorder):
         operations = honestly(recorder).copy()
@@ -424,7 +424,7 @@ def test_a_trial_is_checked_and_a_stale_read_makes_it_invalid(monkeypatch):
         operations["key"][reads[-1]] = operations["key"][reads[0]]
         return operations
 
-    monkeypatch.setattr(trials, "Recorder", type("Recorder", (trials.Recorder,), {"operations": misreport}))
+    monkeypatch.setattr(population, "Recorder", type("Recorder", (population.Recorder,), {"operations": misreport}))
     trial = trials.run_trial(scenario, "raft")
     assert trial.checks["linearizability"] == "failed"
     judged, reasons = verdict(trial, summarise(trial))

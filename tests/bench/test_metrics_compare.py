@@ -93,8 +93,8 @@ def test_points_are_matched_by_what_varies(tmp_path):
     comparison = compare(first, second)
     assert {ratio.axes[axis] for ratio in comparison.ratios} == {2000}
     assert comparison.unmatched == [
-        f"lan: raft at rate = 1,000 is only in {tmp_path / 'a'}",
-        f"lan: zab at rate = 3,000 is only in {tmp_path / 'b'}",
+        f"lan: raft at rate = 1,000 ops/s is only in {tmp_path / 'a'}",
+        f"lan: zab at rate = 3,000 ops/s is only in {tmp_path / 'b'}",
     ]
 
 
@@ -105,7 +105,7 @@ def test_what_is_not_swept_is_found_where_it_is_set(tmp_path):
     settings = {"workload": {"arrivals": {"rate": 2000.0}}}
     comparison = compare(swept, stored(tmp_path / "b", [fixed], "mine", settings))
     assert {ratio.axes["workload.arrivals.rate"] for ratio in comparison.ratios} == {2000}
-    assert comparison.unmatched == [f"lan: raft at rate = 1,000 is only in {tmp_path / 'a'}"]
+    assert comparison.unmatched == [f"lan: raft at rate = 1,000 ops/s is only in {tmp_path / 'a'}"]
     settings = {"workload": {"arrivals": {"rate": 500.0}}}
     comparison = compare(swept, stored(tmp_path / "c", [fixed], "mine", settings))
     assert comparison.ratios == []

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.driver import protocols, trials
+from bench.driver import protocols
 from bench.driver.trials import TrialRun
 from bench.metrics.summary import outstanding_ns
 from bench.metrics.trial import FAILED, OK, UNKNOWN, Trial
@@ -293,12 +293,12 @@ def watching(engine: str, history: History) -> Iterator[None]:
     name = ENGINE_NAMES[engine]
     engine_class = getattr(protocols, name)
     setattr(protocols, name, watched_engine(engine_class, history))
-    trials.KeyValue = watched_machine(history)  # type: ignore[misc]
+    protocols.KeyValue = watched_machine(history)  # type: ignore[misc]
     try:
         yield
     finally:
         setattr(protocols, name, engine_class)
-        trials.KeyValue = KeyValue  # type: ignore[misc]
+        protocols.KeyValue = KeyValue  # type: ignore[misc]
 
 
 # -- a schedule ----------------------------------------------------------------------------------------------

@@ -73,9 +73,9 @@ def test_the_watchers_see_what_must_not_be() -> None:
 
 def test_watching_ends_with_its_block() -> None:
     """Later trials run the engines themselves."""
-    from bench.driver import protocols, trials
+    from bench.driver import protocols
 
-    before = protocols.Raft, trials.KeyValue
+    before = protocols.Raft, protocols.KeyValue
     with watching("raft", History()):
-        assert (protocols.Raft, trials.KeyValue) != before
-    assert (protocols.Raft, trials.KeyValue) == before
+        assert (protocols.Raft, protocols.KeyValue) != before
+    assert (protocols.Raft, protocols.KeyValue) == before
