@@ -2,6 +2,38 @@ cimport cython
 
 from ext.log cimport Log
 
+
+cdef extern from *:
+    """
+    static inline PyObject *empty_effects(PyObject *effects) {
+        if (Py_REFCNT(effects) > 2)
+            return PyList_New(0);
+        for (Py_ssize_t at = PyList_GET_SIZE(effects); at > 0; at--) {
+            Py_SET_SIZE(effects, at - 1);
+            Py_DECREF(PyList_GET_ITEM(effects, at - 1));
+        }
+        Py_INCREF(effects);
+        return effects;
+    }
+
+    static inline int add_effect(PyObject *effects, PyObject *effect) {
+        PyListObject *list = (PyListObject *)effects;
+        Py_ssize_t size = PyList_GET_SIZE(effects);
+        if (size == list->allocated)
+            return PyList_Append(effects, effect);
+        Py_INCREF(effect);
+        PyList_SET_ITEM(effects, size, effect);
+        Py_SET_SIZE(list, size + 1);
+        return 0;
+    }
+    """
+    # A new list; or this one, emptied but with its room, where nobody holds it beside the engine, and Cython for this
+    # call: the host has performed what was in it. Most lists go that way, and 6 % of a simulation's time with them.
+    list empty_effects(list effects)
+    # As append does, and without a call where there is room: Cython's own shortcut takes only lists that are half full.
+    int add_effect(list effects, object effect) except -1
+
+
 ctypedef unsigned long long u64
 ctypedef long long i64
 

@@ -27,6 +27,9 @@ import msgspec
 from ext.fields import require_layout
 from ext.log import Log
 
+if not cython.compiled:
+    from ext.memory import add_effect, empty_effects
+
 NEVER = 2**63 - 1
 NOBODY = 2**64 - 1
 
@@ -231,30 +234,30 @@ class Engine:
         """Open a call: the time, and an empty list of effects."""
         assert now >= self.now, "time went backwards"
         self.now = now
-        self.effects = []
+        self.effects = empty_effects(self.effects)
 
     def send(self, to: int, message: Message) -> None:
         """Emit a Send."""
-        self.effects.append(send(to, message))
+        add_effect(self.effects, send(to, message))
 
     def broadcast(self, message: Message) -> None:
         """Emit a Send to every other voter."""
         for peer in self.peers:
-            self.effects.append(send(peer, message))
+            add_effect(self.effects, send(peer, message))
 
     def persist(self, record: Record | None, to: int, promise: Message) -> None:
         """Emit a Persist whose one promise goes to ``to`` (oneself included)."""
         effect = Persist.__new__(Persist)
         effect.record = record
         effect.then = send(to, promise)
-        self.effects.append(effect)
+        add_effect(self.effects, effect)
 
     def persist_only(self, record: Record) -> None:
         """Emit a Persist on which no promise rides."""
         effect = Persist.__new__(Persist)
         effect.record = record
         effect.then = None
-        self.effects.append(effect)
+        add_effect(self.effects, effect)
 
     def redirect(self, commands: list[bytes]) -> None:
         """Emit a Redirect to the leader this replica knows, which is never itself."""
@@ -272,4 +275,4 @@ class Engine:
             effect = Commit.__new__(Commit)
             effect.position = self.committed
             effect.command = self.log.payload(self.committed)
-            self.effects.append(effect)
+            add_effect(self.effects, effect)

@@ -50,6 +50,7 @@ cdef inline bytes found(bytes value):
 
 
 cdef u64 HEADER_BYTES
+cdef Py_ssize_t FOUND
 cdef u64 WINDOW_LIMIT
 cdef u64 KEY_LIMIT_BYTES
 cdef u64 COMMAND_LIMIT_BYTES
@@ -79,6 +80,7 @@ cpdef u64 mix(u64 digest, u64 position, bytes command) except? 0xFFFFFFFFFFFFFFF
 
 @cython.final
 cdef class Session:
+    cdef readonly u64 client
     cdef readonly u64 lowest
     cdef readonly u64 latest
     cdef readonly bytes result
@@ -94,8 +96,9 @@ cdef class Session:
 @cython.final
 cdef class Sessions:
     cdef readonly dict by_client
+    cdef list found
 
-    @cython.locals(session=Session)
+    @cython.locals(session=Session, place=Py_ssize_t)
     cpdef Session of(self, u64 client)
     cpdef list dump(self)
     cpdef object load(self, list dumped)

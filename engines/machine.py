@@ -56,6 +56,7 @@ REFUSED, APPLIED, STALE, MALFORMED = b"\x00", b"\x01", b"\x02", b"\x03"
 _GET, _PUT, _APPEND = GET, PUT, APPEND
 
 HEADER_BYTES = 27
+FOUND = 256
 WINDOW_LIMIT = 2**32
 KEY_LIMIT_BYTES = 2**16
 COMMAND_LIMIT_BYTES = 2**32
@@ -183,7 +184,8 @@ class Session:
     client that has more commands under way.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, client: int) -> None:
+        self.client = client
         self.lowest = 0
         self.latest = 0
         self.result: bytes | None = None
@@ -241,13 +243,18 @@ class Sessions:
 
     def __init__(self) -> None:
         self.by_client: dict[int, Session] = {}
+        self.found: list[Session | None] = [None] * FOUND
 
     def of(self, client: int) -> Session:
-        """The client's session, which its first command opens."""
-        session = self.by_client.get(client)
-        if session is None:
-            session = Session()
-            self.by_client[client] = session
+        """The client's session, which its first command opens. ``found`` has the ones that were asked for last."""
+        place = client & (FOUND - 1)
+        session = self.found[place]
+        if session is None or session.client != client:
+            session = self.by_client.get(client)
+            if session is None:
+                session = Session(client)
+                self.by_client[client] = session
+            self.found[place] = session
         return session
 
     def dump(self) -> list[tuple[int, int, list[tuple[int, bytes]]]]:
@@ -259,6 +266,7 @@ class Sessions:
     def load(self, dumped: list[tuple[int, int, list[tuple[int, bytes]]]]) -> None:
         """Replace all sessions by what ``dump`` gave."""
         self.by_client = {}
+        self.found = [None] * FOUND
         for client, lowest, results in dumped:
             session = self.of(client)
             for sequence, result in results:

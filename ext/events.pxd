@@ -192,7 +192,7 @@ cdef class Fifo:
     cdef u64 *arguments
 
     @cython.locals(at=Py_ssize_t)
-    cpdef void push(self, object payload, i64 argument) except *
+    cpdef int push(self, object payload, i64 argument) except -1
     @cython.locals(at=Py_ssize_t)
     cpdef object pop(self)
     @cython.locals(at=Py_ssize_t, arguments=u64_pointer)

@@ -74,6 +74,16 @@ def take_payload(payloads: list[Any], at: int) -> Any:
     return payload
 
 
+def add_effect(effects: list[Any], effect: Any) -> None:
+    """Put it at the end."""
+    effects.append(effect)
+
+
+def empty_effects(effects: list[Any]) -> list[Any]:  # noqa: ARG001 (compiled, it may be used again)
+    """An empty list."""
+    return []
+
+
 def clear_events(queue: Any) -> None:
     """Drop all events."""
     queue.heap = []

@@ -62,11 +62,11 @@ cdef class Host:
     cdef readonly object compaction_last
 
     cpdef void start(self, list records, i64 now) except *
-    cpdef void receive(self, u64 sender, object message, i64 now, bint more) except *
-    cpdef void request(self, i64 client, bytes command, i64 now, bint more) except *
-    cpdef void wake(self, i64 now) except *
+    cpdef int receive(self, u64 sender, object message, i64 now, bint more) except -1
+    cpdef int request(self, i64 client, bytes command, i64 now, bint more) except -1
+    cpdef int wake(self, i64 now) except -1
     @cython.locals(persist=Persist)
-    cpdef void synced(self, i64 now) except *
+    cpdef int synced(self, i64 now) except -1
     cpdef list gather(self)
     cpdef void disconnected(self, u64 peer, i64 now) except *
 
