@@ -86,8 +86,9 @@ if __name__ == "__main__":
         for index, _ in each_done(time.sleep, [0.01, 60, 60, 60], 2):
             print(index, flush=True)
     except KeyboardInterrupt:
-        import multiprocessing
-        print("stopped with", len(multiprocessing.active_children()), "workers", flush=True)
+        import psutil
+        children = [" ".join(child.cmdline()) for child in psutil.Process().children()]
+        print("stopped with", sum("spawn_main" in line for line in children), "workers", flush=True)
 """
 
 
