@@ -21,7 +21,7 @@ bench: build
 
 test: build
 	$(BIN)/python -m pytest -n 2
-	REPLBENCH_PURE=1 $(BIN)/python -m pytest -n 2 tests/engines tests/bench
+	REPLBENCH_PURE=1 $(BIN)/python -m pytest -n 2 tests/engines tests/simulation tests/bench
 
 check: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -269,7 +269,7 @@ def _suspects(rows: list[PointSummary]) -> list[str]:
                 first, count = found.get(alike, (reason, 0))
                 found[alike] = (first, count + 1)
     return [
-        f"{count} point{'s' if count > 1 else ''}: {'such as: ' if count > 1 else ''}{reason.rstrip('.')}"
+        (f"{count} points, one of them: " if count > 1 else "1 point: ") + reason.rstrip(".")
         for reason, count in found.values()
     ]
 

@@ -429,7 +429,7 @@ def test_the_table_numbers_the_points_and_says_which_are_suspect_and_where_figur
     assert [line.split()[:2] for line in lines if "suspect" in line] == [["0", "raft"], ["1", "zab"]]
     grew = [line for line in screen.err.splitlines() if "a queue grew" in line]
     assert len(grew) == 1
-    assert grew[0].startswith("suspect: 2 points: ")
+    assert grew[0].startswith("suspect: 2 points, one of them: ")
     assert "`replbench show made`" in grew[0]
     assert screen("show", "made") == 0
     assert [line.split()[:2] for line in screen.out.splitlines() if line.rstrip().endswith("suspect")] == [
