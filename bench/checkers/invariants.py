@@ -4,6 +4,7 @@ agreement              no two replicas apply different commands at a position: r
 one leader a term      at most one replica leads in a term (Raft), ballot (Paxos) or epoch (Zab)
 no acknowledged loss   what a client was told is decided stays decided: some replica that is up at the end has applied it
 assertions             no replica found itself in a state that its engine or host rules out
+level                  where the scenario asks: some time after the load, all replicas are up and have applied the same
 """
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from array import array
 from typing import Any
 
 AGREEMENT, ONE_LEADER, NO_LOSS = "agreement", "one leader a term", "no acknowledged loss"
-ASSERTIONS = "assertions"
+ASSERTIONS, LEVEL = "assertions", "level"
 STATEMENTS = (AGREEMENT, ONE_LEADER, NO_LOSS, ASSERTIONS)
 RECENT = 1 << 12
 STRIDE = 64

@@ -6,20 +6,37 @@ from typing import TYPE_CHECKING, Any
 
 from bench.checkers.linearizability import LINEARIZABLE, NOT_LINEARIZABLE, Budget
 from bench.checkers.recorded import check
+from bench.checkers.verdict import WITNESSES
+from bench.metrics.trial import OK
 
 if TYPE_CHECKING:
     import numpy as np
 
     from bench.scenario import Scenario
 
-LINEARIZABILITY = "linearizability"
+LINEARIZABILITY, PROGRESS = "linearizability", "progress"
 Leaders = list[tuple[int, int, int]]
 
 
 def checks(scenario: Scenario, statements: Iterable[str], operations: np.ndarray, violations: list[str]) -> dict[str, str]:
     """What each check says; a history that nothing explains becomes one of the ``violations``."""
-    linearizable = _linearizable(scenario, operations, violations)
-    return {name: _answer(name, violations) for name in statements} | {LINEARIZABILITY: linearizable}
+    said = {LINEARIZABILITY: _linearizable(scenario, operations, violations)}
+    if scenario.checks.progress:
+        violations += _stalls(scenario, operations)
+        said[PROGRESS] = _answer(PROGRESS, violations)
+    if not scenario.checks.witnesses:
+        said[WITNESSES] = "not run"
+    return {name: _answer(name, violations) for name in statements} | said
+
+
+def _stalls(scenario: Scenario, operations: np.ndarray) -> list[str]:
+    """The spans of ``checks.progress`` in which nothing that began there succeeded there."""
+    succeeded = operations[operations["status"] == OK]
+    return [
+        f"{PROGRESS}: no operation that began after {begin / 1e9:g} s had succeeded by {end / 1e9:g} s"
+        for begin, end in scenario.checks.progress
+        if not ((succeeded["started_ns"] >= begin) & (succeeded["completed_ns"] <= end)).any()
+    ]
 
 
 def _answer(name: str, violations: list[str]) -> str:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from bench.checkers.invariants import ASSERTIONS, STATEMENTS
+from bench.checkers.invariants import ASSERTIONS, LEVEL, STATEMENTS
 from bench.driver.faults import Faults
 from bench.driver.host import Forward, ForwardAnswer, Host
 from bench.driver.judgement import checks, fairness
 from bench.driver.network import CPU, DISK, link_between
 from bench.driver.population import build_clients, durations, window_of
-from bench.driver.protocols import PROTOCOLS, new_host
+from bench.driver.protocols import PROTOCOLS, USUAL, Parts, new_host
 from bench.driver.simulation import Node, Simulation
 from bench.driver.wire import Kind
 from bench.metrics.trial import Trial
@@ -57,8 +57,9 @@ def no_cycle_collection() -> Iterator[None]:
 class TrialRun:
     """A simulation built from a scenario, and the clients and faults in it."""
 
-    def __init__(self, scenario: Scenario, engine: str, seed: int) -> None:
+    def __init__(self, scenario: Scenario, engine: str, seed: int, parts: Parts = USUAL) -> None:
         self.scenario = scenario
+        self.parts = parts
         self.engine = engine
         self.seed = seed
         self.window = window_of(scenario)
@@ -86,7 +87,7 @@ class TrialRun:
         messages: list[type] = [*engine_class.HANDLERS, Forward, ForwardAnswer]
         kinds = {message: Kind(message, message in engine_class.HEARTBEATS) for message in messages}
         bandwidth = network.bandwidth_bytes_per_s
-        simulation = Simulation(
+        simulation = (self.parts.simulation or Simulation)(
             nodes,
             self._new_host,
             kinds,
@@ -98,7 +99,7 @@ class TrialRun:
         return simulation
 
     def _new_host(self, simulation: Simulation, id: int, incarnation: int) -> Host:
-        return new_host(simulation, self.engine, id, incarnation, self.scenario, self.seed)
+        return new_host(simulation, self.engine, id, incarnation, self.scenario, self.seed, self.parts)
 
     def perform(self) -> None:
         """Run to the end; an assertion of an engine or the host that fails ends the run, and makes it invalid."""
@@ -123,8 +124,12 @@ class TrialRun:
         with no_cycle_collection():
             simulation.run(self.load_end_ns)
             self._run_until(self._drained, DRAIN_NS)
-            self._run_until(self._level, 2 * self.scenario.timeouts.election_ns[1])
-        simulation.agreement.finish({node.id: node.host.machine.applied for node in simulation.nodes if node.up})
+            self._run_until(self._level, self.scenario.checks.level_within_ns or 2 * self.scenario.timeouts.election_ns[1])
+        applied = {node.id: node.host.machine.applied for node in simulation.nodes if node.up}
+        simulation.agreement.finish(applied)
+        if self.scenario.checks.level_within_ns and not self._level():
+            decided = simulation.agreement.highest
+            simulation.agreement.violated(f"{LEVEL}: of {decided} decided positions the replicas have applied {applied}")
 
     def _run_until(self, condition: Callable[[], bool], limit_ns: int) -> None:
         stop_ns = self.simulation.now + limit_ns
@@ -164,7 +169,8 @@ class TrialRun:
         counts = {name: last[name] - first[name] for name in last}
         violations = list(simulation.agreement.violations)
         operations = recorder.operations()
-        said = checks(self.scenario, STATEMENTS, operations, violations)
+        statements = (*STATEMENTS, LEVEL) if self.scenario.checks.level_within_ns else STATEMENTS
+        said = checks(self.scenario, statements, operations, violations)
         arrivals = self.scenario.workload.arrivals
         return Trial(
             engine=self.engine,
