@@ -105,10 +105,10 @@ class Faults:
         node = simulation.nodes[self._resolve(fault.replica)]
         torn: list[tuple[int, int]] = []
         trapped = node.up and node.on_write is None
-        incarnation = node.incarnation
+        incarnation, until_ns = node.incarnation, simulation.now + fault.for_ns
 
         def fail(_: int) -> None:
-            if node.up and node.incarnation == incarnation:
+            if node.up and node.incarnation == incarnation and simulation.now < until_ns:
                 records = len(node.host.writing)
                 survivors = self.dice.randint(min(1, records - 1), records - 1)
                 torn.append((survivors, records))
