@@ -20,7 +20,6 @@ RECOVERY = 1500  # a calm phase lasts as long as the faults before it (tcp backs
 ELECTION_STEPS = 200
 WIDE_AREA_ELECTION = ("1s", "2s")
 STEPS = 20_000_000  # of the linearizability check
-# None so tight that open-loop clients could not be served: whoever retries into a full queue is never done.
 BATCHING = (
     {"max_commands": 64, "pipeline": 1},
     {"max_commands": 4, "pipeline": 3},
@@ -55,10 +54,13 @@ def draw(engine: str, seed: int, given: Table | None = None, place: Place | None
         "seed": seed,
     }
     table["network"] = _network(dice, engine, given.get("network", {}))
-    batching = {"max_delay": dice.choice(("0s", "1ms")), **dice.choice(BATCHING), **_messages(dice)}
-    table["batching"] = batching
+    batching = {"max_delay": dice.choice(("0s", "1ms")), **dice.choice(BATCHING)}
+    limits = _messages(dice)
+    if table["network"].get("transport") == "datagram" and table["network"]["loss"] and not limits:
+        limits = {"message": "1KiB"}  # a datagram of a hundred fragments never arrives where one in twenty is lost
+    table["batching"] = batching | limits
     table["timeouts"] = _timeouts(given)
-    table["workload"] = _workload(dice, batching)
+    table["workload"] = _workload(dice, tight=bool(limits or table["storage"]["group"] or batching["pipeline"] == 1))
     for section in ("cpu", "storage", "batching", "network", "timeouts", "workload", "raft", "paxos", "zab", "checks"):
         table[section] = table.get(section, {}) | given.get(section, {})
     table |= {key: value for key, value in given.items() if key not in table}
@@ -145,8 +147,8 @@ def _election_ns(timeouts: Table) -> int:
     return duration_ns(timeouts["election"][1])
 
 
-def _workload(dice: random.Random, batching: Table) -> Table:
-    tight = "inflight_messages" in batching
+def _workload(dice: random.Random, tight: bool) -> Table:
+    """Clients that wait for their answers where a burst could not be served: who retries into a full queue is never done."""
     closed: Table = {"kind": "closed", "clients": dice.choice((1, 4, 8)), "think": dice.choice(("5ms", "10ms", "20ms"))}
     opened: Table = {
         "kind": "open", "process": "poisson", "clients": dice.choice((1, 4)), "rate": dice.choice((50, 100, 200)),
