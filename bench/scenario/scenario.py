@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import msgspec
 
 from bench.distributions import Constant, Distribution
+from bench.scenario.costs import Costs, CostsKind
 from bench.scenario.fields import (
     COST,
     DURATION,
@@ -274,6 +275,9 @@ class Scenario(Table, frozen=True, kw_only=True):
     )
     cpu: Annotated[Cpu, Sub(Cpu), "of each replica"] = Cpu()
     storage: Annotated[Storage, Sub(Storage), "of each replica"] = Storage()
+    costs: Annotated[
+        Costs | None, CostsKind(), "a cost profile, in place of [cpu] and storage's: all on one machine"
+    ] = None
     batching: Annotated[Batching, Sub(Batching), "of the leader's host"] = Batching()
     timeouts: Annotated[Timeouts, Sub(Timeouts), "of protocols and clients"] = Timeouts()
     workload: Annotated[Workload, Sub(Workload), "what clients do"] = Workload()
