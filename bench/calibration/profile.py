@@ -91,7 +91,7 @@ def costs(measured: Measured, name: str, folder: Path) -> Costs:
         client_per_message_ns=_cost(client_per_message),
         fsync=fsync,
         fsync_per_byte_ns=_cost(per_sync_byte),
-        contention=round(contention, 2),
+        contention=round(float(contention), 2),
     )
 
 
@@ -119,7 +119,7 @@ def _least(value: float) -> float:
 
 
 def _cost(value: float) -> float:
-    return round(_least(value), 2)
+    return round(float(_least(value)), 2)
 
 
 def describe(folder: Path) -> str:

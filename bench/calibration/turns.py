@@ -70,7 +70,7 @@ def _run(engine: str, replicas: int, clients: int, value_bytes: int, folder: Pat
 def _round(trial: Trial, clients: int, value_bytes: int, replica: str) -> Round:
     first, last = trial.window_ns
     completed = trial.operations["completed_ns"][trial.operations["status"] == OK]
-    rounds = np.count_nonzero((completed >= first) & (completed < last)) / clients
+    rounds = int(np.count_nonzero((completed >= first) & (completed < last))) / clients
     length_ns = last - first
     shares = trial.resources
     return Round(

@@ -60,12 +60,12 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def tasks_of(suite: Suite, folder: Path) -> list[Task]:
-    """Every trial of a suite in the order of its result: part, engine, point, trial; each trial has the next
-    seed.
+    """Every trial of a suite in the order of its result: part, engine, point, world, trial; each trial has the
+    next seed.
     """
     found: list[Task] = []
     for part in suite.parts:
-        points = part.points()
+        points = [(axes, world) for axes, point in part.points() for world in point.worlds()]
         for engine in part.engine:
             for axes, point in points:
                 for trial in range(point.trials):
@@ -116,7 +116,10 @@ def perform(task: Task) -> PointSummary:
 @click.option(
     "--engine", type=Engines(), metavar="NAME[,NAME...]", help="Engines to run, instead of the scenario's."
 )
-@click.option("--world", metavar="WORLD", help="simulation, or processes: real ones, on this machine.")
+@click.option("--world", metavar="WORLD", help="simulation, processes (real ones, on this machine) or both.")
+@click.option(
+    "--costs", metavar="NAME|FILE", help="A cost profile for simulations (see calibrate); with both worlds, made first if none is given."
+)
 @click.option("--seed", type=int, help="Of all randomness: same seed and code, same bytes.")
 @click.option("--trials", type=int, help="Repetitions of each point, each with the next seed.")
 @settings_option
@@ -151,17 +154,33 @@ def run(
     replbench run wan-5 --set 'workload.clients_in="eu-west-1"' --out results/local/europe
     replbench run my-scenario.toml --trials 5 --seed 7
     replbench run lan-3 --world processes --trials 3
+    replbench run both-3 --costs results/local/costs.toml
 
     The table ends with the path of the result, for `replbench plot`, `show`, `compare` and `replay`. Exit 3
     where a point is invalid, 130 after Ctrl-C (finished points are kept, and the result says that it is
     incomplete).
     """
+    given = {name: value for name, value in fields.items() if value is not None}
+    if str(given.get("costs", "")).endswith(".toml"):
+        given["costs"] = str(Path(given["costs"]).resolve())
     with reported():
-        suite = load_suite(
-            scenario, settings, **{name: value for name, value in fields.items() if value is not None}
-        )
+        suite = load_suite(scenario, settings, **given)
+        if any(part.world == "both" and part.costs is None for part in suite.parts):
+            suite = load_suite(scenario, settings, **given, costs=_calibrated(quiet or as_json))
     with reported_results():
         context.exit(_run(suite, out, jobs or default_jobs(), plots=plots, quiet=quiet, as_json=as_json))
+
+
+def _calibrated(quiet: bool) -> str:
+    """The path of a cost profile of this machine, made now."""
+    from bench.cli.calibrate import PROFILE, unwritable, write_profile
+
+    refused = unwritable(PROFILE)
+    if refused:
+        raise click.ClickException(refused)
+    click.echo(f"replbench: no cost profile is given, so this machine is measured first, into {PROFILE}", err=True)
+    write_profile(PROFILE, quiet)
+    return str(PROFILE.resolve())
 
 
 def _run(suite: Suite, out: Path | None, jobs: int, *, plots: bool, quiet: bool, as_json: bool) -> int:
@@ -237,15 +256,20 @@ def fresh_folder(name: str) -> Path:
 
 def report(rows: list[PointSummary], path: Path | None, quiet: bool, as_json: bool) -> None:
     """The table, what is wrong with which point, and the path of the result last."""
-    from bench.cli.tables import print_points
+    from bench.cli.tables import print_errors, print_points
+    from bench.metrics.prediction import errors
+    from bench.metrics.result import tabulated
 
-    table = [{**row.row, "scenario": row.point.scenario, "point": row.point.point, **row.point.axes} for row in rows]
+    table = [{**values, **row.point.axes} for values, row in zip(tabulated(rows), rows, strict=True)]
     axes = list(dict.fromkeys(axis for row in rows for axis in row.point.axes))
+    wrong = errors(table, axes)
     if as_json:
-        click.echo(json.dumps({"points": table, "result": None if path is None else str(path)}, indent=1))
+        found = {"points": table, "result": None if path is None else str(path)}
+        click.echo(json.dumps(found | ({"prediction": msgspec.to_builtins(wrong)} if wrong else {}), indent=1))
         return
     if table and not quiet:
         print_points(table, axes)
+        print_errors(wrong)
     for row in rows:
         if row.point.verdict == "invalid":
             where = ", ".join(f"{axis} = {value}" for axis, value in row.point.axes.items())

@@ -26,7 +26,7 @@ def setting(result: Result, point: int) -> Setting:
 def at(results: Sequence[Result], wanted: Setting) -> list[tuple[str, Result, int]]:
     """(label, result, point) of every point at a point of the sweep; a label names only what differs."""
     return [
-        (str(result.points.loc[point, "engine"]) + of(result, results), result, int(point))
+        (str(result.points.loc[point, "engine"]) + in_world(result, point) + of(result, results), result, int(point))
         for result in results
         for point in result.points.index
         if setting(result, point) == wanted
@@ -104,6 +104,12 @@ def _peers(labels: list[str], field: str) -> list[list[str]]:
 def of(result: Result, results: Sequence[Result]) -> str:
     """What tells a result from the others, for a label; nothing where it is the only one."""
     return f" ({name(result, results)})" if len(results) > 1 else ""
+
+
+def in_world(result: Result, point: int) -> str:
+    """What tells a prediction from a measurement, for a label; nothing where the result holds one world."""
+    worlds = result.points["world"]
+    return f" ({worlds[point]})" if worlds.nunique() > 1 else ""
 
 
 def name(result: Result, results: Sequence[Result]) -> str:

@@ -46,7 +46,7 @@ ENGINES = ("paxos", "raft", "zab", "unreplicated")
 FIFO_ONLY = (
     "zab",
 )  # those whose paper assumes FIFO channels (Junqueira, Reed, Serafini, DSN 2011, section III)
-WORLDS = ("simulation", "processes")
+WORLDS = ("simulation", "processes", "both")
 COUNT = Integer(1, 1_000_000)
 TICKS = Integer(2, 1_000_000)  # in fewer no answer to a ping can have come
 
@@ -305,6 +305,12 @@ class Scenario(Table, frozen=True, kw_only=True):
             return tuple(dict.fromkeys(self.network.placement))
         return self.workload.clients_in
 
+    def worlds(self) -> list[Scenario]:
+        """This scenario in the one world that it names, or in each of both."""
+        if self.world != "both":
+            return [self]
+        return [msgspec.structs.replace(self, world=world) for world in WORLDS if world != self.world]
+
     def resolved(self) -> dict[str, Any]:
         """Every field as it would stand in a file, defaults included; ``read_scenario`` gives an equal
         scenario back.
@@ -353,11 +359,11 @@ class Scenario(Table, frozen=True, kw_only=True):
         self._require_quorums()
 
     def _require_world(self) -> None:
+        if self.world != "simulation" and self.network.transport != "tcp":
+            raise ValueError(
+                'network.transport: processes speak over tcp; set transport = "tcp", or world = "simulation"'
+            )
         if self.world == "processes":
-            if self.network.transport != "tcp":
-                raise ValueError(
-                    'network.transport: processes speak over tcp; set transport = "tcp", or world = "simulation"'
-                )
             return
         for index, fault in enumerate(self.faults):
             if fault.kind == "pause":
