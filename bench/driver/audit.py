@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.checkers.invariants import AGREEMENT, NO_LOSS
+from bench.checkers.statements import AGREEMENT, NO_LOSS
 from bench.driver.protocols import PROTOCOLS, build
 from bench.driver.storage import read_records
 from bench.metrics.trial import OK

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from bench.checkers.invariants import AGREEMENT, NO_LOSS, ONE_LEADER
+from bench.checkers.statements import NO_LOSS, RECORDS, STATUSES, watched
 from bench.driver import resources
 from bench.driver.audit import audit
 from bench.driver.breakage import Breakage
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 START_IN_NS = 50_000_000
 LEVEL_S = 10.0
 REPORT_S = 30.0
-STATEMENTS = (AGREEMENT, ONE_LEADER, NO_LOSS)
 
 
 def run_processes(
@@ -180,7 +179,9 @@ class Run:
         )
 
     def _checks(self, violations: list[str]) -> dict[str, str]:
-        said = checks(self.scenario, STATEMENTS, self.operations, violations)
+        durable = self.scenario.storage.durability == "fsync"
+        names = watched(self.engine, self.scenario.checks.invariants, durable, (STATUSES, RECORDS))
+        said = checks(self.scenario, self.engine, names, self.operations, violations)
         if not self.level:
             said[NO_LOSS] = "unknown"
         if self.scenario.storage.durability == "none":

@@ -198,6 +198,11 @@ class Checks(Table, frozen=True, kw_only=True):
     linearizability_steps: Annotated[
         int, Integer(0, 10**12), "of the search in a trial's history, some 5 ns each; then unknown. 0: none"
     ] = 200_000_000
+    invariants: Annotated[
+        str,
+        Choice("level of watching", "all", "cheap", "thorough"),
+        "of the replicas; cheap: not their protocol, which makes a run suspect; thorough: every message and status",
+    ] = "all"
 
 
 class Zab(Table, frozen=True, kw_only=True):
