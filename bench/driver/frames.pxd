@@ -1,0 +1,19 @@
+cimport cython
+
+cdef Py_ssize_t LENGTH_BYTES
+
+
+@cython.locals(body=bytes)
+cpdef bytes encode(object message)
+@cython.locals(frame=bytearray, size=Py_ssize_t, half=Py_ssize_t)
+cpdef list encode_messages(list messages)
+
+
+@cython.final
+cdef class Frames:
+    cdef public Py_ssize_t limit
+    cdef bytearray rest
+    cdef Py_ssize_t wanted
+
+    @cython.locals(size=Py_ssize_t, at=Py_ssize_t, length=Py_ssize_t, bodies=list)
+    cpdef list feed(self, data)
