@@ -185,8 +185,8 @@ class Frames:
         self.rest = bytearray()
         self.wanted = LENGTH_BYTES
 
-    def feed(self, data: bytes) -> list[memoryview]:
-        """The bodies that are complete with these bytes; FrameError where a frame is longer than the limit."""
+    def feed(self, data: bytes | memoryview) -> list[memoryview]:
+        """The bodies that are complete with these bytes, as views of them; FrameError where a frame is longer than the limit."""
         if self.rest:
             self.rest += data
             if len(self.rest) < self.wanted:
