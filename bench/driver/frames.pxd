@@ -1,8 +1,12 @@
 cimport cython
 
+from engines.machine cimport client_of
+
 cdef Py_ssize_t LENGTH_BYTES
 
 
+@cython.locals(genuine=bint, requests=list)
+cpdef list decode_requests(body)
 @cython.locals(body=bytes)
 cpdef bytes encode(object message)
 @cython.locals(frame=bytearray, size=Py_ssize_t, half=Py_ssize_t)
