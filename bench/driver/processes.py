@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -194,6 +195,10 @@ class Run:
             "connections": self.report.connections, "lost_requests": self.report.lost_requests
         }  # fmt: skip
         statuses = self.cluster.board.newest
-        found["dropped"] = sum(sum(status["dropped"].values()) for status in statuses.values())
+        dropped: Counter[str] = Counter()
+        for status in statuses.values():
+            dropped.update(status["dropped"])
+        found["dropped"] = dict(dropped)
+        found["caught_up"] = self.level
         found["loop_lag_max_ns"] = max(status["loop_lag_ns"] for status in statuses.values())
         return found

@@ -258,7 +258,7 @@ class Replica:
             self.dial_after(connection.peer, connection.pause_s)
 
     def drop(self, connection: Connection, reason: str) -> None:
-        """Somebody broke a rule: it is counted by the kind of reason, and reported ever more rarely, lest strangers fill a disk."""
+        """Somebody broke a rule: counted by the kind of reason, and reported ever more rarely, lest strangers fill a disk."""
         kind = reason.partition(":")[0]
         self.dropped[kind] += 1
         if self.dropped[kind].bit_count() == 1:

@@ -1,4 +1,4 @@
-"""Disks that fail under a running replica: it stops with one line, has acknowledged nothing that is not durable, and the others go on."""
+"""Disks that fail under a replica: it stops with one line, acknowledges nothing that is not durable, and the others go on."""
 from __future__ import annotations
 
 import contextlib
