@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import signal
 from collections import Counter
@@ -141,8 +142,10 @@ class Breakage:
         replica.child.signal(signal.SIGSTOP)
 
         async def witness() -> str:
-            stopped = process.status() == psutil.STATUS_STOPPED
-            return f"process {process.pid} of {replica} is stopped" if stopped else ""
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if process.status() == psutil.STATUS_STOPPED:
+                    return f"process {process.pid} of {replica} is stopped"
+            return ""
 
         async def heal() -> Witness:
             replica.child.signal(signal.SIGCONT)
@@ -150,7 +153,7 @@ class Breakage:
 
             async def answers() -> str:
                 await self.cluster.status(replica)
-                return f"process {process.pid} answers again"
+                return f"process {process.pid} answers again" if replica.child.pid == process.pid else ""
 
             return answers
 

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
+from bench.driver.processes import run_processes
 from bench.metrics.trial import OK, Trial
-from tests.processes.real import ran
+from tests.processes.real import ran, short
 
 ENGINES = ["paxos", "raft", "zab"]
 LONGER: dict[str, Any] = {"duration": "2s"}
@@ -95,6 +97,22 @@ def test_every_fault_is_witnessed_and_healed(
     assert record.healed_ns - record.injected_ns >= 700_000_000
     assert seen in record.witness
     assert healed in record.heal_witness
+
+
+def test_a_process_that_is_killed_while_it_is_stopped_costs_a_witness_and_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be gone by the time somebody looks whether it has stopped; and who answers afterwards is another one."""
+
+    def gone(process: psutil.Process) -> str:
+        raise psutil.NoSuchProcess(process.pid)
+
+    monkeypatch.setattr(psutil.Process, "status", gone)
+    faults = [{"at": "700ms", "for": "600ms", "pause": 0}, {"at": "800ms", "for": "50ms", "crash": 0}]
+    trial = run_processes(short(faults=faults), "raft", {}, 1, 0, tmp_path)
+    pause, crash = trial.faults
+    assert (pause.kind, pause.witness, pause.heal_witness) == ("pause", "", "")
+    assert "incarnation 2" in crash.heal_witness
 
 
 def test_a_replica_that_restarts_behind_a_partition_is_still_cut_off(tmp_path: Path) -> None:
