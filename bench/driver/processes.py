@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -239,6 +240,10 @@ class Run:
         window_s = (self.window[1] - self.window[0]) / 1e9
         found["generators"] = {str(part): generator.taken(window_s) for part, generator in enumerate(self.generators)}
         statuses = self.cluster.board.newest
-        found["dropped"] = sum(sum(status["dropped"].values()) for status in statuses.values())
+        dropped: Counter[str] = Counter()
+        for status in statuses.values():
+            dropped.update(status["dropped"])
+        found["dropped"] = dict(dropped)
+        found["caught_up"] = self.level
         found["loop_lag_max_ns"] = max(status["loop_lag_ns"] for status in statuses.values())
         return found

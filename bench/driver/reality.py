@@ -77,6 +77,7 @@ class Reality(World):
         self.pending = False
         self.paused = False
         self.disk_factor = 1.0
+        self.disk_delay_ns = 0
         self.requests = 0
         self.request_bytes = 0
         self.commands = 0
@@ -286,7 +287,9 @@ class Reality(World):
         before_ns = self.log.sync_ns
         self.log.write(records, self.host.compaction_first, self.host.compaction_last)
         if self.disk_factor > 1.0:
-            time.sleep((self.disk_factor - 1.0) * (self.log.sync_ns - before_ns) / SECOND_NS)
+            delay_ns = int((self.disk_factor - 1.0) * (self.log.sync_ns - before_ns))
+            time.sleep(delay_ns / SECOND_NS)
+            self.disk_delay_ns += delay_ns
 
     # Watchers
 

@@ -12,6 +12,7 @@ see, as in the simulation; each direction is shaped by its sender.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import gc
 import os
@@ -194,11 +195,13 @@ class Replica:
 
     def fail(self, error: Any) -> None:
         """Stop at once and loudly: nothing that is not yet sent leaves."""
-        if isinstance(error, BaseException) and not isinstance(error, StorageError | ValueError):
-            traceback.print_exception(error)
-            error = f"{type(error).__name__}: {error}"
-        complain(error)
-        os._exit(1)
+        try:
+            if isinstance(error, BaseException) and not isinstance(error, StorageError | ValueError):
+                complain("".join(traceback.format_exception(error)).rstrip())
+                error = f"{type(error).__name__}: {error}"
+            complain(error)
+        finally:
+            os._exit(1)
 
     def measure_lag(self, expected_ns: int) -> None:
         """How late the loop is, now and then."""
@@ -254,9 +257,11 @@ class Replica:
             self.dial_after(connection.peer, connection.pause_s)
 
     def drop(self, connection: Connection, reason: str) -> None:
-        """Somebody broke a rule: it is counted by the kind of reason, and reported."""
-        self.dropped[reason.partition(":")[0]] += 1
-        complain(f"dropped a {connection.role}: {reason}")
+        """Somebody broke a rule: counted by the kind of reason, and reported ever more rarely, lest strangers fill a disk."""
+        kind = reason.partition(":")[0]
+        self.dropped[kind] += 1
+        if self.dropped[kind].bit_count() == 1:
+            complain(f"dropped a {connection.role}: {reason} ({self.dropped[kind]} such until now)")
 
     def dial_after(self, peer: int, pause_s: float) -> None:
         """Dial a replica after a pause."""
@@ -289,9 +294,9 @@ def say(what: dict[str, Any]) -> None:
 
 
 def complain(what: Any) -> None:
-    """One line on standard error."""
-    sys.stderr.write(f"replica: {what}\n")
-    sys.stderr.flush()
+    """One line on standard error, if there is room: what stops a replica is often a full disk, and must not be stopped by it."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"replica: {what}\n".encode(errors="replace"))
 
 
 def read_config(path: Path) -> Config:
