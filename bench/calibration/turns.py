@@ -76,7 +76,7 @@ def _round(trial: Trial, clients: int, value_bytes: int, replica: str) -> Round:
     return Round(
         clients=clients,
         value_bytes=value_bytes,
-        client_cpu_ns=shares["generator"]["cpu_share"] * length_ns / rounds,
+        client_cpu_ns=shares["generators"]["0"]["cpu_share"] * length_ns / rounds,
         replica_cpu_ns=shares["replicas"][replica]["cpu_share"] * length_ns / rounds,
         length_ns=length_ns / rounds,
         foreign_share=shares["machine"]["foreign_share"],

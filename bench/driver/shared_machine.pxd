@@ -51,7 +51,7 @@ cdef class SharedMachine(Simulation):
 
     @cython.locals(node=Node, host=Host, persist=Persist, local=i64, inbox=Fifo, argument=i64, sender=Py_ssize_t, sending=Node, link=Link)
     cdef int turn(self, Process process) except -1
-    @cython.locals(node=Node, persist=Persist)
+    @cython.locals(node=Node)
     cdef int resume(self, Process process) except -1
     cdef int charge_read(self, Process process, int source, i64 size) except -1
     @cython.locals(node=Node, process=Process)

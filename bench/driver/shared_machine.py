@@ -214,12 +214,8 @@ class SharedMachine(Simulation):
         """The sync is done: its records survive crashes, its promises leave."""
         node = self.nodes[process.number]
         process.resuming = False
-        for persist in node.host.writing:
-            if persist.record is not None:
-                self.keep(node, persist.record)
-        node.host.synced(node.local(self.now))
+        self.synced(node, node.incarnation)
         process.due = process.due or self.pending[node.id]
-        self.arm(node)
 
     def charge_read(self, process: Process, source: int, size: int) -> None:
         """A message is read; the first of each source in a turn brings the cost of a frame along."""
@@ -236,6 +232,8 @@ class SharedMachine(Simulation):
         kind.bytes += size
         if self.trace is not None:
             self.trace("send", node, (to, message))
+        if self.watcher is not None and not self.releasing:
+            self.watcher.sent(node.id, to, message)
         process = self.processes[host.id]
         process.spent_ns += self.per_message_ns + self.per_byte_ns * size
         outbox = self.outboxes[host.id]

@@ -104,6 +104,7 @@ class Process:
             "incarnation": 0,
             "loop": loop,
         }
+        self.module = "bench.driver.replica"
         self.errors = folder / f"errors-{id}"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -115,7 +116,7 @@ class Process:
         path.write_text(json.dumps(self.config))
         with self.errors.open("ab") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "bench.driver.replica", str(path)],
+                [sys.executable, "-m", self.module, str(path)],
                 cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, preexec_fn=limits,  # noqa: PLW1509
             )  # fmt: skip
         self.config["listen"][1] = self.line()["listening"]
@@ -257,7 +258,13 @@ class Cluster:
 @contextlib.contextmanager
 def cluster(engine: str, folder: Path, **options: Any) -> Iterator[Cluster]:
     """A running cluster, gone at the end."""
-    made = Cluster(engine, folder, **options)
+    with running(Cluster(engine, folder, **options)) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def running(made: Cluster) -> Iterator[Cluster]:
+    """Start a cluster; it is gone at the end."""
     try:
         made.start()
         yield made
