@@ -44,6 +44,7 @@ cdef class Reality(World):
     cdef readonly bint pending
     cdef readonly bint paused
     cdef public double disk_factor
+    cdef readonly i64 disk_delay_ns
     cdef readonly i64 requests
     cdef i64 request_bytes
     cdef readonly i64 commands
