@@ -65,34 +65,44 @@ def measure(folder: Path, say: Say, effort: float = 1.0) -> Measured:
 
 def costs(measured: Measured, name: str, folder: Path) -> Costs:
     """The costs that explain the measurements. None is below zero, which noise would have them be where they are small."""
-    lone, many, large = measured.lone_one, measured.lone_many, measured.lone_large
-    span = many.clients - lone.clients
-    small_bytes, large_bytes = turns.command_bytes(many.value_bytes), turns.command_bytes(large.value_bytes)
-    per_byte = _least((large.replica_cpu_ns - many.replica_cpu_ns) / many.clients / (large_bytes + large.value_bytes - small_bytes - many.value_bytes))
-    per_frame = min(trips.cpu_ns for trips in measured.round_trips) / 2
-    per_operation = (many.replica_cpu_ns - lone.replica_cpu_ns) / span - 2 * per_byte * small_bytes
-    per_command = _least((measured.following_many.replica_cpu_ns - measured.following_one.replica_cpu_ns) / span - 2 * per_byte * small_bytes)
-    per_command = min(per_command, _least(per_operation))
-    per_sync = min(measured.syncs.cpu_ns.values())
-    client_per_message = _least((many.client_cpu_ns - lone.client_cpu_ns) / span - per_byte * small_bytes) / 2
-    fsync, per_sync_byte, contention = _disk(measured.syncs, per_sync)
+    fsync, fsync_per_byte, contention = _disk(measured.syncs)
     return Costs(
         name=name,
         about=describe(folder),
         cores=len(os.sched_getaffinity(0)),
         wake_up=Constant(value=round(_wake_up(measured.round_trips[0]))),
-        per_turn_ns=_cost(lone.replica_cpu_ns - per_operation - 2 * per_frame - per_sync),
-        per_frame_ns=_cost(per_frame),
-        per_message_ns=_cost((per_operation - per_command) / 2),
-        per_byte_ns=_cost(per_byte),
-        per_command_ns=_cost(per_command),
-        per_sync_ns=_cost(per_sync),
-        client_per_turn_ns=_cost(lone.client_cpu_ns - 2 * per_frame - 2 * client_per_message),
-        client_per_message_ns=_cost(client_per_message),
         fsync=fsync,
-        fsync_per_byte_ns=_cost(per_sync_byte),
-        contention=round(float(contention), 2),
+        fsync_per_byte_ns=fsync_per_byte,
+        contention=contention,
+        **{field: round(float(_least(value)), 2) for field, value in _turns(measured).items()},
     )
+
+
+def _turns(measured: Measured) -> dict[str, float]:
+    """What a round costs, told apart by its number of clients, the size of what they write, and whether it is a follower's.
+
+    Each byte of a command is read by a replica, and written into its log. What a follower does for a command is to apply it; a lone
+    replica also takes it and answers.
+    """
+    lone, many, large = measured.lone_one, measured.lone_many, measured.lone_large
+    others, size = many.clients - lone.clients, turns.command_bytes(many.value_bytes)
+    per_byte = _least((large.replica_cpu_ns - many.replica_cpu_ns) / many.clients / 2 / (large.value_bytes - many.value_bytes))
+    per_operation = _least((many.replica_cpu_ns - lone.replica_cpu_ns) / others - 2 * size * per_byte)
+    one, several = measured.following_one.replica_cpu_ns, measured.following_many.replica_cpu_ns
+    per_command = min(_least((several - one) / others - 2 * size * per_byte), per_operation)
+    client_per_operation = _least((many.client_cpu_ns - lone.client_cpu_ns) / others - size * per_byte)
+    per_frame = min(trips.cpu_ns for trips in measured.round_trips) / 2
+    per_sync = min(measured.syncs.cpu_ns.values())
+    return {
+        "per_turn_ns": lone.replica_cpu_ns - per_operation - 2 * size * per_byte - 2 * per_frame - per_sync,
+        "per_frame_ns": per_frame,
+        "per_message_ns": (per_operation - per_command) / 2,
+        "per_byte_ns": per_byte,
+        "per_command_ns": per_command,
+        "per_sync_ns": per_sync,
+        "client_per_turn_ns": lone.client_cpu_ns - client_per_operation - size * per_byte - 2 * per_frame,
+        "client_per_message_ns": client_per_operation / 2,
+    }
 
 
 def _wake_up(trips: loopback.RoundTrips) -> float:
@@ -100,26 +110,25 @@ def _wake_up(trips: loopback.RoundTrips) -> float:
     return _least(float(np.median(trips.took_ns)) / 2 - trips.cpu_ns)
 
 
-def _disk(syncs: disk.Syncs, per_sync_ns: float) -> tuple[Empirical, float, float]:
-    """The wait for a sync that is alone, what each byte adds, and which part of it excludes others.
+def _disk(syncs: disk.Syncs) -> tuple[Empirical, float, float]:
+    """The wait for a sync that is alone, what each byte adds, and which part of a sync excludes others.
 
-    Those that begin d after another that takes T are done at T + contention * T, as they wait for the end of the first one.
+    Those that begin d after one that takes T are done at T + contention * T, as they wait for the end of the first one.
     """
     sizes = sorted(syncs.alone_ns)
     middle = {size: float(np.median(syncs.alone_ns[size])) for size in sizes}
     per_byte = _least(float(np.polyfit(sizes, [middle[size] for size in sizes], 1)[0]))
-    pooled = np.concatenate([np.array(syncs.alone_ns[size]) - per_byte * size - per_sync_ns for size in sizes])
-    quantiles = np.quantile(np.maximum(pooled, 1.0), (np.arange(QUANTILES) + 0.5) / QUANTILES)
-    shares = [(float(np.median(syncs.behind_ns[size])) + disk.BEHIND_NS) / float(np.median(syncs.first_ns[size])) - 1 for size in sizes]
-    return Empirical(values=tuple(round(value) for value in quantiles)), per_byte, min(1.0, _least(float(np.median(shares))))
+    waits = np.concatenate([np.array(syncs.alone_ns[size]) - per_byte * size - syncs.cpu_ns[size] for size in sizes])
+    quantiles = np.quantile(np.maximum(waits, 1.0), (np.arange(QUANTILES) + 0.5) / QUANTILES)
+    shares = [
+        (float(np.median(syncs.behind_ns[size])) + disk.BEHIND_NS) / float(np.median(syncs.first_ns[size])) - 1 for size in sizes
+    ]
+    contention = min(1.0, _least(float(np.median(shares))))
+    return Empirical(values=tuple(round(value) for value in quantiles)), round(per_byte, 3), round(contention, 2)
 
 
 def _least(value: float) -> float:
     return max(0.0, value)
-
-
-def _cost(value: float) -> float:
-    return round(float(_least(value)), 2)
 
 
 def describe(folder: Path) -> str:

@@ -56,7 +56,7 @@ def command_bytes(value_bytes: int) -> int:
 def _run(engine: str, replicas: int, clients: int, value_bytes: int, folder: Path, seconds: float) -> Trial:
     table: dict[str, Any] = {
         "engine": engine, "world": "processes", "replicas": replicas, "initial_leader": 0,
-        "warmup": "300ms", "duration": f"{seconds}s", "cooldown": "0s",
+        "warmup": "300ms", "duration": f"{round(seconds * 1000)}ms", "cooldown": "0s",
         "network": {"latency": "0ms", "bandwidth": "unlimited"},
         "checks": {"linearizability_steps": 0},
         "workload": {

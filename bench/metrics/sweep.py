@@ -56,10 +56,16 @@ def unequal_fairness(results: Sequence[Result]) -> list[str]:
     for group, of_sweep in [(everyone, False), *((group, True) for group in groups)]:
         by_label = _fields(group)
         homes = {label: name(result, results) for label, result, _ in group}
+        # A prediction has no event loop, and nothing else that only processes have.
+        predicted = {label for label, result, point in group if "simulation" in in_world(result, point)}
         for field in sorted({field for values in by_label.values() for field in values}):
             if (field in swept) == of_sweep:
                 for labels in _peers(list(by_label), field):
-                    values = {label: by_label[label].get(field, {"not recorded"}) for label in labels}
+                    values = {
+                        label: by_label[label].get(field, {"not recorded"})
+                        for label in labels
+                        if field in by_label[label] or label not in predicted
+                    }
                     if len({frozenset(value) for value in values.values()}) > 1:
                         found[f"{field}: {_unequal(values, homes)}"] = None
     return list(found)

@@ -96,7 +96,8 @@ def test_a_turn_takes_all_that_has_arrived() -> None:
 
 def test_a_byte_costs_where_it_is_read_where_it_is_written_and_where_it_is_logged() -> None:
     small, large = (
-        shared("unreplicated", replicas=1, costs={"per_byte": "10ns"}, workload={"value_size": f"{size}B"}) for size in (100, 1100)
+        shared("unreplicated", replicas=1, costs={"per_byte": "10ns", "fsync": "1ms"}, workload={"value_size": f"{size}B"})
+        for size in (100, 1100)
     )
     # By the clients, by the replica, and into its log.
     assert latencies_ns(large).min() - latencies_ns(small).min() == 1000 * 10 * 3
