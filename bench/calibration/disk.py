@@ -1,7 +1,7 @@
 """How long write + fdatasync of the replicas' own log takes, alone and while other replicas of the machine sync, too.
 
-Three processes, each with a log of its own, write by one timetable. In every second round only the first one writes. In the others
-it goes first and the other two together ``BEHIND_NS`` after it, as followers do after their leader.
+Three processes, each with a log of its own, write by one timetable. In every second round only the first one writes. In the
+others it goes first and the other two together ``BEHIND_NS`` after it, as followers do after their leader.
 """
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ LEAD_NS = 300_000_000
 
 
 class Syncs(msgspec.Struct, frozen=True):
-    """Durations of single writes in ns by size: of the one that was alone, the first of three, and those behind it; ``cpu_ns`` is what
-    of them was processor time of the writer, on average."""
+    """Durations of single writes in ns by size: of the one that was alone, the first of three, and those behind it; ``cpu_ns`` is
+    what of them was processor time of the writer, in the median.
+    """
 
     alone_ns: dict[int, list[int]]
     first_ns: dict[int, list[int]]

@@ -57,7 +57,8 @@ def measure(folder: Path, say: Say, effort: float = 1.0) -> Measured:
         say("writes and syncs of the disk")
         syncs = disk.measure(place, round(SYNCS * effort))
         say("turns of a replica and of clients")
-        lone = [turns.lone(*each, place, seconds) for each in ((1, turns.VALUE_BYTES), (many, turns.VALUE_BYTES), (many, turns.LARGE_BYTES))]
+        loads = ((1, turns.VALUE_BYTES), (many, turns.VALUE_BYTES), (many, turns.LARGE_BYTES))
+        lone = [turns.lone(clients, value_bytes, place, seconds) for clients, value_bytes in loads]
         say("turns of followers")
         following = [turns.following(clients, place, seconds) for clients in (1, many)]
     return Measured(round_trips, syncs, per_command, *lone, *following)
@@ -81,8 +82,8 @@ def costs(measured: Measured, name: str, folder: Path) -> Costs:
 def _turns(measured: Measured) -> dict[str, float]:
     """What a round costs, told apart by its number of clients, the size of what they write, and whether it is a follower's.
 
-    Each byte of a command is read by a replica, and written into its log. What a follower does for a command is to apply it; a lone
-    replica also takes it and answers.
+    Each byte of a command is read by a replica, and written into its log. What a follower does for a command is to apply it; a
+    lone replica also takes it and answers.
     """
     lone, many, large = measured.lone_one, measured.lone_many, measured.lone_large
     others, size = many.clients - lone.clients, turns.command_bytes(many.value_bytes)
@@ -136,7 +137,8 @@ def describe(folder: Path) -> str:
     here = environment.describe()
     cores = len(os.sched_getaffinity(0))
     build = "compiled" if here["compiled"] else "interpreted"
-    return f"{here['processor']}, {cores} cores, {platform.system()} {platform.release()}, {filesystem(folder)}, {here['python']}, {build}"
+    kernel = f"{platform.system()} {platform.release()}"
+    return f"{here['processor']}, {cores} cores, {kernel}, {filesystem(folder)}, {here['python']}, {build}"
 
 
 def as_file(costs: Costs, measured: Measured) -> str:

@@ -1,8 +1,8 @@
 """What turns, messages, bytes and commands cost in replica and client processes, from short runs of the real ones.
 
-In a closed loop of at most ``LOCKSTEP`` clients all operations travel together: a round is one turn of the clients, and one turn of
-a lone replica, or of each follower, with a frame in, a sync, and a frame out. So the processor time of a round is a line in the
-number of clients. With syncs, because processes that have slept for a while cost more than those that have just run.
+In a closed loop of at most ``LOCKSTEP`` clients all operations travel together: a round is one turn of the clients, and one turn
+of a lone replica, or of each follower, with a frame in, a sync, and a frame out. So the processor time of a round is a line in
+the number of clients. With syncs, because processes that have slept for a while cost more than those that have just run.
 """
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ SECOND_NS = 1_000_000_000
 
 
 class Round(msgspec.Struct, frozen=True):
-    """Of one run: processor time in ns that each process took for a round, its length, and the share of the machine that others took."""
+    """Of one run: processor time in ns that each process took for a round, how long that was, and the share of the machine that
+    other programs took meanwhile.
+    """
 
     clients: int
     value_bytes: int

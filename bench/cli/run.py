@@ -118,7 +118,9 @@ def perform(task: Task) -> PointSummary:
 )
 @click.option("--world", metavar="WORLD", help="simulation, processes (real ones, on this machine) or both.")
 @click.option(
-    "--costs", metavar="NAME|FILE", help="A cost profile for simulations (see calibrate); with both worlds, made first if none is given."
+    "--costs",
+    metavar="NAME|FILE",
+    help="A cost profile for simulations (see calibrate); for both worlds it is made first where none is given.",
 )
 @click.option("--seed", type=int, help="Of all randomness: same seed and code, same bytes.")
 @click.option("--trials", type=int, help="Repetitions of each point, each with the next seed.")

@@ -28,7 +28,6 @@ cdef class SharedMachine(Simulation):
     cdef list outboxes
     cdef list answers
     cdef list pending
-    cdef readonly EventQueue client_queue
     cdef Dialogue dialogue
     cdef i64 alarm_ns
     cdef list joining
@@ -49,7 +48,9 @@ cdef class SharedMachine(Simulation):
     @cython.locals(process=Process)
     cdef int pass_core_on(self) except -1
 
-    @cython.locals(node=Node, host=Host, persist=Persist, local=i64, inbox=Fifo, argument=i64, sender=Py_ssize_t, sending=Node, link=Link)
+    @cython.locals(
+        node=Node, host=Host, persist=Persist, local=i64, inbox=Fifo, argument=i64, sender=Py_ssize_t, sending=Node, link=Link
+    )
     cdef int turn(self, Process process) except -1
     @cython.locals(node=Node)
     cdef int resume(self, Process process) except -1

@@ -10,11 +10,11 @@ What bench.driver.simulation says of messages, links, faults and clocks holds he
     clients   are one process: it hears all answers, lets due operations begin, and sends one frame to each replica
 
 and costs, by ``Costs`` of the scenario, a core's time: for the turn, for each frame (all that goes to or comes from one process
-in a turn is one), each message and byte at each end, each command that a replica applies, and each sync. What a turn sends leaves at
-the end of that time, as one. A core that was idle needs ``wake_up`` until a process runs on it.
+in a turn is one), each message and byte at each end, each command that a replica applies, and each sync. What a turn sends leaves
+at the end of that time, as one. A core that was idle needs ``wake_up`` until a process runs on it.
 
-Disks: a sync lasts a draw of fsync + fsync_per_byte * size. All replicas write to one disk, which does the last ``contention`` of it
-for one group at a time: those that come meanwhile wait, and are then done together.
+Disks: a sync lasts a draw of fsync + fsync_per_byte * size. All replicas write to one disk, which does the last ``contention`` of
+it for one group at a time: those that come meanwhile wait, and are then done together.
 """
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 
 class SharedMachine(Simulation):
-    """A Simulation on one machine. ``client_queue`` is what the clients of the run are to be built on."""
+    """A Simulation on one machine."""
 
     def __init__(
         self,

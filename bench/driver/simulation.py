@@ -133,6 +133,7 @@ class Simulation(World):
         disk_byte_ns: float,
     ) -> None:
         self.queue = EventQueue()
+        self.client_queue = self.queue  # what the clients of the run are to be built on
         self.now = 0
         self.nodes = nodes
         self.new_host = new_host

@@ -70,8 +70,7 @@ class TrialRun:
         self.invariants = invariants or scenario.checks.invariants
         self.durable = scenario.storage.durability == "fsync"
         self.simulation = self._simulation()
-        shared = isinstance(self.simulation, SharedMachine)
-        self.clients = build_clients(scenario, seed, self.simulation.client_queue if shared else self.simulation.queue)
+        self.clients = build_clients(scenario, seed, self.simulation.client_queue)
         self.simulation.clients = self.clients
         self._watch()
         self.faults = Faults(self.simulation, scenario.faults, seed)

@@ -44,7 +44,7 @@ def ratios(rows: Sequence[Row], axes: Sequence[str]) -> list[dict[str, float | N
     found: list[dict[str, float | None]] = []
     for row in rows:
         other = measured.get(_place(row, axes)) if row["world"] == PREDICTED else None
-        found.append({} if other is None else {name: _ratio(row.get(column), other.get(column)) for name, column in RATIOS.items()})
+        found.append({} if other is None else {name: _ratio(row[column], other[column]) for name, column in RATIOS.items()})
     return found
 
 
@@ -60,8 +60,8 @@ def errors(rows: Sequence[Row], axes: Sequence[str]) -> list[Error]:
         most = max(measured[_place(row, axes)] for row, _ in own)
         below = [each for row, each in own if measured[_place(row, axes)] < SATURATED * most]
         predicted = max(row["throughput_ops_per_s"] for row, _ in own)
-        typical = {name: _typical([each[name] for each in below]) for name in RATIOS}
-        found.append(Error(engine, len(below), *typical.values(), predicted / most if most else 0.0))
+        throughput, p50, p99 = (_typical([each[name] for each in below]) for name in RATIOS)
+        found.append(Error(engine, len(below), throughput, p50, p99, predicted / most if most else 0.0))
     return found
 
 

@@ -67,8 +67,8 @@ def test_a_shared_core_saturates_at_one_by_the_costs_of_a_command() -> None:
 
 
 def test_with_two_cores_the_slower_process_is_the_limit() -> None:
-    """The clients need 30 us for an operation, and use no more than one core: 30,000 a second are served, while one core, of which
-    each takes 50 us, cannot.
+    """The clients need 30 us for an operation, and use no more than one core: 30,000 a second are served; one core, of which each
+    takes 50 us, cannot.
     """
     arrivals = {"kind": "open", "process": "constant", "rate": 30_000, "clients": 64, "think": None}
     costs = {"per_message": "10us", "client_per_message": "15us"}
