@@ -66,6 +66,15 @@ def test_a_profile_is_a_file_that_scenarios_take_by_its_path_and_write_whole(tmp
     assert load(tmp_path / "whole.toml") == scenario
 
 
+def test_a_part_of_a_profile_can_be_set(tmp_path: Path) -> None:
+    profile = tmp_path / "here.toml"
+    profile.write_text(as_file(costs(measured(), "here", tmp_path), measured()))
+    scenario = load("lan-3", ["costs.cores=16"], costs=str(profile))
+    assert scenario.costs is not None
+    assert scenario.costs.cores == 16
+    assert scenario.costs.per_turn_ns == pytest.approx(TRUE["per_turn_ns"], rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("costs", "said"),
     [
