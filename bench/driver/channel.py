@@ -6,9 +6,11 @@ again in its own time. A connection that ends, or that cannot prove itself soon,
 from __future__ import annotations
 
 import errno
+import os
 import socket
 
 from bench.driver.frames import FRAME_LIMIT_BYTES, Frames, Greeting, Role
+from bench.driver.tls import Credentials, Session
 
 RETRY_NS = 20_000_000
 PATIENCE_NS = 2_000_000_000
@@ -19,12 +21,23 @@ UNWRITTEN_LIMIT_BYTES = 64 << 20
 class Channel:
     """Owned by one loop, which selects on ``socket`` for reading, and for writing where ``writing``."""
 
-    def __init__(self, address: tuple[str, int], secret: bytes, role: Role, id: int, replica: int) -> None:
+    def __init__(
+        self,
+        address: tuple[str, int],
+        secret: bytes,
+        role: Role,
+        id: int,
+        replica: int,
+        credentials: Credentials | None = None,
+    ) -> None:
         self.address = address
         self.secret = secret
         self.role = role
         self.id = id
         self.replica = replica
+        self.credentials = credentials
+        self.session: Session | None = None
+        self.trouble = "no connection"
         self.socket: socket.socket | None = None
         self.greeting: Greeting | None = None
         self.open = False
@@ -53,24 +66,32 @@ class Channel:
         """Let go of the connection; another one is tried after a pause."""
         if self.socket is not None:
             self.socket.close()
-        self.socket, self.greeting, self.open = None, None, False
+        self.socket, self.session, self.greeting, self.open = None, None, None, False
         self.unwritten.clear()
         self.act_at_ns = now + RETRY_NS
 
-    def write(self, frame: bytes) -> bool:
+    def write(self, frame: bytes | bytearray) -> bool:
         """Send a frame, or keep what the socket does not take; False where it was lost."""
         if not self.open or len(self.unwritten) + len(frame) > UNWRITTEN_LIMIT_BYTES:
             return False
-        self.unwritten += frame
+        self._say(frame)
         return True
+
+    def _say(self, data: bytes | bytearray) -> None:
+        self.unwritten += data if self.session is None else self.session.seal(data)
 
     def writable(self, now: int) -> None:
         """The socket takes bytes: finish connecting, or write."""
         assert self.socket is not None
         if self.greeting is None:
-            if self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            code = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code:
+                self.trouble = os.strerror(code)
                 self.close(now)
                 return
+            if self.credentials is not None:
+                self.session = self.credentials.connect(self.address[0])
+                self._say(b"")
             self.greeting = Greeting(self.secret, self.role, self.id, self.replica)
             self.frames = Frames(FRAME_LIMIT_BYTES)
         try:
@@ -87,19 +108,23 @@ class Channel:
         try:
             data = self.socket.recv(READ_BYTES)
             if not data:
-                raise ConnectionResetError
+                raise ConnectionResetError("the connection was closed")
+            if self.session is not None:
+                data = self.session.unseal(data)
+                self.unwritten += self.session.outgoing.read()
             bodies = self.frames.feed(data) if self.greeting is not None else []
             return bodies if self.open else self._join(bodies)
         except BlockingIOError:
             return []
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            self.trouble = str(error)
             self.close(now)
             return []
 
     def _join(self, bodies: list[memoryview]) -> list[memoryview]:
         assert self.greeting is not None
         while bodies and not self.greeting.done:
-            self.unwritten += self.greeting.answer(bodies.pop(0))
+            self._say(self.greeting.answer(bodies.pop(0)))
         if self.greeting.done:
             self.open = True
             self.opened += 1

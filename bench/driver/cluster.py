@@ -11,12 +11,21 @@ from typing import TYPE_CHECKING, Any
 from bench.driver.children import HOST, READY_S, Child, Household, free_ports
 from bench.driver.overseer import Board, Control, ControlError, Status
 from bench.driver.protocols import PROTOCOLS
+from bench.driver.tls import Credentials, TlsFiles
 
 if TYPE_CHECKING:
     from bench.scenario import Scenario
 
 POLL_S = 0.1
 STATUS_S = 1.0
+
+
+def tls_of(scenario: Scenario) -> TlsFiles | None:
+    """What the scenario says of TLS; None where it is off."""
+    tls = scenario.tls
+    if tls.ca is None or tls.certificate is None or tls.key is None:
+        return None
+    return TlsFiles(tls.ca, tls.certificate, tls.key)
 
 
 class Replica:
@@ -51,6 +60,8 @@ class Cluster:
         self.seed = seed
         self.household = household
         self.secret = secrets.token_bytes(32)
+        self.tls = tls_of(scenario)
+        self.credentials = Credentials(self.tls) if self.tls is not None else None
         ports = free_ports(scenario.replicas)
         self.replicas = [Replica(id, port, household.folder / f"log-{id}") for id, port in enumerate(ports)]
         self.board = Board(frozenset(kind.__name__ for kind in PROTOCOLS[engine][0].HEARTBEATS))
@@ -71,12 +82,12 @@ class Cluster:
             "id": replica.id, "engine": self.engine, "scenario": self.scenario.resolved(), "listen": replica.address,
             "peers": {str(each.id): each.address for each in self.replicas}, "secret": self.secret.hex(),
             "data": str(replica.data), "seed": self.seed, "incarnation": replica.incarnation,
-            "loop": self.scenario.processes.loop,
+            "loop": self.scenario.processes.loop, "tls": self.tls,
         }  # fmt: skip
         name = f"replica-{replica.id}-{replica.incarnation}"
         replica.child = await self.household.start(name, "bench.driver.replica", config)
         ready = await replica.child.line("ready", READY_S)
-        replica.control = await Control.open(replica.address, self.secret, replica.id, READY_S)
+        replica.control = await Control.open(replica.address, self.secret, replica.id, READY_S, self.credentials)
         replica.up, replica.paused = True, False
         return ready
 

@@ -21,8 +21,9 @@ import numpy as np
 
 from bench.driver.channel import Channel
 from bench.driver.dialogue import Dialogue
-from bench.driver.frames import decode_answers, encode
+from bench.driver.frames import decode_answers, encode_messages
 from bench.driver.population import build_clients, window_of
+from bench.driver.tls import Credentials, TlsFiles
 from bench.scenario import Place, read_scenario
 from engines.core import NEVER
 from ext.events import EventQueue
@@ -41,6 +42,7 @@ class Config(msgspec.Struct, frozen=True):
     replicas: dict[int, tuple[str, int]]
     secret: str
     out: str
+    tls: TlsFiles | None = None
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -68,8 +70,10 @@ class Load:
         self.clients = build_clients(self.scenario, config.seed, self.queue)
         self.dialogue = Dialogue(self.queue, self.clients, self.scenario.replicas)
         secret = bytes.fromhex(config.secret)
+        credentials = Credentials(config.tls) if config.tls is not None else None
         self.channels = [
-            Channel(config.replicas[replica], secret, "client", 0, replica) for replica in range(self.scenario.replicas)
+            Channel(config.replicas[replica], secret, "client", 0, replica, credentials)
+            for replica in range(self.scenario.replicas)
         ]
         self.start_ns = time.monotonic_ns()
         self.lost_requests = 0
@@ -86,8 +90,8 @@ class Load:
         give_up_ns = self.now() + CONNECT_NS
         while not all(channel.open for channel in self.channels):
             if self.now() > give_up_ns:
-                missing = [replica for replica, channel in enumerate(self.channels) if not channel.open]
-                raise RuntimeError(f"replicas {missing} do not answer")
+                missing = {replica: channel.trouble for replica, channel in enumerate(self.channels) if not channel.open}
+                raise RuntimeError(f"replicas {list(missing)} do not answer: {next(iter(missing.values()))}")
             self.wait(self.now() + LOOK_UP_NS)
 
     def await_start(self) -> None:
@@ -115,10 +119,10 @@ class Load:
             self.wait(min(next_ns, end_ns if now < end_ns else NEVER, now + LOOK_UP_NS))
 
     def flush(self) -> None:
-        """One frame to each replica for what the turn brought."""
+        """One frame to each replica for what the turn brought, or several where that is too much for one."""
         for channel, requests in zip(self.channels, self.dialogue.outgoing, strict=True):
             if requests:
-                if not channel.write(encode(requests)):
+                if not all([channel.write(frame) for frame in encode_messages(requests)]):
                     self.lost_requests += len(requests)
                 requests.clear()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.checkers.invariants import AGREEMENT, Agreement
 from bench.driver.frames import FRAME_LIMIT_BYTES, Do, Frames, Greeting, decode_dones, encode
+from bench.driver.tls import Credentials
 
 READ_BYTES = 1 << 16
 DIAL_S = 0.02
@@ -29,12 +30,16 @@ class Control:
         self.task: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, address: tuple[str, int], secret: bytes, replica: int, within_s: float) -> Control:
+    async def open(
+        cls, address: tuple[str, int], secret: bytes, replica: int, within_s: float, credentials: Credentials | None = None
+    ) -> Control:
         """Connect and prove oneself, as often as it takes; TimeoutError where it takes too long."""
+        host, port = address
+        tls = {} if credentials is None else {"ssl": credentials.connecting, "server_hostname": host}
         async with asyncio.timeout(within_s):
             while True:
                 try:
-                    reader, writer = await asyncio.open_connection(*address)
+                    reader, writer = await asyncio.open_connection(host, port, **tls)
                 except OSError:
                     await asyncio.sleep(DIAL_S)
                     continue

@@ -121,7 +121,7 @@ class Run:
         config = {
             "scenario": self.scenario.resolved(), "seed": self.seed, "secret": self.cluster.secret.hex(),
             "replicas": {str(replica.id): replica.address for replica in self.cluster.replicas},
-            "out": str(self.household.folder / "operations.npy"),
+            "out": str(self.household.folder / "operations.npy"), "tls": self.cluster.tls,
         }  # fmt: skip
         load = await self.household.start("clients", "bench.driver.load", config)
         await load.line("ready", READY_S)
@@ -175,7 +175,8 @@ class Run:
             faults=self.breakage.records,
             violations=violations,
             checks=self._checks(violations),
-            fairness=fairness(scenario, self.engine, leaders) | {"loop": scenario.processes.loop},
+            fairness=fairness(scenario, self.engine, leaders)
+            | {"loop": scenario.processes.loop, "tls": self.cluster.tls is not None},
             resources=self._resources(),
         )
 
