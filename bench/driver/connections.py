@@ -21,11 +21,12 @@ from bench.driver.frames import (
     Greeting,
     Hello,
 )
+from bench.driver.shaping import HELD_LIMIT_BYTES
 from bench.driver.tls import Session
 
 HANDSHAKE_S = 5.0
 # What may wait to be sent, or else twice the longest frame: a replica's whole state may be longer.
-PEER_UNSENT_LIMIT_BYTES = 2 * FRAME_LIMIT_BYTES
+PEER_UNSENT_LIMIT_BYTES = HELD_LIMIT_BYTES
 UNSENT_LIMIT_BYTES = FRAME_LIMIT_BYTES // 8
 KEEPALIVE_PROBES = 3
 STRANGERS_LIMIT = 512

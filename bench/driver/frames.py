@@ -196,7 +196,7 @@ class Frames:
                 return []
             data, self.rest = bytes(self.rest), bytearray()
         view, size, at = memoryview(data), len(data), 0
-        bodies = []
+        bodies: list[memoryview] = []
         self.wanted = LENGTH_BYTES
         while size - at >= LENGTH_BYTES:
             length = int.from_bytes(view[at : at + LENGTH_BYTES], "little")

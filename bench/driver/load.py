@@ -122,7 +122,7 @@ class Load:
         """One frame to each replica for what the turn brought, or several where that is too much for one."""
         for channel, requests in zip(self.channels, self.dialogue.outgoing, strict=True):
             if requests:
-                if not all([channel.write(frame) for frame in encode_messages(requests)]):
+                if not all(channel.write(frame) for frame in encode_messages(requests)):
                     self.lost_requests += len(requests)
                 requests.clear()
 

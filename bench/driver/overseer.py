@@ -33,35 +33,38 @@ class Control:
     async def open(
         cls, address: tuple[str, int], secret: bytes, replica: int, within_s: float, credentials: Credentials | None = None
     ) -> Control:
-        """Connect and prove oneself, as often as it takes; TimeoutError where it takes too long."""
+        """Connect and prove oneself, as often as it takes; TimeoutError, with the last trouble, where it takes too long."""
         host, port = address
-        tls = {} if credentials is None else {"ssl": credentials.connecting, "server_hostname": host}
-        async with asyncio.timeout(within_s):
-            while True:
-                try:
-                    reader, writer = await asyncio.open_connection(host, port, **tls)
-                except OSError:
-                    await asyncio.sleep(DIAL_S)
-                    continue
-                control = cls(replica, reader, writer)
-                if await control._greet(secret):
-                    control.task = asyncio.create_task(control._listen())
-                    return control
-                writer.close()
-                await asyncio.sleep(DIAL_S)
+        context = None if credentials is None else credentials.connecting
+        name = None if credentials is None else host
+        trouble = "it does not answer"
+        try:
+            async with asyncio.timeout(within_s):
+                while True:
+                    try:
+                        streams = await asyncio.open_connection(host, port, ssl=context, server_hostname=name)
+                        control = cls(replica, *streams)
+                        await control._greet(secret)
+                        return control
+                    except OSError as error:
+                        trouble = str(error)
+                        await asyncio.sleep(DIAL_S)
+        except TimeoutError:
+            raise TimeoutError(trouble) from None
 
-    async def _greet(self, secret: bytes) -> bool:
+    async def _greet(self, secret: bytes) -> None:
         greeting = Greeting(secret, "control", 0, self.replica)
         try:
             while not greeting.done:
                 data = await self.reader.read(READ_BYTES)
                 if not data:
-                    return False
+                    raise ConnectionResetError("it closes the connection")
                 for body in self.frames.feed(data):
                     self.writer.write(greeting.answer(body))
-        except OSError:
-            return False
-        return True
+        except BaseException:
+            self.writer.close()
+            raise
+        self.task = asyncio.create_task(self._listen())
 
     async def _listen(self) -> None:
         try:
