@@ -55,7 +55,8 @@ class Channel:
         if self.open or now < self.act_at_ns:
             return
         self.close(now)
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        family = socket.AF_INET6 if ":" in self.address[0] else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_STREAM)
         self.socket.setblocking(False)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.act_at_ns = now + PATIENCE_NS

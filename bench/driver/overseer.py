@@ -2,15 +2,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import ssl
 from collections import deque
 from typing import Any
 
 from bench.checkers.invariants import AGREEMENT, Agreement
 from bench.driver.frames import FRAME_LIMIT_BYTES, Do, Frames, Greeting, decode_dones, encode
-from bench.driver.tls import Credentials
+from bench.driver.tls import Credentials, reason_of
 
 READ_BYTES = 1 << 16
-DIAL_S = 0.02
+DIAL_S, LONGEST_DIAL_S = 0.02, 0.5
 Status = dict[str, Any]
 
 
@@ -37,7 +39,7 @@ class Control:
         host, port = address
         context = None if credentials is None else credentials.connecting
         name = None if credentials is None else host
-        trouble = "it does not answer"
+        trouble, pause_s = "it does not answer", DIAL_S
         try:
             async with asyncio.timeout(within_s):
                 while True:
@@ -47,8 +49,9 @@ class Control:
                         await control._greet(secret)
                         return control
                     except OSError as error:
-                        trouble = str(error)
-                        await asyncio.sleep(DIAL_S)
+                        trouble = _trouble(error)
+                        await asyncio.sleep(pause_s)
+                        pause_s = min(2 * pause_s, LONGEST_DIAL_S)
         except TimeoutError:
             raise TimeoutError(trouble) from None
 
@@ -99,6 +102,13 @@ class Control:
         if self.task is not None:
             self.task.cancel()
         self.writer.close()
+
+
+def _trouble(error: OSError) -> str:
+    """Why there is no connection; the words of event loops repeat the address."""
+    if isinstance(error, ssl.SSLError):
+        return reason_of(error)
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
 
 
 class Board:

@@ -14,6 +14,7 @@ import contextlib
 import os
 import signal
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -171,6 +172,7 @@ class Steward:
         self.credentials = Credentials(tls) if tls is not None else None
         self.report = report
         self.driven = asyncio.Lock()
+        self.dropped: Counter[str] = Counter()
         self.connections: set[Connection] = set()
         self.attending: dict[Connection, asyncio.Task[None]] = {}
 
@@ -244,5 +246,8 @@ class Steward:
             task.cancel()
 
     def drop(self, connection: Connection, reason: str) -> None:
-        """Somebody broke a rule."""
-        self.report(f"dropped a {connection.role}: {reason}")
+        """Somebody broke a rule: reported ever more rarely, lest strangers fill a disk."""
+        kind = reason.partition(":")[0]
+        self.dropped[kind] += 1
+        if self.dropped[kind].bit_count() == 1:
+            self.report(f"dropped a {connection.role}: {reason} ({self.dropped[kind]} such until now)")

@@ -84,7 +84,7 @@ class Session:
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLError as error:
-            raise TlsError(_reason(error)) from None
+            raise TlsError(reason_of(error)) from None
         return found[0] if len(found) == 1 else b"".join(found)
 
     def _shake_hands(self) -> bool:
@@ -141,7 +141,7 @@ def _plain(error: ssl.SSLError) -> str:
     return (error.reason or str(error)).lower().replace("_", " ")
 
 
-def _reason(error: ssl.SSLError) -> str:
+def reason_of(error: ssl.SSLError) -> str:
     """Why, the kind of reason before the colon."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"wrong certificate: {error.verify_message}"
