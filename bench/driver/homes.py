@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
-from bench.checkers.invariants import NO_LOSS
+from bench.checkers.statements import NO_LOSS
 from bench.driver.audit import audit
 from bench.driver.children import READY_S, Child, Household
 from bench.driver.overseer import Status
@@ -40,7 +40,7 @@ class Home(Protocol):
 
     async def start(self, config: dict[str, Any]) -> tuple[Residence, dict[str, Any]]: ...
     async def end(self) -> None: ...
-    async def audit(self, scenario: Scenario, engine: str, said: Status, operations: np.ndarray) -> list[str]: ...
+    async def audit(self, scenario: Scenario, engine: str, said: Status, acknowledged: np.ndarray) -> list[str]: ...
     def dated(self, status: Status, asked_ns: int, answered_ns: int) -> Status: ...
     def close(self) -> None: ...
 
@@ -75,10 +75,10 @@ class Here:
         if self.child is not None:
             await self.household.end([self.child])
 
-    async def audit(self, scenario: Scenario, engine: str, said: Status, operations: np.ndarray) -> list[str]:
+    async def audit(self, scenario: Scenario, engine: str, said: Status, acknowledged: np.ndarray) -> list[str]:
         """What is wrong with the log on the disk (see bench.driver.audit)."""
         try:
-            return await asyncio.to_thread(audit, scenario, engine, {self.id: self.folder}, {self.id: said}, operations)
+            return await asyncio.to_thread(audit, scenario, engine, {self.id: self.folder}, {self.id: said}, acknowledged)
         except StorageError as error:
             return [f"{NO_LOSS}: the log of replica {self.id} cannot be read back: {error}"]
 

@@ -7,7 +7,8 @@ import ssl
 from collections import deque
 from typing import Any
 
-from bench.checkers.invariants import AGREEMENT, Agreement
+from bench.checkers.invariants import Agreement
+from bench.checkers.statements import AGREEMENT
 from bench.driver.frames import FRAME_LIMIT_BYTES, Do, Frames, Greeting, decode_dones, encode
 from bench.driver.tls import Credentials, reason_of
 

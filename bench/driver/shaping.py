@@ -46,6 +46,7 @@ class Shaper:
         self.longest_bytes = dict.fromkeys(peers, 0)  # of the messages to each: a state may be longer than the limit
         self.parcels: list[tuple[int, int, int, int, int, Any]] = []
         self.under_way = dict.fromkeys(peers, 0)
+        self.slowed = dict.fromkeys(peers, 0)  # messages that a fault made slower
         self.order = 0
 
     def send(self, to: int, message: Any, size: int, now: int) -> None:
@@ -143,6 +144,8 @@ class Shaper:
         arrival_ns = link.carry(depart_ns, size)
         if arrival_ns == LOST:
             return
+        if link.extra_ns:
+            self.slowed[to] += 1
         self._put(to, link, message, size, arrival_ns)
         if link.duplicated():
             arrival_ns = link.carry(depart_ns, size)

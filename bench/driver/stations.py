@@ -14,6 +14,7 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 
 from bench.driver import resources
 from bench.driver.children import READY_S, Household, ProcessError
@@ -24,8 +25,6 @@ from bench.metrics import environment
 from bench.scenario import Address, address_text
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from bench.scenario import Scenario
 
 GREET_S = 5.0
@@ -157,11 +156,13 @@ class Station:
             self.tenant.may_end = True
             await self.do("end")
 
-    async def audit(self, scenario: Scenario, engine: str, said: Status, operations: np.ndarray) -> list[str]:
+    async def audit(self, scenario: Scenario, engine: str, said: Status, acknowledged: np.ndarray) -> list[str]:
         """What is wrong with the log on the disk of that host, which looks for itself."""
+        marks = np.zeros(int(acknowledged.max(initial=0)) + 1, dtype=bool)
+        marks[acknowledged] = True
+        bits = zlib.compress(np.packbits(marks).tobytes(), 1)
         done = await self.do(
-            "audit", AUDIT_S, scenario=scenario.resolved(), engine=engine, said=said,
-            statuses=zlib.compress(operations["status"].tobytes(), 1),
+            "audit", AUDIT_S, scenario=scenario.resolved(), engine=engine, said=said, acknowledged=bits
         )  # fmt: skip
         return list(done["violations"])
 
@@ -184,7 +185,7 @@ class Station:
     def taken(self) -> dict[str, Any]:
         """What it has taken between the first mark and the last (see bench.driver.resources)."""
         (pid, first), (_, last) = self.samples[0], self.samples[-1]
-        return resources.between(first, last, {self.id: pid}, 0.0, None)
+        return resources.between(first, last, {self.id: pid}, None)
 
     def close(self) -> None:
         """Let go of the host: its steward ends what is left, and removes it."""

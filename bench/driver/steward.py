@@ -31,7 +31,6 @@ from bench.driver.protocols import PROTOCOLS
 from bench.driver.stations import replica_address, run_secret
 from bench.driver.tls import Credentials, Session, TlsFiles
 from bench.metrics import environment
-from bench.metrics.trial import OPERATION
 from bench.scenario import Place, address_text, read_scenario
 
 if TYPE_CHECKING:
@@ -135,14 +134,14 @@ class Attendance:
         return {"pid": pid, "sample": msgspec.to_builtins(resources.sample([pid, os.getpid()]))}
 
     async def do_audit(
-        self, scenario: dict[str, Any], engine: str, said: dict[str, Any], statuses: bytes
+        self, scenario: dict[str, Any], engine: str, said: dict[str, Any], acknowledged: bytes
     ) -> dict[str, Any]:
-        """``statuses`` are those of all operations of the run, zlib-compressed."""
+        """``acknowledged`` has a bit for each sequence number, compressed by zlib."""
         if self.home is None:
             raise ValueError("nothing has been started")
-        operations = np.frombuffer(zlib.decompress(statuses), dtype=[("status", OPERATION["status"])])
+        bits = np.frombuffer(zlib.decompress(acknowledged), dtype=np.uint8)
         read = read_scenario(scenario, Place("scenario", Path()))
-        return {"violations": await self.home.audit(read, engine, said, operations)}
+        return {"violations": await self.home.audit(read, engine, said, np.flatnonzero(np.unpackbits(bits)))}
 
 
 class Steward:

@@ -73,7 +73,7 @@ class Session:
             self._shake_hands()
         return self.outgoing.read()
 
-    def unseal(self, data: bytes) -> bytes:
+    def unseal(self, data: bytes | memoryview) -> bytes:
         """What the other end said with these bytes; TlsError where it may not."""
         self.incoming.write(data)
         found = []

@@ -108,6 +108,7 @@ class Process:
             "incarnation": 0,
             "loop": loop,
         }
+        self.module = "bench.driver.replica"
         self.errors = folder / f"errors-{id}"
         self.process: subprocess.Popen[bytes] | None = None
         self.context: ssl.SSLContext | None = None  # of its callers, where it has TLS
@@ -120,7 +121,7 @@ class Process:
         path.write_text(json.dumps(self.config))
         with self.errors.open("ab") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "bench.driver.replica", str(path)],
+                [sys.executable, "-m", self.module, str(path)],
                 cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, preexec_fn=limits,  # noqa: PLW1509
             )  # fmt: skip
         self.config["listen"][1] = self.line()["listening"]
@@ -265,7 +266,13 @@ class Cluster:
 @contextlib.contextmanager
 def cluster(engine: str, folder: Path, **options: Any) -> Iterator[Cluster]:
     """A running cluster, gone at the end."""
-    made = Cluster(engine, folder, **options)
+    with running(Cluster(engine, folder, **options)) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def running(made: Cluster) -> Iterator[Cluster]:
+    """Start a cluster; it is gone at the end."""
     try:
         made.start()
         yield made
