@@ -224,10 +224,11 @@ async def require_ready(hosts: Hosts, scenarios: list[Scenario]) -> None:
                 raise ValueError(f"replica {id} does not describe itself: {error}; start it anew") from None
             finally:
                 control.close()
-            _require_alike(id, hosts, engines, here, there)
+            require_alike(id, hosts, engines, here, there)
 
 
-def _require_alike(id: int, hosts: Hosts, engines: list[str], here: dict[str, Any], there: dict[str, Any]) -> None:
+def require_alike(id: int, hosts: Hosts, engines: list[str], here: dict[str, Any], there: dict[str, Any]) -> None:
+    """ValueError where what a steward says of itself differs from what it must be."""
     where = f"replica {id} at {address_text(hosts.addresses[id])}"
     for engine in engines:
         if engine not in there["engines"]:

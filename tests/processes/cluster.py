@@ -58,9 +58,9 @@ class Caller:
 
     def __init__(
         self, port: int, role: Role, id: int, replica: int, secret: bytes = SECRET, patience_s: float = PATIENCE_S,
-        context: ssl.SSLContext | None = None,
+        context: ssl.SSLContext | None = None, host: str = "127.0.0.1",
     ) -> None:  # fmt: skip
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=patience_s)
+        self.socket = socket.create_connection((host, port), timeout=patience_s)
         if context is not None:
             self.socket = context.wrap_socket(self.socket, server_hostname="127.0.0.1")
         self.patience_s = patience_s
