@@ -20,7 +20,7 @@ cdef class Shaper:
     cdef readonly dict kept_bytes
     cdef readonly dict slowed
     cdef readonly list parcels
-    cdef dict under_way
+    cdef readonly dict under_way
     cdef i64 order
 
     @cython.locals(link=Link)
