@@ -34,6 +34,11 @@ def share(value: Any) -> str:
     return "" if absent(value) else f"{value:.2f}"
 
 
+def microseconds(value: Any) -> str:
+    """A cost in time, per commit."""
+    return "n/a" if absent(value) else f"{value / 1e3:.1f}"
+
+
 def absent(value: Any) -> bool:
     """None, nan and n/a all stand for a number that is not there."""
     return value is None or value == "n/a" or (isinstance(value, float) and math.isnan(value))
@@ -56,6 +61,8 @@ RATIOS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "of p50": ("latency_p50_ratio", share),
     "of p99": ("latency_p99_ratio", share),
 }
+# Of real processes only.
+PROCESSOR = {"CPU us\n/commit": ("cpu_ns_per_commit", microseconds)}
 
 
 def print_points(rows: Sequence[Mapping[str, Any]], axes: Sequence[str]) -> None:
@@ -66,7 +73,9 @@ def print_points(rows: Sequence[Mapping[str, Any]], axes: Sequence[str]) -> None
     names = [*numbered, "engine", *(name for name in several if len({row.get(name) for row in rows}) > 1)]
     # The offered rate says what this axis would.
     shown = [axis for axis in axes if axis != "workload.arrivals.rate"]
-    measures = MEASURES | (RATIOS if any("throughput_ratio" in row for row in rows) else {})
+    real = not all(absent(row.get("cpu_ns_per_commit")) for row in rows)
+    compared = any("throughput_ratio" in row for row in rows)
+    measures = MEASURES | (PROCESSOR if real else {}) | (RATIOS if compared else {})
     headings = [*names, *(axis.removeprefix("workload.") for axis in shown), *measures, "verdict"]
     cells = [
         [
