@@ -2,14 +2,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
-import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
-
-import psutil
 
 from bench.driver.overseer import ControlError
 from bench.metrics.trial import FaultRecord
@@ -114,8 +110,7 @@ class Breakage:
         await self.cluster.kill(replica)
 
         async def witness() -> str:
-            killed = child.process.returncode == -signal.SIGKILL
-            return f"process {child.pid} of {replica} is gone, by SIGKILL" if killed else ""
+            return f"process {child.pid} of {replica} is gone, by SIGKILL" if await child.killed() else ""
 
         async def heal() -> Witness:
             recovered = await self.cluster.restart(replica)
@@ -137,23 +132,20 @@ class Breakage:
         replica = await self._resolve(fault.replica)
         if not replica.awake:
             return str(replica), _nothing, _not_healed
-        process = psutil.Process(replica.child.pid)
+        child = replica.child
         replica.paused = True
-        replica.child.signal(signal.SIGSTOP)
+        await child.pause()
 
         async def witness() -> str:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if process.status() == psutil.STATUS_STOPPED:
-                    return f"process {process.pid} of {replica} is stopped"
-            return ""
+            return f"process {child.pid} of {replica} is stopped" if await child.stopped() else ""
 
         async def heal() -> Witness:
-            replica.child.signal(signal.SIGCONT)
+            await child.resume()
             replica.paused = False
 
             async def answers() -> str:
                 await self.cluster.status(replica)
-                return f"process {process.pid} answers again" if replica.child.pid == process.pid else ""
+                return f"process {child.pid} answers again" if replica.child is child else ""
 
             return answers
 

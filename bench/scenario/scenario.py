@@ -225,6 +225,32 @@ class Processes(Table, frozen=True, kw_only=True):
     ] = 1
 
 
+class File(Kind):
+    """The path of a file, relative to that of the scenario; it is opened when it is needed."""
+
+    def read(self, value: Any, place: Place) -> str:
+        path = Text().read(value, place)
+        if not path:
+            raise ValueError("the name is empty; name a file")
+        return str((place.folder / path).absolute())
+
+
+class Tls(Table, frozen=True, kw_only=True):
+    """Between processes, where the three are given: each end shows its certificate, which the authority must have issued
+    and which must name the address that it is reached at (127.0.0.1 on one machine).
+    """
+
+    ca: Annotated[str | None, File(), "certificate of the authority that every process trusts (PEM)"] = None
+    certificate: Annotated[str | None, File(), "that every process shows (PEM)"] = None
+    key: Annotated[str | None, File(), "of the certificate (PEM), readable by its owner only"] = None
+
+    def __post_init__(self) -> None:
+        given = {"ca": self.ca, "certificate": self.certificate, "key": self.key}
+        missing = [name for name, path in given.items() if path is None]
+        if 0 < len(missing) < len(given):
+            raise ValueError(f"{missing[0]}: is missing; give ca, certificate and key, or none of them")
+
+
 class Sweep(Kind):
     """Axes, named as in --set, each with its list of values; the points are all combinations, the last axis
     fastest.
@@ -291,6 +317,7 @@ class Scenario(Table, frozen=True, kw_only=True):
     paxos: Annotated[Paxos, Sub(Paxos), "where engine is paxos"] = Paxos()
     zab: Annotated[Zab, Sub(Zab), "where engine is zab"] = Zab()
     processes: Annotated[Processes, Sub(Processes), "where world is processes"] = Processes()
+    tls: Annotated[Tls, Sub(Tls), "where world is processes"] = Tls()
     sweep: Annotated[
         dict[str, tuple[Any, ...]],
         Sweep(),

@@ -59,7 +59,7 @@ def moments(monkeypatch: pytest.MonkeyPatch) -> dict[int, list[Moment]]:
             for replica in cluster.replicas:
                 status = await cluster.status(replica)
                 resident_bytes = psutil.Process(replica.child.pid).memory_info().rss
-                log_bytes = sum(path.stat().st_size for path in replica.data.glob("wal-*") if path.exists())
+                log_bytes = sum(path.stat().st_size for path in replica.home.folder.glob("wal-*") if path.exists())
                 moment = Moment(cluster.now() / 1e9, resident_bytes, log_bytes, status["queued"], status["commands"])
                 found.setdefault(replica.id, []).append(moment)
             await asyncio.sleep(0.2)
