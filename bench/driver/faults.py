@@ -138,7 +138,7 @@ class Faults:
         if not node.up or node.paused:
             return f"replica {node.id}", lambda: "", lambda: lambda: ""
         incarnation = node.incarnation
-        simulation.pause(node.id)
+        simulation.halt(node.id)
 
         def witness() -> str:
             waiting = node.waiting.count if node.paused and node.incarnation == incarnation else 0
@@ -146,7 +146,7 @@ class Faults:
 
         def heal() -> Witness:
             if node.paused and node.incarnation == incarnation:
-                simulation.resume(node.id)
+                simulation.go_on(node.id)
             healed_ns = node.local(simulation.now)
             return lambda: "it works again" if node.up and node.host.now > healed_ns else ""
 

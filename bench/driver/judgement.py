@@ -1,11 +1,12 @@
 """What is said of a trial of either world when it is over: checks, and what must be equal for a comparison to be fair."""
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from bench.checkers.linearizability import LINEARIZABLE, NOT_LINEARIZABLE, Budget
 from bench.checkers.recorded import check
+from bench.checkers.statements import judge
 from bench.checkers.verdict import WITNESSES
 from bench.metrics.trial import OK
 
@@ -14,19 +15,26 @@ if TYPE_CHECKING:
 
     from bench.scenario import Scenario
 
-LINEARIZABILITY, PROGRESS = "linearizability", "progress"
+LINEARIZABILITY, PROGRESS, LEVEL = "linearizability", "progress", "level"
 Leaders = list[tuple[int, int, int]]
 
 
-def checks(scenario: Scenario, statements: Iterable[str], operations: np.ndarray, violations: list[str]) -> dict[str, str]:
-    """What each check says; a history that nothing explains becomes one of the ``violations``."""
+def checks(
+    scenario: Scenario, engine: str, watched: Collection[str], operations: np.ndarray, violations: list[str]
+) -> dict[str, str]:
+    """What each check says, where the statements called ``watched`` were looked at; a history that nothing explains, and a
+    span without progress, become one of the ``violations``.
+    """
     said = {LINEARIZABILITY: _linearizable(scenario, operations, violations)}
-    if scenario.checks.progress:
+    asked = scenario.checks
+    if asked.progress:
         violations += _stalls(scenario, operations)
         said[PROGRESS] = _answer(PROGRESS, violations)
-    if not scenario.checks.witnesses:
+    if asked.level_within_ns:
+        said[LEVEL] = _answer(LEVEL, violations) if scenario.world == "simulation" else "not run"
+    if not asked.witnesses:
         said[WITNESSES] = "not run"
-    return {name: _answer(name, violations) for name in statements} | said
+    return judge(engine, watched, violations) | said
 
 
 def _stalls(scenario: Scenario, operations: np.ndarray) -> list[str]:

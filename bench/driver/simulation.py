@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import cython
 
-from bench.checkers.invariants import Agreement
+from bench.checkers.invariants import Agreement, Watcher
 from bench.driver.host import Host, World
 from bench.driver.network import LOST
 from bench.driver.occasions import (
@@ -28,6 +28,8 @@ from bench.driver.occasions import (
     ANSWER,
     ARRIVE,
     BREAK,
+    CLIENT,
+    FROM_CLIENT,
     ISSUE,
     LET_GO,
     PROCESS,
@@ -54,8 +56,6 @@ if TYPE_CHECKING:
     from engines.core import Message, Persist, Record
 
 FEMTOSECONDS = 1_000_000  # in a nanosecond: costs a byte are whole femtoseconds, so that nothing is rounded twice
-FROM_CLIENT = 1 << 62
-CLIENT = (1 << 32) - 1
 
 
 def whole_ns(femtoseconds: int) -> int:
@@ -139,6 +139,7 @@ class Simulation(World):
         disk_byte_ns: float,
     ) -> None:
         self.queue = EventQueue()
+        self.client_queue = self.queue  # what the clients of the run are to be built on
         self.now = 0
         self.nodes = nodes
         self.new_host = new_host
@@ -148,12 +149,14 @@ class Simulation(World):
         self.disk_byte_fs = round(disk_byte_ns * FEMTOSECONDS)
         self.free_cpu = per_byte_ns == 0.0 and all(n.per_message.constant and not n.per_message.value for n in nodes)
         self.record_kinds: dict[type, Kind] = {}
-        self.agreement = Agreement()
-        self.clients: Any = None  # set by who builds the simulation
+        self.agreement = Agreement(len(nodes))
+        self.watcher: Watcher | None = None  # of the protocol; set, as the next, by who builds the simulation
+        self.clients: Any = None
         self.leaders: list[tuple[int, int, int]] = []
         self.user_timeout_ns = NEVER
         self.requests = 0
         self.events = 0
+        self.releasing = False  # what leaves rode on a write, and the watcher was asked when that was done
         self.trace: Callable[[str, Node, Any], None] | None = None
 
     def set_clock_rate(self, id: int, rate: float) -> None:
@@ -176,7 +179,10 @@ class Simulation(World):
         node.host = self.new_host(self, id, node.incarnation)
         if self.trace is not None:
             self.trace("boot", node, len(node.stable))
+        self.agreement.restarted(id)
         node.host.start(list(node.stable), node.local(self.now))
+        if self.watcher is not None and node.incarnation > 1:
+            self.watcher.recovered(id, list(node.stable), node.host.engine.status())
         self.arm(node)
 
     def crash(self, id: int, survivors: int) -> None:
@@ -196,7 +202,7 @@ class Simulation(World):
                 node.links[peer.id].held = []
                 self.schedule_break(node.id, peer.id)
 
-    def pause(self, id: int) -> None:
+    def halt(self, id: int) -> None:
         """The process is stopped: whatever reaches it waits, its timers included; disk and network go on."""
         node = self.nodes[id]
         assert node.up and not node.paused
@@ -204,7 +210,7 @@ class Simulation(World):
         node.working = node.busy
         node.busy = True
 
-    def resume(self, id: int) -> None:
+    def go_on(self, id: int) -> None:
         """A paused process goes on."""
         node = self.nodes[id]
         assert node.paused
@@ -278,6 +284,8 @@ class Simulation(World):
         link = node.links[to]
         if self.trace is not None:
             self.trace("send", node, (to, message))
+        if self.watcher is not None and not self.releasing:
+            self.watcher.sent(node.id, to, message)
         if link.blocks or link.broken:
             link.blocked_messages += 1
             if link.tcp:
@@ -482,12 +490,17 @@ class Simulation(World):
         if node.paused:
             node.deferred.append((None, SYNCED, incarnation))
         elif node.up and incarnation == node.incarnation:
+            watcher = self.watcher
             for persist in node.host.writing:
                 if persist.record is not None:
                     self.keep(node, persist.record)
+                if watcher is not None and persist.then is not None:
+                    watcher.promised(node.id, persist.then.to, persist.then.message)
             if self.trace is not None:
                 self.trace("synced", node, len(node.host.writing))
+            self.releasing = True
             node.host.synced(node.local(self.now))
+            self.releasing = False
             self.arm(node)
 
     def keep(self, node: Node, record: Record) -> None:
@@ -495,6 +508,8 @@ class Simulation(World):
         if record is node.host.compaction_first:
             node.compaction_from = len(node.stable)
         node.stable.append(record)
+        if self.watcher is not None:
+            self.watcher.kept(node.id, record)
         if record is node.host.compaction_last:
             del node.stable[: node.compaction_from]
 
@@ -511,6 +526,8 @@ class Simulation(World):
             if wake_at < node.wake_at_ns:
                 node.wake_at_ns = wake_at
                 push_event(self.queue, wake_at, None, WAKE, node.id, node.incarnation)
+        if self.watcher is not None and self.watcher.thorough:
+            self.watcher.seen(node.id, node.host.engine.status())
         if self.trace is not None:
             self.trace("done", node, None)
 
@@ -576,7 +593,10 @@ class Simulation(World):
         """Every application is compared with the other replicas'."""
         if self.trace is not None:
             self.trace("apply", self.nodes[host.id], (position, command))
-        self.agreement.applied(host.id, position, host.machine.digest, len(command) == 0)
+        digest = host.machine.digest
+        first = self.agreement.applied(host.id, position, digest, host.machine.duplicates, command)
+        if first and self.watcher is not None:
+            self.watcher.chosen(host.id, position, digest, command)
         if answered:
             self.agreement.acknowledged(position)
 
@@ -585,5 +605,7 @@ class Simulation(World):
         term = host.engine.status().term
         self.leaders.append((self.now, host.id, term))
         self.agreement.led(host.id, term)
+        if self.watcher is not None:
+            self.watcher.led(host.id, term, host.machine.applied)
         if self.trace is not None:
             self.trace("lead", self.nodes[host.id], term)

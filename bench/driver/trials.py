@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from bench.checkers.invariants import ASSERTIONS, LEVEL, STATEMENTS
+from bench.checkers.statements import ASSERTIONS, MOMENTS, RECORDS, STATUSES, watched
+from bench.checkers.watchers import watchers
 from bench.driver.faults import Faults
 from bench.driver.host import Forward, ForwardAnswer, Host
-from bench.driver.judgement import checks, fairness
+from bench.driver.judgement import LEVEL, checks, fairness
 from bench.driver.network import CPU, DISK, link_between
 from bench.driver.population import build_clients, durations, window_of
 from bench.driver.protocols import PROTOCOLS, USUAL, Parts, new_host
+from bench.driver.shared_machine import SharedMachine
 from bench.driver.simulation import Node, Simulation
 from bench.driver.wire import Kind
 from bench.metrics.trial import Trial
@@ -57,7 +59,12 @@ def no_cycle_collection() -> Iterator[None]:
 class TrialRun:
     """A simulation built from a scenario, and the clients and faults in it."""
 
-    def __init__(self, scenario: Scenario, engine: str, seed: int, parts: Parts = USUAL) -> None:
+    def __init__(
+        self, scenario: Scenario, engine: str, seed: int, invariants: str = "", parts: Parts = USUAL
+    ) -> None:
+        """``invariants`` is a level of bench.checkers.statements; by default that of the scenario. ``parts`` are classes in
+        place of the usual ones.
+        """
         self.scenario = scenario
         self.parts = parts
         self.engine = engine
@@ -65,18 +72,22 @@ class TrialRun:
         self.window = window_of(scenario)
         self.load_end_ns = scenario.end_ns
         self.marks: list[dict[str, int]] = []
+        self.invariants = invariants or scenario.checks.invariants
+        self.durable = scenario.storage.durability == "fsync"
         self.simulation = self._simulation()
-        self.clients = build_clients(scenario, seed, self.simulation.queue)
+        self.clients = build_clients(scenario, seed, self.simulation.client_queue)
         self.simulation.clients = self.clients
+        self._watch()
         self.faults = Faults(self.simulation, scenario.faults, seed)
 
     def _simulation(self) -> Simulation:
         scenario, network = self.scenario, self.scenario.network
         count = scenario.replicas
+        costs = scenario.costs
         nodes = [
             Node(
                 id,
-                durations(scenario.storage.fsync, self.seed, DISK, id),
+                durations(costs.fsync if costs else scenario.storage.fsync, self.seed, DISK, id),
                 durations(scenario.cpu.per_message, self.seed, CPU, id),
             )
             for id in range(count)
@@ -86,17 +97,24 @@ class TrialRun:
         engine_class = PROTOCOLS[self.engine][0]
         messages: list[type] = [*engine_class.HANDLERS, Forward, ForwardAnswer]
         kinds = {message: Kind(message, message in engine_class.HEARTBEATS) for message in messages}
-        bandwidth = network.bandwidth_bytes_per_s
-        simulation = (self.parts.simulation or Simulation)(
-            nodes,
-            self._new_host,
-            kinds,
-            scenario.cpu.per_byte_ns,
-            SECOND_NS / bandwidth if bandwidth else 0.0,
-            scenario.storage.per_byte_ns,
-        )
+        nic_byte_ns = SECOND_NS / network.bandwidth_bytes_per_s if network.bandwidth_bytes_per_s else 0.0
+        simulation: Simulation
+        if costs is not None:
+            wake_up = durations(costs.wake_up, self.seed, CPU)
+            simulation = SharedMachine(nodes, self._new_host, kinds, nic_byte_ns, costs, wake_up)
+        else:
+            per_byte_ns, disk_byte_ns = scenario.cpu.per_byte_ns, scenario.storage.per_byte_ns
+            simulation = (self.parts.simulation or Simulation)(
+                nodes, self._new_host, kinds, per_byte_ns, nic_byte_ns, disk_byte_ns
+            )
         simulation.user_timeout_ns = network.user_timeout_ns
         return simulation
+
+    def _watch(self) -> None:
+        """Look at the replicas from outside."""
+        simulation, scenario = self.simulation, self.scenario
+        simulation.agreement.recorder = self.clients.recorder
+        simulation.watcher = watchers(self.engine, scenario.replicas, simulation.agreement, self.invariants, self.durable)
 
     def _new_host(self, simulation: Simulation, id: int, incarnation: int) -> Host:
         return new_host(simulation, self.engine, id, incarnation, self.scenario, self.seed, self.parts)
@@ -162,15 +180,18 @@ class TrialRun:
             totals[f"kind {kind.name}"] = kind.count
         return totals
 
+    def _watched(self) -> set[str]:
+        return watched(self.engine, self.invariants, self.durable, (STATUSES, RECORDS, MOMENTS))
+
     def trial(self, axes: dict[str, Any], trial: int) -> Trial:
         """The outcome; call it once, after ``perform``."""
         simulation, recorder = self.simulation, self.clients.recorder
         first, last = self.marks
         counts = {name: last[name] - first[name] for name in last}
-        violations = list(simulation.agreement.violations)
         operations = recorder.operations()
-        statements = (*STATEMENTS, LEVEL) if self.scenario.checks.level_within_ns else STATEMENTS
-        said = checks(self.scenario, statements, operations, violations)
+        simulation.agreement.outcomes(operations)
+        violations = list(simulation.agreement.violations)
+        said = checks(self.scenario, self.engine, self._watched(), operations, violations)
         arrivals = self.scenario.workload.arrivals
         return Trial(
             engine=self.engine,

@@ -19,7 +19,7 @@ SHORTEST_FAULTY, LONGEST_FAULTY = 100, 2000
 RECOVERY = 1500  # a calm phase lasts as long as the faults before it (tcp backs off for that long), and this
 ELECTION_STEPS = 200
 WIDE_AREA_ELECTION = ("1s", "2s")
-STEPS = 20_000_000  # of the linearizability check
+DEMANDED = {"invariants": "thorough", "linearizability_steps": 20_000_000, "witnesses": False}
 BATCHING = (
     {"max_commands": 64, "pipeline": 1},
     {"max_commands": 4, "pipeline": 3},
@@ -186,7 +186,7 @@ def _in_phases(dice: random.Random, table: Table, given: Table, scale: float, pl
         spans = [[_time(calm, scale), _time(end, scale)] for _, calm, end in phases]
         table["checks"] = {"progress": spans} | table["checks"]
     recovery = _time(20 * RECOVERY, scale)
-    table["checks"] = {"level_within": recovery, "witnesses": False, "linearizability_steps": STEPS} | table["checks"]
+    table["checks"] = DEMANDED | {"level_within": recovery} | table["checks"]
 
 
 def _phases(dice: random.Random) -> list[tuple[int, int, int]]:
