@@ -144,12 +144,12 @@ class Board:
     def totals(self) -> dict[str, int]:
         """The counters of Trial.counts, and "kind NAME" for each class of messages, summed over all incarnations."""
         totals = dict.fromkeys(
-            ("commits", "messages", "heartbeats", "message_bytes", "fsyncs", "client_requests"), 0
+            ("commits", "messages", "heartbeats", "message_bytes", "fsyncs", "client_requests", "cpu_ns"), 0
         )
         totals["commits"] = self.decided()
         for status in self.newest.values():
-            totals["fsyncs"] += status["fsyncs"]
-            totals["client_requests"] += status["client_requests"]
+            for name in ("fsyncs", "client_requests", "cpu_ns"):
+                totals[name] += status[name]
             for name, (count, size) in status["messages"].items():
                 heartbeat = name in self.heartbeats
                 totals["heartbeats" if heartbeat else "messages"] += count
