@@ -36,6 +36,7 @@ cdef class DiskLog:
     cdef readonly bint known
 
     cpdef u64 term(self, u64 position) except? 0xFFFFFFFFFFFFFFFF
+    cpdef bint holds(self, u64 position, u64 term) except -1
 
 
 @cython.final

@@ -69,6 +69,12 @@ class DiskLog:
                 return term
         return self.base_term
 
+    def holds(self, position: int, term: int) -> bool:
+        """Whether this entry is here; what is compacted was committed."""
+        if position > self.last:
+            return False
+        return position <= self.base or self.term(position) == term
+
 
 class Logs:
     """All that was ever in a log. ``matching`` and ``order`` are the statements that are violated where logs differ, and where

@@ -43,6 +43,3 @@ cdef class RaftWatcher(Watcher):
     @cython.locals(disk=RaftDisk, term=u64, holders=u64)
     cpdef object chosen(self, u64 replica, u64 position, u64 digest, bytes command)
     cpdef object seen(self, u64 replica, object status)
-
-
-cdef bint disk_holds(DiskLog log, u64 position, u64 term) except -1

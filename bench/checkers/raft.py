@@ -225,7 +225,7 @@ class RaftWatcher(Watcher):
             return
         holders = 0
         for disk in self.disks:
-            holders += disk_holds(disk.log, position, term)
+            holders += disk.log.holds(position, term)
         if 2 * holders <= len(self.disks):
             self.violated(
                 DURABILITY, f"replica {replica} applied index {position}, which is on the disks of {holders} of {len(self.disks)}"
@@ -241,10 +241,3 @@ class RaftWatcher(Watcher):
         self.statuses[replica] = (status.term, status.commit)
         if status.role == "leader":
             self.speaks(replica, status.term)
-
-
-def disk_holds(log: DiskLog, position: int, term: int) -> bool:
-    """Whether a log has this entry; what is compacted was committed."""
-    if position > log.last:
-        return False
-    return position <= log.base or log.term(position) == term

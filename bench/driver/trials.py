@@ -106,7 +106,15 @@ class TrialRun:
         """Look at the replicas from outside."""
         simulation, scenario = self.simulation, self.scenario
         simulation.agreement.recorder = self.clients.recorder
-        simulation.watcher = watchers(self.engine, scenario.replicas, simulation.agreement, self.invariants, self.durable)
+        phases = scenario.paxos.phase1_quorum, scenario.paxos.phase2_quorum
+        simulation.watcher = watchers(
+            self.engine,
+            scenario.replicas,
+            simulation.agreement,
+            self.invariants,
+            self.durable,
+            (phases[0].system(scenario.replicas), phases[1].system(scenario.replicas)),
+        )
 
     def _new_host(self, simulation: Simulation, id: int, incarnation: int) -> Host:
         return new_host(simulation, self.engine, id, incarnation, self.scenario, self.seed)
