@@ -36,7 +36,7 @@ cdef class Agreement:
     cpdef void acknowledged(self, u64 position) except *
     cpdef void restarted(self, u64 replica) except *
     cpdef void led(self, u64 replica, u64 term) except *
-    cpdef void finish(self, dict applied) except *
+    cpdef void finish(self, dict machines) except *
     cpdef void violated(self, str statement) except *
 
 

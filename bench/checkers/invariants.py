@@ -1,3 +1,4 @@
+# cython: boundscheck=False
 """Watchers outside the replicas: what must hold whatever the protocol, and what a watcher of one protocol is told.
 
 ``bench.checkers.statements`` says in words what is watched. ``Agreement`` watches what all engines have in common;
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import cython
 import numpy as np
 
-from bench.checkers.statements import AGREEMENT, MONOTONE, NO_LOSS, ONCE, ONE_LEADER, VALIDITY, name_of
+from bench.checkers.statements import AGREEMENT, DIGESTS, MONOTONE, NO_LOSS, ONCE, ONE_LEADER, VALIDITY, name_of
 from bench.metrics.trial import FAILED, OK
 
 if not cython.compiled:
@@ -145,13 +146,21 @@ class Agreement:
         if other != replica:
             self.violated(f"{ONE_LEADER}: replicas {other} and {replica} both led in term {term}")
 
-    def finish(self, applied: dict[int, int]) -> None:
-        """The end: ``applied`` is the position that each replica that is up has applied."""
-        if self.answered and applied and max(applied.values()) < self.answered:
+    def finish(self, machines: dict[int, Any]) -> None:
+        """The end: ``machines`` are the state machines of the replicas that are up."""
+        furthest = max([machine.applied for machine in machines.values()], default=self.answered)
+        if furthest < self.answered:
             self.violated(
-                f"{NO_LOSS}: position {self.answered} was acknowledged, "
-                f"but the replicas have applied only up to {max(applied.values())}"
+                f"{NO_LOSS}: position {self.answered} was acknowledged, but the replicas have applied only up to {furthest}"
             )
+        states: dict[int, tuple[int, bytes]] = {}
+        for replica, machine in machines.items():
+            state = machine.snapshot()
+            other, theirs = states.setdefault(machine.applied, (replica, state))
+            if theirs != state:
+                self.violated(
+                    f"{DIGESTS}: replicas {other} and {replica} have both applied {machine.applied} positions, and differ"
+                )
 
     def outcomes(self, operations: np.ndarray) -> None:
         """What clients were told in the end (rows of dtype OPERATION) is what happened."""

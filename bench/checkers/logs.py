@@ -1,3 +1,4 @@
+# cython: boundscheck=False
 """The logs of all replicas as their disks have them, compared entry by entry with one another (Raft and Zab).
 
 A running digest over the commands of a log, the same that state machines keep, tells logs apart. So logs need not be kept: of
@@ -22,7 +23,7 @@ if not cython.compiled:
     from engines.machine import mix_part
     from ext.memory import append_u64, load_u32, load_u64
 
-RING = 256
+RING = 64
 RING_LOW = RING - 1
 RING_BYTES = 1 << 14  # of entries that are worth to be remembered as an object
 DIGEST_BYTES = 8

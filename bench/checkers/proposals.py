@@ -1,3 +1,4 @@
+# cython: boundscheck=False
 """The values that ballots proposed for slots, and those that were chosen (Paxos). A value is kept as a digest of itself."""
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ if not cython.compiled:
     from engines.machine import mix_part
     from ext.memory import append_u64, load_u32, load_u64
 
-RING = 256
+RING = 64
 RING_LOW = RING - 1
 RING_BYTES = 1 << 14  # of entries that are worth to be remembered as an object
 DIGEST_BYTES = 8

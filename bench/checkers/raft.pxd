@@ -23,7 +23,7 @@ cdef class RaftWatcher(Watcher):
     cdef dict speakers
     cdef dict statuses
 
-    @cython.locals(disk=RaftDisk, entries=Entries)
+    @cython.locals(disk=RaftDisk, entries=Entries, first=u64)
     cpdef object kept(self, u64 replica, object record)
     @cython.locals(log=DiskLog)
     cdef void overwrite(self, u64 replica, RaftDisk disk, u64 first, bytes entries) except *

@@ -69,10 +69,11 @@ class RaftWatcher(Watcher):
         disk = self.disks[replica]
         if type(record) is Entries:
             entries = record
-            if entries.first == disk.log.last + 1:
+            first = entries.first
+            if first == disk.log.last + 1:
                 self.logs.extend(disk.log, entries.entries)
             else:
-                self.overwrite(replica, disk, entries.first, entries.entries)
+                self.overwrite(replica, disk, first, entries.entries)
         elif type(record) is Voted:
             self.voted(replica, disk, record.term, record.vote)
         else:

@@ -15,6 +15,7 @@ import msgspec
 # How much is watched: what costs nothing; every statement; and every message and status, not only those that promise or end something.
 CHEAP, ALL, THOROUGH = "cheap", "all", "thorough"
 LEVELS = (CHEAP, ALL, THOROUGH)
+TURNED_OFF = "turned off"
 # What a statement needs: replicas' own word in the end; their records in order; to be there when it happens.
 STATUSES, RECORDS, MOMENTS = "statuses", "records", "moments"
 
@@ -46,12 +47,12 @@ GENERAL = (
     Statement(ONE_LEADER, "At most one replica leads in a term, a ballot or an epoch.", "Ongaro 3.4; PMS 2.5; Zab III", STATUSES,
               cheap=True),
     Statement(NO_LOSS, "A command that a client was told is done has taken effect, and some replica that is up in the end has it.",
-              "Ongaro 6.3", STATUSES, cheap=True),
+              "Ongaro 6.3", RECORDS, cheap=True),
     Statement(ASSERTIONS, "No replica finds itself in a state that its engine or its host rules out.", "engines, bench.driver.host",
               STATUSES, True, cheap=True),
-    Statement(VALIDITY, "What is applied was asked for: that client, that operation, that key.", "PMS 1", STATUSES, True, cheap=True),
+    Statement(VALIDITY, "What is applied was asked for: that client, that operation, that key.", "PMS 1", RECORDS, True, cheap=True),
     Statement(ONCE, "A command takes effect at one position, the same on all replicas; one that was reported as failed at none.",
-              "Ongaro 6.3", MOMENTS, cheap=True),
+              "Ongaro 6.3", RECORDS, cheap=True),
     Statement(MONOTONE, "Within an incarnation, a replica's commit position never goes back.", "Ongaro 3.5; PMS 2.3", STATUSES,
               cheap=True),
     Statement(DIGESTS, "Replicas that have applied the same number of positions hold the same state, in the end and on the way.",
@@ -139,13 +140,17 @@ def name_of(violation: str) -> str:
     return violation.partition(":")[0]
 
 
-def judge(engine: str, names: Collection[str], violations: Iterable[str]) -> dict[str, str]:
-    """What each statement says of a run in which those of these ``names`` were watched: passed, failed or not run."""
+def judge(engine: str, level: str, names: Collection[str], violations: Iterable[str]) -> dict[str, str]:
+    """What each statement says of a run at this level, in which those called ``names`` were watched: passed, failed, not run (it
+    cannot be watched there) or turned off (by the level).
+    """
     failed = {name_of(violation) for violation in violations}
     answers = {}
     for statement in of(engine):
         if failed & {statement.name, *statement.includes}:
             answers[statement.name] = "failed"
+        elif level == CHEAP and not statement.cheap:
+            answers[statement.name] = TURNED_OFF
         else:
             answers[statement.name] = "passed" if statement.name in names else "not run"
     return answers

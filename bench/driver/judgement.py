@@ -6,25 +6,27 @@ from typing import TYPE_CHECKING, Any
 
 from bench.checkers.linearizability import LINEARIZABLE, NOT_LINEARIZABLE, Budget
 from bench.checkers.recorded import check
-from bench.checkers.statements import judge
+from bench.checkers.statements import judge, watched
 
 if TYPE_CHECKING:
     import numpy as np
 
     from bench.scenario import Scenario
 
+FSYNC = "fsync"
 LINEARIZABILITY = "linearizability"
 Leaders = list[tuple[int, int, int]]
 
 
 def checks(
-    scenario: Scenario, engine: str, watched: Collection[str], operations: np.ndarray, violations: list[str]
+    scenario: Scenario, engine: str, level: str, needs: Collection[str], operations: np.ndarray, violations: list[str]
 ) -> dict[str, str]:
-    """What each check says, where the statements called ``watched`` were looked at; a history that nothing explains becomes
-    one of the ``violations``.
+    """What each check says, where replicas were watched at this level, and had what statements of these ``needs`` need; a history
+    that nothing explains becomes one of the ``violations``.
     """
     linearizable = _linearizable(scenario, operations, violations)
-    return judge(engine, watched, violations) | {LINEARIZABILITY: linearizable}
+    names = watched(engine, level, scenario.storage.durability == FSYNC, needs)
+    return judge(engine, level, names, violations) | {LINEARIZABILITY: linearizable}
 
 
 def _linearizable(scenario: Scenario, operations: np.ndarray, violations: list[str]) -> str:

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from bench.checkers.statements import NO_LOSS, RECORDS, STATUSES, watched
+from bench.checkers.statements import CHEAP, NO_LOSS, RECORDS, STATUSES
 from bench.driver import resources
-from bench.driver.audit import audit
+from bench.driver.audit import audit, watch_records
 from bench.driver.breakage import Breakage
 from bench.driver.children import READY_S, Child, Household
 from bench.driver.cluster import Cluster
@@ -143,6 +143,8 @@ class Run:
         try:
             for violation in audit(self.scenario, self.engine, folders, said, self.operations):
                 board.agreement.violated(violation)
+            if self.scenario.checks.invariants != CHEAP:
+                watch_records(self.engine, folders, list(board.leaders), board.agreement)
         except StorageError as error:
             board.agreement.violated(f"{NO_LOSS}: a log cannot be read back: {error}")
 
@@ -179,13 +181,11 @@ class Run:
         )
 
     def _checks(self, violations: list[str]) -> dict[str, str]:
-        durable = self.scenario.storage.durability == "fsync"
-        names = watched(self.engine, self.scenario.checks.invariants, durable, (STATUSES, RECORDS))
-        said = checks(self.scenario, self.engine, names, self.operations, violations)
-        if not self.level:
+        kept = self.scenario.storage.durability != "none"
+        needs = (STATUSES, RECORDS) if kept else (STATUSES,)
+        said = checks(self.scenario, self.engine, self.scenario.checks.invariants, needs, self.operations, violations)
+        if kept and not self.level:
             said[NO_LOSS] = "unknown"
-        if self.scenario.storage.durability == "none":
-            said[NO_LOSS] = "not run"
         return said
 
     def _resources(self) -> dict[str, Any]:

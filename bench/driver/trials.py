@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from bench.checkers.statements import ASSERTIONS, MOMENTS, RECORDS, STATUSES, watched
+from bench.checkers.statements import ASSERTIONS, MOMENTS, RECORDS, STATUSES
 from bench.checkers.watchers import watchers
 from bench.driver.faults import Faults
 from bench.driver.host import Forward, ForwardAnswer, Host
-from bench.driver.judgement import checks, fairness
+from bench.driver.judgement import FSYNC, checks, fairness
 from bench.driver.network import CPU, DISK, link_between
 from bench.driver.population import build_clients, durations, window_of
 from bench.driver.protocols import PROTOCOLS, new_host
@@ -67,7 +67,6 @@ class TrialRun:
         self.load_end_ns = scenario.end_ns
         self.marks: list[dict[str, int]] = []
         self.invariants = invariants or scenario.checks.invariants
-        self.durable = scenario.storage.durability == "fsync"
         self.simulation = self._simulation()
         self.clients = build_clients(scenario, seed, self.simulation.queue)
         self.simulation.clients = self.clients
@@ -112,7 +111,7 @@ class TrialRun:
             scenario.replicas,
             simulation.agreement,
             self.invariants,
-            self.durable,
+            scenario.storage.durability == FSYNC,
             (phases[0].system(scenario.replicas), phases[1].system(scenario.replicas)),
         )
 
@@ -143,7 +142,7 @@ class TrialRun:
             simulation.run(self.load_end_ns)
             self._run_until(self._drained, DRAIN_NS)
             self._run_until(self._level, 2 * self.scenario.timeouts.election_ns[1])
-        simulation.agreement.finish({node.id: node.host.machine.applied for node in simulation.nodes if node.up})
+        simulation.agreement.finish({node.id: node.host.machine for node in simulation.nodes if node.up})
 
     def _run_until(self, condition: Callable[[], bool], limit_ns: int) -> None:
         stop_ns = self.simulation.now + limit_ns
@@ -176,9 +175,6 @@ class TrialRun:
             totals[f"kind {kind.name}"] = kind.count
         return totals
 
-    def _watched(self) -> set[str]:
-        return watched(self.engine, self.invariants, self.durable, (STATUSES, RECORDS, MOMENTS))
-
     def trial(self, axes: dict[str, Any], trial: int) -> Trial:
         """The outcome; call it once, after ``perform``."""
         simulation, recorder = self.simulation, self.clients.recorder
@@ -187,7 +183,8 @@ class TrialRun:
         operations = recorder.operations()
         simulation.agreement.outcomes(operations)
         violations = list(simulation.agreement.violations)
-        said = checks(self.scenario, self.engine, self._watched(), operations, violations)
+        needs = STATUSES, RECORDS, MOMENTS
+        said = checks(self.scenario, self.engine, self.invariants, needs, operations, violations)
         arrivals = self.scenario.workload.arrivals
         return Trial(
             engine=self.engine,
