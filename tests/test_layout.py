@@ -17,6 +17,7 @@ PACKAGES = ("ext", "engines", "bench")
 TOP_LEVEL = {
     *("bench", "engines", "ext", "notebooks", "results", "tests"),
     *("README.md", "DESIGN.md", "CONTRIBUTING.md", "CHANGELOG.md"),
+    "docs",
     *("Makefile", "setup.py", "pyproject.toml", "constraints.txt", ".ci", ".gitignore"),
 }
 FILE_LINES = 620

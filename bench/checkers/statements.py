@@ -154,3 +154,12 @@ def judge(engine: str, level: str, names: Collection[str], violations: Iterable[
         else:
             answers[statement.name] = "passed" if statement.name in names else "not run"
     return answers
+
+
+def row(statement: Statement) -> str:
+    """The statement's row in docs/verification.md: name, words, source, where it is watched, and at which level."""
+    worlds = "simulation" if statement.needs == MOMENTS else "both"
+    where = worlds + (", where promises wait for the disk" if statement.durable else "")
+    words = statement.words + "".join(f" Fails with {name}." for name in statement.includes)
+    level = CHEAP if statement.cheap else ALL
+    return f"| {statement.name} | {words} | {statement.source} | {statement.needs} | {where} | {level} |"
