@@ -44,6 +44,11 @@ cdef class Watcher:
     cdef readonly Agreement agreement
     cdef readonly bint durable
     cdef readonly bint thorough
+    cdef str alone
+    cdef str forward
+    cdef dict leaders
+    cdef dict speakers
+    cdef dict statuses
 
     cpdef object kept(self, u64 replica, object record)
     cpdef object promised(self, u64 replica, u64 to, object message)
@@ -52,4 +57,6 @@ cdef class Watcher:
     cpdef object led(self, u64 replica, u64 term, u64 applied)
     cpdef object recovered(self, u64 replica, list records, object status)
     cpdef object seen(self, u64 replica, object status)
+    cdef void elected(self, u64 replica, u64 term) except *
+    cdef void speaks(self, u64 replica, u64 term) except *
     cdef void violated(self, str name, str what) except *

@@ -217,6 +217,10 @@ class Logs:
         """The running digest of a log after ``position``, which it ``knows``."""
         return log.base_digest if position == log.base else self.reigns[log.term(position)].digest(position)
 
+    def leads_to(self, log: DiskLog, position: int, digest: int) -> bool:
+        """Whether a log has this running digest after a position, as far as can be told."""
+        return position < log.base or not self.knows(log, position) or self.digest(log, position) == digest
+
     def term_of(self, position: int, digest: int) -> int:
         """The newest term with this digest at this position; 0 where no log has ever had it."""
         reign = self.newest

@@ -33,9 +33,7 @@ cdef class PaxosWatcher(Watcher):
     cdef readonly list disks
     cdef readonly Proposals proposals
     cdef dict promises
-    cdef list given
-    cdef dict statuses
-    cdef dict speakers
+    cdef u64[::1] given
 
     @cython.locals(disk=PaxosDisk, accepted=AcceptedSlots)
     cpdef object kept(self, u64 replica, object record)
@@ -51,13 +49,11 @@ cdef class PaxosWatcher(Watcher):
     @cython.locals(accepted=Accepted)
     cpdef object promised(self, u64 replica, u64 to, object message)
     cpdef object sent(self, u64 replica, u64 to, object message)
-    @cython.locals(disk=PaxosDisk, given=u64)
+    @cython.locals(disk=PaxosDisk)
     cdef object holds(self, u64 replica, u64 ballot, u64 through)
-    cdef void speaks(self, u64 replica, u64 ballot) except *
     cpdef object led(self, u64 replica, u64 term, u64 applied)
     @cython.locals(disk=PaxosDisk, holders=u64)
     cpdef object chosen(self, u64 replica, u64 position, u64 digest, bytes command)
-    cpdef object seen(self, u64 replica, object status)
 
 
 cdef bint disk_holds(PaxosDisk disk, u64 slot) except -1

@@ -1,13 +1,14 @@
 """What must hold of Multi-Paxos, watched from outside: disks, promises, proposals. See bench.checkers.statements."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from array import array
+from typing import TYPE_CHECKING, Any
 
 import cython
 
 from bench.checkers.invariants import Agreement, Watcher
 from bench.checkers.proposals import Proposals
-from bench.checkers.statements import ACCEPTED, DURABILITY, MONOTONE, ONE_LEADER, PROMISE
+from bench.checkers.statements import ACCEPTED, DURABILITY, ONE_LEADER, PROMISE
 from engines.paxos.messages import (
     Accept,
     Accepted,
@@ -35,7 +36,7 @@ HEADER_BYTES = 12
 class PaxosDisk:
     """What one acceptor's disk says.
 
-    ``ballot`` is promised, slots up to ``decided`` are known to be decided. Up to ``matched`` each slot is decided, or accepted at
+    ``ballot`` is promised, slots up to ``decided`` are known as decided. Up to ``matched`` each slot is decided, or accepted at
     that ballot; ``islands`` are accepted at it beyond. Up to ``held`` each slot is accepted at some ballot; ``beyond`` are more.
     """
 
@@ -59,10 +60,8 @@ class PaxosDisk:
     def decide(self, decided: int) -> None:
         """All slots up to there are decided."""
         self.decided = decided
-        if decided > self.matched:
-            self.matched = decided
-        if decided > self.held:
-            self.held = decided
+        self.matched = max(self.matched, decided)
+        self.held = max(self.held, decided)
         self.close_gaps()
 
     def close_gaps(self) -> None:
@@ -76,6 +75,9 @@ class PaxosDisk:
 
     def accept(self, first: int, stop: int) -> None:
         """Slots [first, stop) are accepted at the promised ballot."""
+        if first == self.matched + 1 and self.held == self.matched and not self.beyond:
+            self.matched = self.held = stop - 1
+            return
         if first > self.matched + 1:
             self.islands.update(range(first, stop))
         elif stop - 1 > self.matched:
@@ -104,7 +106,7 @@ class PaxosWatcher(Watcher):
         phase1: QuorumSystem | None = None,
         phase2: QuorumSystem | None = None,
     ) -> None:
-        Watcher.__init__(self, agreement, durable, thorough)
+        Watcher.__init__(self, agreement, durable, thorough, ONE_LEADER, PROMISE)
         everyone = list(range(replicas))
         self.phase1 = phase1 or MajorityQuorum(everyone)
         self.phase2 = phase2 or MajorityQuorum(everyone)
@@ -112,9 +114,7 @@ class PaxosWatcher(Watcher):
         self.disks = [PaxosDisk() for _ in everyone]
         self.proposals = Proposals(agreement)
         self.promises: dict[int, set[int]] = {}
-        self.given = [0] * replicas
-        self.statuses: dict[int, tuple[int, int]] = {}
-        self.speakers: dict[int, int] = {}
+        self.given: Any = memoryview(array("Q", bytes(8 * replicas)))
 
     # Records
 
@@ -180,7 +180,7 @@ class PaxosWatcher(Watcher):
         says = (disk.ballot, disk.decided, disk.matched, disk.held)
         if [now for then, now in zip(said, says, strict=True) if now < then]:
             self.violated(
-                DURABILITY, f"replica {replica} had (ballot, decided, matched, held) {said} on disk, and {says} after a restart"
+                DURABILITY, f"replica {replica} restarted with (ballot, decided, matched, held) {says} of {said} on disk"
             )
         if status.term < disk.ballot:
             self.violated(PROMISE, f"replica {replica} restarted at ballot {status.term}, with {disk.ballot} promised on disk")
@@ -203,12 +203,11 @@ class PaxosWatcher(Watcher):
             self.holds(replica, message.ballot, 0)
 
     def sent(self, replica: int, to: int, message: Message) -> None:
-        kind = type(message)
-        if kind is Accept:
+        if type(message) is Accept:
             if self.thorough:
                 self.proposals.note(message.ballot, message.first, message.entries)
                 self.speaks(replica, message.ballot)
-        elif kind is Heartbeat:
+        elif type(message) is Heartbeat:
             if self.thorough:
                 self.speaks(replica, message.ballot)
         else:
@@ -225,19 +224,14 @@ class PaxosWatcher(Watcher):
             self.violated(DURABILITY, f"replica {replica} promised ballot {ballot}, and has {disk.ballot} on disk")
         elif ballot == disk.ballot:
             self.violated(
-                DURABILITY, f"replica {replica} acknowledged slot {through} at ballot {ballot}, and has accepted {disk.matched} on disk"
+                DURABILITY, f"replica {replica} acknowledged slot {through} at ballot {ballot}, and has {disk.matched} on disk"
             )
-
-    def speaks(self, replica: int, ballot: int) -> None:
-        """Only the leader of a ballot says this."""
-        other = self.speakers.setdefault(ballot, replica)
-        if other != replica:
-            self.violated(ONE_LEADER, f"replicas {other} and {replica} both spoke as the leader of ballot {ballot}")
 
     # Moments
 
     def led(self, replica: int, term: int, applied: int) -> None:  # noqa: ARG002
         """Phase 1 is over: a quorum has promised."""
+        self.elected(replica, term)
         promised = self.promises.get(term, set())
         if self.durable and self.phase1.vote_result(dict.fromkeys(promised, True)) != WON:
             self.violated(ACCEPTED, f"replica {replica} leads ballot {term} with only the promises of {sorted(promised)} on disk")
@@ -255,15 +249,6 @@ class PaxosWatcher(Watcher):
         accepted = [id for id, disk in enumerate(self.disks) if disk_holds(disk, position)]
         if self.phase2.vote_result(dict.fromkeys(accepted, True)) != WON:
             self.violated(DURABILITY, f"replica {replica} applied slot {position}, which is on the disks of only {accepted}")
-
-    def seen(self, replica: int, status: Status) -> None:
-        """Neither the promised ballot nor the commit position goes back while a replica runs."""
-        ballot, commit = self.statuses.get(replica, (0, 0))
-        if status.term < ballot:
-            self.violated(PROMISE, f"replica {replica} went from ballot {ballot} to {status.term}")
-        if status.commit < commit:
-            self.violated(MONOTONE, f"replica {replica} went from commit position {commit} to {status.commit}")
-        self.statuses[replica] = (status.term, status.commit)
 
 
 def disk_holds(disk: PaxosDisk, slot: int) -> bool:

@@ -70,7 +70,8 @@ class Proposals:
         """A record or an Accept has these entries; where they end if all are proposed at this ballot, else 0."""
         slot = first & RING_LOW
         if entries is self.entries[slot] and self.firsts[slot] == first and self.ballots[slot] == ballot:
-            return self.stops[slot]
+            stop: int = self.stops[slot]
+            return stop
         stop = self.note_each(ballot, first, entries)
         if stop > 0 and len(entries) <= RING_BYTES:
             self.entries[slot] = entries

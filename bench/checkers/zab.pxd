@@ -18,9 +18,6 @@ cdef class ZabWatcher(Watcher):
     cdef readonly list disks
     cdef readonly Logs logs
     cdef dict members
-    cdef dict leaders
-    cdef dict speakers
-    cdef dict statuses
 
     @cython.locals(disk=ZabDisk, appended=Appended)
     cpdef object kept(self, u64 replica, object record)
@@ -34,9 +31,7 @@ cdef class ZabWatcher(Watcher):
     cpdef object sent(self, u64 replica, u64 to, object message)
     @cython.locals(disk=ZabDisk, log=DiskLog, expected=u64)
     cdef object holds(self, u64 replica, u64 epoch, u64 position)
-    cdef void speaks(self, u64 replica, u64 epoch) except *
     @cython.locals(log=DiskLog, disk=ZabDisk, highest=u64)
     cpdef object led(self, u64 replica, u64 term, u64 applied)
     @cython.locals(disk=ZabDisk, epoch=u64, holders=u64)
     cpdef object chosen(self, u64 replica, u64 position, u64 digest, bytes command)
-    cpdef object seen(self, u64 replica, object status)

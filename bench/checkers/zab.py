@@ -11,7 +11,6 @@ from bench.checkers.statements import (
     GLOBAL_ORDER,
     INTEGRITY,
     LOCAL_ORDER,
-    MONOTONE,
     ONE_ESTABLISHED,
     PRIMARY,
 )
@@ -45,16 +44,13 @@ class ZabDisk:
 
 
 class ZabWatcher(Watcher):
-    """``members``: epoch -> who has, or had, that current epoch on disk; ``speakers``: epoch -> who proposed in it."""
+    """``members``: epoch -> who has, or had, that current epoch on disk."""
 
     def __init__(self, replicas: int, agreement: Agreement, durable: bool = True, thorough: bool = False) -> None:
-        Watcher.__init__(self, agreement, durable, thorough)
+        Watcher.__init__(self, agreement, durable, thorough, ONE_ESTABLISHED, EPOCHS)
         self.disks = [ZabDisk() for _ in range(replicas)]
         self.logs = Logs(agreement, LOCAL_ORDER, GLOBAL_ORDER)
         self.members: dict[int, set[int]] = {}
-        self.leaders: dict[int, int] = {}
-        self.speakers: dict[int, int] = {}
-        self.statuses: dict[int, tuple[int, int]] = {}
 
     # Records
 
@@ -110,8 +106,8 @@ class ZabWatcher(Watcher):
         says = (disk.accepted_epoch, disk.current_epoch, log.last, log.last_term)
         if says != said or (log.known and old.known and log.digest != old.digest):
             self.violated(
-                DURABILITY, f"replica {replica} had (accepted epoch, current epoch, last position, its epoch) {said} on disk, and "
-                f"{says} after a restart"
+                DURABILITY, f"replica {replica} restarted with (accepted, current epoch, last position, its epoch) {says} of "
+                f"{said} on disk"
             )  # fmt: skip
         if status.term < disk.current_epoch:
             self.violated(EPOCHS, f"replica {replica} restarted in epoch {status.term}, with {disk.current_epoch} on disk")
@@ -141,11 +137,10 @@ class ZabWatcher(Watcher):
                 )  # fmt: skip
 
     def sent(self, replica: int, to: int, message: Message) -> None:
-        kind = type(message)
-        if kind is Proposal or kind is NewLeader:
+        if type(message) is Proposal or type(message) is NewLeader:
             if self.thorough:
                 self.speaks(replica, message.epoch)
-        elif kind is Ack or kind is AckNewLeader or (kind is AckEpoch and message.promised):
+        elif type(message) is not AckEpoch or message.promised:
             self.promised(replica, to, message)
 
     def holds(self, replica: int, epoch: int, position: int) -> None:
@@ -166,19 +161,11 @@ class ZabWatcher(Watcher):
                     f"{log.term(position)} and the leader one of {expected}"
                 )  # fmt: skip
 
-    def speaks(self, replica: int, epoch: int) -> None:
-        """Only the leader of an epoch proposes in it."""
-        other = self.speakers.setdefault(epoch, replica)
-        if other != replica:
-            self.violated(ONE_ESTABLISHED, f"replicas {other} and {replica} both spoke as the leader of epoch {epoch}")
-
     # Moments
 
     def led(self, replica: int, term: int, applied: int) -> None:
         """A leader is established: by a quorum, and it has delivered all that anybody has."""
-        other = self.leaders.setdefault(term, replica)
-        if other != replica:
-            self.violated(ONE_ESTABLISHED, f"replicas {other} and {replica} were both established in epoch {term}")
+        self.elected(replica, term)
         if not self.durable:
             return
         members = self.members.get(term, set())
@@ -188,12 +175,8 @@ class ZabWatcher(Watcher):
         log = self.disks[replica].log
         if applied < highest:
             self.violated(PRIMARY, f"replica {replica} leads epoch {term} having delivered {applied}, others {highest}")
-        elif highest > log.last or (
-            highest >= log.base
-            and self.logs.knows(log, highest)
-            and self.logs.digest(log, highest) != self.agreement.digest_at(highest)
-        ):
-            self.violated(PRIMARY, f"replica {replica} leads epoch {term}, and its history up to {highest} is not what was delivered")
+        elif highest > log.last or not self.logs.leads_to(log, highest, self.agreement.digest_at(highest)):
+            self.violated(PRIMARY, f"replica {replica} leads epoch {term} with a history that is not the delivered one")
 
     def chosen(self, replica: int, position: int, digest: int, command: bytes) -> None:  # noqa: ARG002
         """What is delivered was proposed, and is on a quorum of disks."""
@@ -208,14 +191,6 @@ class ZabWatcher(Watcher):
             holders += disk.log.holds(position, epoch)
         if 2 * holders <= len(self.disks):
             self.violated(
-                DURABILITY, f"replica {replica} delivered position {position}, which is on the disks of {holders} of {len(self.disks)}"
-            )
-
-    def seen(self, replica: int, status: Status) -> None:
-        """Neither the epoch nor the commit position goes back while a replica runs."""
-        epoch, commit = self.statuses.get(replica, (0, 0))
-        if status.term < epoch:
-            self.violated(EPOCHS, f"replica {replica} went from epoch {epoch} to {status.term}")
-        if status.commit < commit:
-            self.violated(MONOTONE, f"replica {replica} went from commit position {commit} to {status.commit}")
-        self.statuses[replica] = (status.term, status.commit)
+                DURABILITY, f"replica {replica} delivered position {position}, which is on the disks of {holders} of "
+                f"{len(self.disks)}"
+            )  # fmt: skip

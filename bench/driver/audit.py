@@ -90,7 +90,7 @@ def _compare(
             violations.append(f"{VALIDITY}: nobody asked for the command at position {position} of replica {replica}")
     done = np.flatnonzero(found[1:] & (operations["status"] == FAILED)) + 1
     if len(done):
-        violations.append(f"{ONCE}: {len(done)} commands that were reported as failed are in the log of replica {replica}: {done[0]}")
+        violations.append(f"{ONCE}: {len(done)} commands reported as failed are in the log of replica {replica}, first {done[0]}")
     if machine.digest != status["digest"]:
         violations.append(f"{AGREEMENT}: the log on the disk of replica {replica} tells another history than it applied")
     missing = acknowledged[~found[acknowledged]]
