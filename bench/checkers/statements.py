@@ -17,7 +17,7 @@ import msgspec
 CHEAP, ALL, THOROUGH = "cheap", "all", "thorough"
 LEVELS = (CHEAP, ALL, THOROUGH)
 TURNED_OFF = "turned off"
-# What a statement needs: replicas' own word in the end; their records in order; to be there when it happens.
+# What a statement needs: replicas' own word; the records of each, in order; to be there when it happens, with all disks in view.
 STATUSES, RECORDS, MOMENTS = "statuses", "records", "moments"
 
 
@@ -74,13 +74,13 @@ GENERAL = (
         cheap=True,
     ),
     Statement(
-        VALIDITY, "What is applied was asked for: that client, that operation, that key.", "PMS 1", RECORDS, True, cheap=True
+        VALIDITY, "What is applied was asked for: that client, that operation, that key.", "PMS 1", MOMENTS, True, cheap=True
     ),
     Statement(
         ONCE,
         "A command takes effect at one position, the same on all replicas; one that was reported as failed at none.",
         "Ongaro 6.3",
-        RECORDS,
+        MOMENTS,
         cheap=True,
     ),
     Statement(
@@ -124,13 +124,13 @@ RAFT = (
         APPEND_ONLY,
         "A leader never overwrites or deletes entries of its log, it only appends.",
         "Ongaro 3.5, Figure 3.2",
-        RECORDS,
+        MOMENTS,
     ),
     Statement(
         LOG_MATCHING,
         "Two logs that have an entry of the same index and term are the same up to there.",
         "Ongaro 3.5, Figure 3.2",
-        RECORDS,
+        MOMENTS,
     ),
     Statement(
         COMPLETENESS,
@@ -157,7 +157,7 @@ PROMISE, ONE_VALUE, CHOSEN, ACCEPTED = (
 
 PAXOS = (
     Statement(PROMISE, "A replica that has promised a ballot accepts no lower one.", "PMS 2.2, P1a", RECORDS),
-    Statement(ONE_VALUE, "In a ballot, at most one value is proposed for a slot.", "PMS 2.2 and 2.5", RECORDS),
+    Statement(ONE_VALUE, "In a ballot, at most one value is proposed for a slot.", "PMS 2.2 and 2.5", MOMENTS),
     Statement(
         CHOSEN,
         "Once a value is chosen for a slot, every higher ballot proposes that value there.",
@@ -205,7 +205,7 @@ ZAB = (
         LOCAL_ORDER,
         "What a primary broadcasts in an epoch is in every history in the order in which it was broadcast, without a gap.",
         "Zab III",
-        RECORDS,
+        MOMENTS,
     ),
     Statement(GLOBAL_ORDER, "What is of an earlier epoch is delivered before what is of a later one.", "Zab III", RECORDS),
     Statement(
