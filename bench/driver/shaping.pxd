@@ -20,6 +20,7 @@ cdef class Shaper:
     cdef readonly dict kept_bytes
     cdef dict longest_bytes
     cdef readonly dict slowed
+    cdef dict longest_bytes
     cdef readonly list parcels
     cdef readonly dict under_way
     cdef i64 order
