@@ -102,9 +102,9 @@ class Breakage:
 
     async def _crash(self, fault: Fault) -> Struck:
         replica = await self._resolve(fault.replica)
-        if not replica.up:
-            return str(replica), _nothing, _not_healed
         await self.cluster.look()
+        if not replica.up:  # another fault may have struck it meanwhile
+            return str(replica), _nothing, _not_healed
         decided, incarnation = self.cluster.board.decided(), replica.incarnation
         child = replica.child
         await self.cluster.kill(replica)
