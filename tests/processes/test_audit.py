@@ -12,7 +12,7 @@ from bench.driver.storage import WriteAheadLog
 from bench.metrics.trial import OK, OPERATION, UNKNOWN
 from engines.core import Persist
 from engines.machine import PUT, KeyValue, encode_command
-from engines.unreplicated import Unreplicated
+from engines.unreplicated import Durable, Unreplicated
 from tests.processes.real import short
 
 
@@ -34,6 +34,7 @@ def logged(folder: Path, sequences: list[int], compacted: bool = False) -> dict[
     for position in range(1, engine.log.last + 1):
         machine.apply(position, engine.log.payload(position))
     if compacted:
+        engine.step(0, Durable(engine.log.last), 99)
         effects += list(engine.compact(machine.applied, machine.snapshot(), 100))
     log = WriteAheadLog(folder)
     log.recover(Unreplicated)
