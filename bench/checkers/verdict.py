@@ -25,14 +25,16 @@ LATE_SHARE = 0.1  # of a latency percentile that the generator itself may have c
 GENERATOR_SHARE = 0.9  # of one processor, above which the generator is the bottleneck
 FOREIGN_SHARE = 0.1  # of the machine, taken by processes that do not belong to the run
 IDLE_SHARE = 0.02  # of the machine, below which everything competed for it
+WITNESSES = "witnesses"  # of faults; "not run" where the scenario does not ask for them
 PASSED = ("passed", "unknown", "not run", TURNED_OFF)  # what a check may say without spoiling the run
 
 
 def verdict(trial: Trial, row: dict[str, Any]) -> tuple[str, list[str]]:
     """The verdict and its reasons, one sentence each; ``row`` is what summarise made of the trial."""
     broken = [*_accounting(trial, row), *_little(trial), *_violations(trial)]
-    for fault in trial.faults:
-        broken += _unproven(fault)
+    if trial.checks.get(WITNESSES) != "not run":
+        for fault in trial.faults:
+            broken += _unproven(fault)
     doubtful = [*_unwatched(trial), *_thin(trial, row), *_generator(trial, row), *_machine(trial)]
     if broken:
         return INVALID, broken + doubtful

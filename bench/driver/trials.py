@@ -10,10 +10,10 @@ from bench.checkers.statements import ASSERTIONS, MOMENTS, RECORDS, STATUSES
 from bench.checkers.watchers import watchers
 from bench.driver.faults import Faults
 from bench.driver.host import Forward, ForwardAnswer, Host
-from bench.driver.judgement import FSYNC, checks, fairness
+from bench.driver.judgement import FSYNC, LEVEL, checks, fairness
 from bench.driver.network import CPU, DISK, link_between
 from bench.driver.population import build_clients, durations, window_of
-from bench.driver.protocols import PROTOCOLS, new_host
+from bench.driver.protocols import PROTOCOLS, USUAL, Parts, new_host
 from bench.driver.shared_machine import SharedMachine
 from bench.driver.simulation import Node, Simulation
 from bench.driver.wire import Kind
@@ -59,9 +59,14 @@ def no_cycle_collection() -> Iterator[None]:
 class TrialRun:
     """A simulation built from a scenario, and the clients and faults in it."""
 
-    def __init__(self, scenario: Scenario, engine: str, seed: int, invariants: str = "") -> None:
-        """``invariants`` is a level of bench.checkers.statements; by default that of the scenario."""
+    def __init__(
+        self, scenario: Scenario, engine: str, seed: int, invariants: str = "", parts: Parts = USUAL
+    ) -> None:
+        """``invariants`` is a level of bench.checkers.statements; by default that of the scenario. ``parts`` are classes in
+        place of the usual ones.
+        """
         self.scenario = scenario
+        self.parts = parts
         self.engine = engine
         self.seed = seed
         self.window = window_of(scenario)
@@ -98,7 +103,9 @@ class TrialRun:
             simulation = SharedMachine(nodes, self._new_host, kinds, nic_byte_ns, costs, wake_up)
         else:
             per_byte_ns, disk_byte_ns = scenario.cpu.per_byte_ns, scenario.storage.per_byte_ns
-            simulation = Simulation(nodes, self._new_host, kinds, per_byte_ns, nic_byte_ns, disk_byte_ns)
+            simulation = (self.parts.simulation or Simulation)(
+                nodes, self._new_host, kinds, per_byte_ns, nic_byte_ns, disk_byte_ns
+            )
         simulation.user_timeout_ns = network.user_timeout_ns
         return simulation
 
@@ -117,7 +124,7 @@ class TrialRun:
         )
 
     def _new_host(self, simulation: Simulation, id: int, incarnation: int) -> Host:
-        return new_host(simulation, self.engine, id, incarnation, self.scenario, self.seed)
+        return new_host(simulation, self.engine, id, incarnation, self.scenario, self.seed, self.parts)
 
     def perform(self) -> None:
         """Run to the end; an assertion of an engine or the host that fails ends the run, and makes it invalid."""
@@ -142,8 +149,13 @@ class TrialRun:
         with no_cycle_collection():
             simulation.run(self.load_end_ns)
             self._run_until(self._drained, DRAIN_NS)
-            self._run_until(self._level, 2 * self.scenario.timeouts.election_ns[1])
-        simulation.agreement.finish({node.id: node.host.machine for node in simulation.nodes if node.up})
+            self._run_until(self._level, self.scenario.checks.level_within_ns or 2 * self.scenario.timeouts.election_ns[1])
+        machines = {node.id: node.host.machine for node in simulation.nodes if node.up}
+        simulation.agreement.finish(machines)
+        if self.scenario.checks.level_within_ns and not self._level():
+            decided = simulation.agreement.highest
+            applied = {id: machine.applied for id, machine in machines.items()}
+            simulation.agreement.violated(f"{LEVEL}: of {decided} decided positions the replicas have applied {applied}")
 
     def _run_until(self, condition: Callable[[], bool], limit_ns: int) -> None:
         stop_ns = self.simulation.now + limit_ns
