@@ -15,6 +15,7 @@ from bench.cli.arguments import BAD_INPUT, GOOD, INTERRUPTED, refuse
 from bench.cli.check import check
 from bench.cli.compare import compare
 from bench.cli.list import list_known
+from bench.cli.maelstrom import maelstrom
 from bench.cli.micro import micro
 from bench.cli.plot import plot
 from bench.cli.replay import replay
@@ -75,7 +76,7 @@ def replbench() -> None:
     """
 
 
-for verb in (list_known, run, plot, show, compare, replay, check, micro):
+for verb in (list_known, run, plot, show, compare, replay, check, micro, maelstrom):
     replbench.add_command(verb)
 
 

@@ -63,7 +63,9 @@ def build(name: str, id: int, scenario: Scenario, dice: Dice) -> Engine:
     return PROTOCOLS[name][1](id, configuration(scenario), dice, scenario)
 
 
-def new_host(world: World, name: str, id: int, incarnation: int, scenario: Scenario, seed: int) -> Host:
+def new_host(
+    world: World, name: str, id: int, incarnation: int, scenario: Scenario, seed: int, machine: KeyValue | None = None
+) -> Host:
     """A fresh incarnation of replica ``id``, the same in both worlds: engine, state machine, and the host's options."""
     options = HostOptions(
         durability=DURABILITY[scenario.storage.durability],
@@ -76,4 +78,4 @@ def new_host(world: World, name: str, id: int, incarnation: int, scenario: Scena
         compact_after_bytes=scenario.storage.compact_after_bytes,
     )
     engine = build(name, id, scenario, random.Random(f"{seed}/engine/{id}/{incarnation}"))
-    return Host(world, engine, KeyValue(), options)
+    return Host(world, engine, KeyValue() if machine is None else machine, options)
