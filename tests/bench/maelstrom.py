@@ -141,7 +141,7 @@ class Bench:
         client.msg_id += 1
         client.asked = Operation(client=number, op=op, key=key, arg=arg, call_ns=self.now, return_ns=None, ok=None)  # type: ignore[arg-type]
         body = {"type": op, "msg_id": client.msg_id, "key": key, **fields}
-        to = self.dice.choice(self.names)
+        to = self.dice.choice([name for name in self.names if name not in self.dead])
         self.post(client.name, to, json.dumps({"src": client.name, "dest": to, "body": body}).encode())
         lapse = {"src": client.name, "dest": client.name, "body": {"type": "lapse", "in_reply_to": client.msg_id}}
         heapq.heappush(self.arrivals, (self.now + PATIENCE_NS, next(self.arranged), client.name, json.dumps(lapse).encode()))
