@@ -1,0 +1,183 @@
+"""Bugs in Zab. Steps are of the paper's figures (DSN 2011)."""
+
+from tests.mutants.mutant import Edit, bugs_of
+
+REPLICA = "engines.zab.replica:Zab."
+
+zab = bugs_of("zab", REPLICA)
+
+MUTANTS = [
+    zab(
+        "leader serves before NEWLEADER is acknowledged",
+        "on_ack_new_leader",
+        "elif self.learners.synchronised.record(sender, True) == WON:",
+        "else:",
+        "A leader serves though no quorum has its history (l.2.2).",
+    ),
+    zab(
+        "proposal taken out of order",
+        "accept",
+        "first == self.log.last + 1 and ",
+        "",
+        "A follower appends and acknowledges a proposal whose predecessors it lacks (f.3.1).",
+    ),
+    zab(
+        "truncated one too late",
+        "synchronise",
+        "Trunc(common)",
+        "Trunc(min(common + 1, learner.last_position - 1))",
+        "A learner keeps one proposal that the leader's history does not have (f.2.1).",
+    ),
+    zab(
+        "truncated one too early",
+        "synchronise",
+        "self.send(learner.id, Trunc(common))",
+        "self.send(learner.id, Trunc(max(common - 1, self.log.base)))",
+        "A learner drops one proposal that the leader's history has, and it is not sent again (f.2.1).",
+    ),
+    zab(
+        "never truncated",
+        "synchronise",
+        "self.send(learner.id, Trunc(common))",
+        "pass",
+        "A learner keeps proposals that the leader's history does not have (f.2.1).",
+    ),
+    zab(
+        "truncation not written",
+        "on_trunc",
+        "self.persist_only(Truncated(message.position))",
+        "pass",
+        "What was dropped is back after a restart (f.2.1).",
+    ),
+    zab(
+        "accepted epoch not written",
+        "on_leader_info",
+        "self.persist(AcceptedEpoch(message.epoch), sender, self.ack_epoch(True))",
+        "self.send(sender, self.ack_epoch(True))",
+        "An epoch is promised that is not on disk: after a crash it is promised to another leader (f.1.2).",
+    ),
+    zab(
+        "accepted epoch sent before it is written",
+        "on_leader_info",
+        "self.persist(AcceptedEpoch(message.epoch), sender, self.ack_epoch(True))",
+        "self.persist_only(AcceptedEpoch(message.epoch)); self.send(sender, self.ack_epoch(True))",
+        "An epoch is promised before it is durable (f.1.2).",
+    ),
+    zab(
+        "current epoch not written",
+        "on_new_leader",
+        "record = CurrentEpoch(message.epoch) if message.epoch != self.current_epoch else None",
+        "record = None",
+        "A follower that restarts counts as of an older epoch, and its history loses to an older one (f.2.1).",
+    ),
+    zab(
+        "current epoch raised before the history is there",
+        "on_leader_info",
+        "self.phase = SYNCHRONISATION",
+        "self.phase = SYNCHRONISATION; self.current_epoch = message.epoch; self.persist_only(CurrentEpoch(message.epoch))",
+        "A follower that crashes while it synchronises counts as of an epoch whose history it does not have (f.2.1).",
+    ),
+    zab(
+        "commit without its predecessors",
+        "deliver",
+        "self.commit_through(position)",
+        "self.committed = max(self.committed, position - 1); self.commit_through(position)",
+        "A follower delivers a proposal before the ones that it depends on (f.3.2).",
+    ),
+    zab(
+        "whole history delivered with UPTODATE",
+        "on_up_to_date",
+        "self.commit_through(message.position)",
+        "self.commit_through(self.log.last)",
+        "A follower delivers proposals that were made since, which no quorum has (f.2.2).",
+    ),
+    zab(
+        "older history leads",
+        "on_ack_epoch",
+        "if theirs > (self.current_epoch, self.log.last_term, self.log.last):\n            self.look()\n        elif",
+        "if",
+        "A leader imposes its history on a quorum in which somebody has a more recent one (l.1.2).",
+        more=(Edit("engines.zab.election:Election.hear", "if vote <= self.vote:", "if vote[3] <= self.vote[3]:"),),
+    ),
+    zab(
+        "histories compared without their epochs",
+        "own_vote",
+        "return self.current_epoch, self.log.last_term, self.log.last, candidate",
+        "return 0, 0, self.log.last, candidate",
+        "The longest history wins, though its end may be of an epoch that a later one has replaced (l.1.2).",
+        more=(Edit(REPLICA + "on_ack_epoch", "theirs > (self.current_epoch, self.log.last_term, self.log.last)",
+                   "theirs[2] > self.log.last"),),
+    ),
+    zab(
+        "epoch not later than all others",
+        "admit",
+        "self.epoch = self.learners.newest + 1",
+        "self.epoch = max(1, self.learners.newest)",
+        "A leader takes an epoch that has been used (l.1.1).",
+    ),
+    zab(
+        "epoch promised twice",
+        "on_leader_info",
+        "self.send(sender, self.ack_epoch(False))",
+        "self.send(sender, self.ack_epoch(True))",
+        "A follower promises an epoch again that it may have promised to another leader (f.1.2).",
+        more=(Edit(REPLICA + "admit", "self.epoch = self.learners.newest + 1", "self.epoch = max(1, self.learners.newest)"),),
+    ),
+    zab(
+        "older epoch joined",
+        "on_leader_info",
+        "if message.epoch < self.accepted_epoch:",
+        "if False:",
+        "A follower that has promised a later epoch joins an earlier one (f.1.2).",
+    ),
+    zab(
+        "NEWLEADER acknowledged before it is written",
+        "on_new_leader",
+        "self.persist(record, sender, AckNewLeader(self.session, self.epoch, self.log.last))",
+        "self.persist_only(record or CurrentEpoch(self.epoch)); "
+        "self.send(sender, AckNewLeader(self.session, self.epoch, self.log.last))",
+        "A follower acknowledges a history that a crash can still take from it (f.2.1).",
+    ),
+    zab(
+        "proposal acknowledged before it is written",
+        "append",
+        "self.persist(Appended(entries), self.leader, Ack(self.session, self.epoch, last))",
+        "self.persist_only(Appended(entries)); self.send(self.leader, Ack(self.session, self.epoch, last))",
+        "A follower acknowledges a proposal that a crash can still take from it (f.3.1).",
+    ),
+    zab(
+        "leader counts itself before it has written",
+        "propose",
+        "self.persist(Appended(entries), self.id, Ack(self.session, self.epoch, last))",
+        "self.persist_only(Appended(entries)); self.send(self.id, Ack(self.session, self.epoch, last))",
+        "A leader counts its own copy that is not on disk yet (l.3.1).",
+    ),
+    zab(
+        "learners counted before they have the epoch",
+        "count",
+        "learner.stage == ACTIVE and self.learners",
+        "self.learners",
+        "A learner's history counts before its current epoch is on disk: it may lose to an older history (l.2.2).",
+    ),
+    zab(
+        "election by half of the voters",
+        "on_ack_epoch",
+        "self.learners.promised.record(sender, True) == WON",
+        "True",
+        "A leader begins though only itself has promised its epoch (l.1.2).",
+    ),
+    zab(
+        "epochs lost in compaction",
+        "restatement",
+        "self.accepted_epoch, self.current_epoch",
+        "0, 0",
+        "The record that replaces older ones does not restate the epochs (section IV).",
+    ),
+    zab(
+        "acknowledgement of an earlier session counted",
+        "on_ack",
+        "learner = self.learners.find(sender, message.session, self.now)",
+        "learner = self.learners.by_id.get(sender)",
+        "What a follower acknowledged before it left and came back is counted again (l.3.2).",
+    ),
+]
