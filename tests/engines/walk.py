@@ -55,12 +55,14 @@ class Walk:
             self._partition: dice.choice((0, 0, 1)),
             self._heal: dice.choice((0.3, 2)),
             self._compact: dice.choice((0, 0, 1)),
+            self._change_paces: dice.choice((0, 0.5, 2)),
         }
         if transport == "tcp":
             self.kinds[self._break_connection] = dice.choice((0, 0.5, 2))
         else:
             self.kinds[self._drop] = dice.choice((0, 3, 10))
             self.kinds[self._duplicate] = dice.choice((0, 3))
+        self._change_paces()
         self.in_order = transport == "tcp" or dice.random() < 0.5
 
     def take(self, steps: int = STEPS) -> None:
@@ -77,9 +79,15 @@ class Walk:
 
     def _deliver(self) -> None:
         if links := self._links():
-            link = self.dice.choice(links)
+            [link] = self.dice.choices(links, [self.pace[link] for link in links])
             count = len(self.cluster.links[link])
             self.cluster.deliver(*link, 0 if self.in_order else self.dice.randrange(count))
+
+    def _change_paces(self) -> None:
+        """Some links are slow for a while: what was said on them arrives when others have moved on."""
+        ids = self.cluster.ids
+        paces = self.dice.choice(((1.0,), (1.0, 1.0, 0.01)))
+        self.pace = {(sender, receiver): self.dice.choice(paces) for sender in ids for receiver in ids}
 
     def _drop(self) -> None:
         if links := self._links():

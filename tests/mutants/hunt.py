@@ -8,10 +8,12 @@ The first prints what caught it as JSON; the second plays a schedule on the engi
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from itertools import count
 from typing import Any
 
@@ -34,11 +36,17 @@ CHECKS = {
     "outcomes": r"reported as failed and was applied",
     "progress": r"not committed after the faults|replicas hold|was decided$|no command was begun|never stop talking|a storm|"
     r"did not move its deadline",
-    "assertions": r".",
+    "conversation": r"^conversation: ",
+    "assertions": r"",
 }
 
 
 WALKS = 20
+CONVERSATIONS = {
+    "raft": ("tests/engines/test_raft.py", "tests/engines/test_raft_replication.py"),
+    "paxos": ("tests/engines/test_paxos.py", "tests/engines/test_paxos_leader.py", "tests/engines/test_paxos_cluster.py"),
+    "zab": ("tests/engines/test_zab.py", "tests/engines/test_zab_election.py", "tests/engines/test_zab_properties.py"),
+}
 
 
 class Catch(msgspec.Struct):
@@ -83,9 +91,29 @@ def play(engine: str, player: str, seed: int) -> None:
 
         simulate(engine, seed)
     else:
-        from tests.mutants import directed
+        assert player == "conversation"
+        converse(engine)
 
-        getattr(directed, player)()
+
+def converse(engine: str) -> None:
+    """The engine's conversations, by hand: AssertionError with the name of the first test that fails."""
+    import pytest
+
+    class Failed:
+        """Remembers which test failed."""
+
+        name = ""
+
+        def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+            if report.failed and not self.name:
+                self.name = report.nodeid
+
+    failed = Failed()
+    nothing = io.StringIO()
+    with redirect_stdout(nothing), redirect_stderr(nothing):
+        pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *CONVERSATIONS[engine]], plugins=[failed])
+    if failed.name:
+        raise AssertionError(f"conversation: {failed.name}")
 
 
 def _bare() -> Any:
@@ -122,8 +150,8 @@ def main(arguments: list[str]) -> None:
         engine, player, seed = arguments[1:]
         play(engine, player, int(seed))
         return
-    name, _, seconds = arguments
-    sys.stdout.write(msgspec.json.encode(hunt(MUTANTS[name], float(seconds))).decode() + "\n")
+    name, _, seconds, *by = arguments
+    sys.stdout.write(msgspec.json.encode(hunt(msgspec.structs.replace(MUTANTS[name], by=by[0]) if by else MUTANTS[name], float(seconds))).decode() + "\n")
 
 
 if __name__ == "__main__":
