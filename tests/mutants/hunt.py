@@ -1,9 +1,9 @@
 """Looks for the schedule that catches a mutant, in a process of its own.
 
     REPLBENCH_PURE=1 python -m tests.mutants.hunt "raft: two votes in a term" --seconds 60
-    REPLBENCH_PURE=1 python -m tests.mutants.hunt --spare raft cluster-tcp 17
+    REPLBENCH_PURE=1 python -m tests.mutants.hunt --spare raft cluster-tcp 17 paxos walk-datagram 3
 
-The first prints what caught it as JSON; the second plays a schedule on the engine as it is.
+The first prints what caught it as JSON; the second plays schedules on the engines as they are.
 """
 
 from __future__ import annotations
@@ -147,11 +147,12 @@ def hunt(mutant: Mutant, seconds: float) -> Catch | None:
 def main(arguments: list[str]) -> None:
     """See the module."""
     if arguments[0] == "--spare":
-        engine, player, seed = arguments[1:]
-        play(engine, player, int(seed))
+        plays = arguments[1:]
+        for engine, player, seed in zip(plays[::3], plays[1::3], plays[2::3], strict=True):
+            play(engine, player, int(seed))
         return
-    name, _, seconds, *by = arguments
-    sys.stdout.write(msgspec.json.encode(hunt(msgspec.structs.replace(MUTANTS[name], by=by[0]) if by else MUTANTS[name], float(seconds))).decode() + "\n")
+    name, _, seconds = arguments
+    sys.stdout.write(msgspec.json.encode(hunt(MUTANTS[name], float(seconds))).decode() + "\n")
 
 
 if __name__ == "__main__":
