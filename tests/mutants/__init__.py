@@ -3,6 +3,5 @@
     mutant       what a mutant is, and how its source takes the place of the product's
     raft_bugs, paxos_bugs, zab_bugs, host_bugs    the mutants, each with the sentence that says what is wrong
     hunt         looks for the schedule that catches one, in a process of its own
-    directed     conversations for bugs that chance seldom meets
     __main__     all of them, as a table
 """

@@ -18,8 +18,9 @@ MUTANTS = [
         "ext.quorum:AckTracker.acknowledge",
         "self.positions[slot] = position",
         "pass",
-        "One follower that acknowledges twice makes a quorum.",
+        "One follower that acknowledges twice makes a quorum (3.5).",
         by="",
+        more=(Edit("ext.quorum:AckTracker.raise_rank", "while ranked[rank] != before:\n            rank += 1", "pass"),),
     ),
     bug(
         "duplicate vote counted twice",
@@ -58,7 +59,7 @@ MUTANTS = [
         "            key = command[27:27 + command[21] + 256 * command[22]]\n"
         "            value = self.machine.data.get(key)\n"
         "            self.reply(origin, command, ACCEPTED, b'\\x00' if value is None else b'\\x01' + value)\n"
-        "        elif not self.engine.leading:",
+        "        if not self.engine.leading:",
         "A leader answers reads from its own state, though another may lead by now.",
     ),
     bug(
@@ -107,7 +108,7 @@ MUTANTS = [
     bug(
         "retried commands applied again",
         "paxos",
-        MACHINE + "KeyValue.apply",
+        MACHINE + "Machine.apply",
         "if result is not None:",
         "if False:",
         "A retried command is applied again.",

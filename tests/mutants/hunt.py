@@ -42,11 +42,6 @@ CHECKS = {
 
 
 WALKS = 20
-CONVERSATIONS = {
-    "raft": ("tests/engines/test_raft.py", "tests/engines/test_raft_replication.py"),
-    "paxos": ("tests/engines/test_paxos.py", "tests/engines/test_paxos_leader.py", "tests/engines/test_paxos_cluster.py"),
-    "zab": ("tests/engines/test_zab.py", "tests/engines/test_zab_election.py", "tests/engines/test_zab_properties.py"),
-}
 
 
 class Catch(msgspec.Struct):
@@ -91,12 +86,11 @@ def play(engine: str, player: str, seed: int) -> None:
 
         simulate(engine, seed)
     else:
-        assert player == "conversation"
-        converse(engine)
+        converse(player)
 
 
-def converse(engine: str) -> None:
-    """The engine's conversations, by hand: AssertionError with the name of the first test that fails."""
+def converse(tests: str) -> None:
+    """Tests of a module by hand: AssertionError with the name of the first that fails."""
     import pytest
 
     class Failed:
@@ -111,9 +105,9 @@ def converse(engine: str) -> None:
     failed = Failed()
     nothing = io.StringIO()
     with redirect_stdout(nothing), redirect_stderr(nothing):
-        pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *CONVERSATIONS[engine]], plugins=[failed])
+        pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", tests], plugins=[failed])
     if failed.name:
-        raise AssertionError(f"conversation: {failed.name}")
+        raise AssertionError(f"conversation: {failed.name.partition('::')[2]}")
 
 
 def _bare() -> Any:

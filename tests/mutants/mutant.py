@@ -34,8 +34,8 @@ class Mutant(msgspec.Struct, frozen=True):
     engine      which engine it is shown on
     wrong       what is wrong, in a sentence
     checks      which checks may be the ones that catch it (see ``hunt.CHECKS``)
-    by          who plays the schedules: "cluster" (tests.engines.schedule), "simulation" (tests.simulation.schedules), both
-                where it is empty, or the name of a conversation of ``directed``
+    by          who finds it: walks, the schedules of tests/engines and those of tests/simulation in turns where it is empty;
+                "simulation" those alone; else the module of tests, or the one test, that chance need not be asked for
     """
 
     name: str

@@ -153,11 +153,4 @@ MUTANTS = [
         "self.log.truncate(min(first, self.log.last + 1)); self.slots.place(first, entries)",
         "Accepting a slot anew drops the accepted slots after it, as if this were Raft (PMS 3).",
     ),
-    paxos(
-        "slots not told again after compaction",
-        "on_prepare",
-        "self.answer(sender, self.report(message))",
-        "self.answer(sender, self.report(Prepare(message.ballot, max(message.first, self.log.base + 1))))",
-        "An acceptor that has compacted what is asked for tells only the rest, as if nothing had been there (PMMC).",
-    ),
 ]

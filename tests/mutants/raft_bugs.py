@@ -181,13 +181,6 @@ MUTANTS = [
         "Entries after a snapshot are kept though the entry at its index was another leader's (5.1).",
     ),
     raft(
-        "snapshot acknowledged before it is written",
-        "on_install_snapshot",
-        "self.persist(record, sender, InstallSnapshotReply(self.term, self.verified))",
-        "self.persist_only(record); self.send(sender, InstallSnapshotReply(self.term, self.verified))",
-        "A follower acknowledges a snapshot that a crash can still take from it (5.1).",
-    ),
-    raft(
         "pre-votes make a leader",
         "count_vote",
         "self.stand()",
