@@ -24,7 +24,7 @@ MUTANTS = [
     ),
     bug(
         "duplicate vote counted twice",
-        "raft",
+        "paxos",
         "ext.quorum:VoteTracker.record",
         "if voter in self.quorum.voters and voter not in self.votes:",
         "voter = next((other for other in self.quorum.voters if other not in self.votes), voter) "
@@ -43,7 +43,7 @@ MUTANTS = [
     ),
     bug(
         "waiting promises leave before the sync",
-        "paxos",
+        "raft",
         HOST + "persist",
         "if persist.record is not None or self.unsynced:",
         "if persist.record is not None:",
@@ -103,7 +103,7 @@ MUTANTS = [
         "self.sessions.load(read.sessions)",
         "pass",
         "A replica restored from a snapshot does not know which commands it has applied: a retried one is applied twice.",
-        by="",
+        by="tests/engines/test_machine.py",
     ),
     bug(
         "retried commands applied again",

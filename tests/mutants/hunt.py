@@ -120,6 +120,8 @@ def _bare() -> Any:
 def check_of(error: Exception) -> str:
     """The check that the words are of."""
     words = str(error).partition("\nreplay:")[0]
+    if stated := re.match(r"Violation: \['([^:']+): ", words):  # by a watcher of the product's
+        return stated[1]
     return next(check for check, pattern in CHECKS.items() if re.search(pattern, words, re.DOTALL))
 
 

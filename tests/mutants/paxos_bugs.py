@@ -20,6 +20,7 @@ MUTANTS = [
         "self.persist(Promised(self.promised, self.committed), sender, message)",
         "self.persist_only(Promised(self.promised, self.committed)); self.send(sender, message)",
         "A promise leaves before it is durable: after a crash the acceptor accepts below it (PMS 2.5).",
+        by="tests/engines/test_paxos.py",
     ),
     paxos(
         "promise lost in compaction",
@@ -27,6 +28,7 @@ MUTANTS = [
         "self.persist_only(Promised(self.promised, self.committed))",
         "pass",
         "The records that replace older ones do not restate the promise (PMS 2.5).",
+        by="tests/engines/test_paxos.py",
     ),
     paxos(
         "accepted below the promise",
@@ -34,6 +36,7 @@ MUTANTS = [
         "if ballot < self.promised:",
         "if False:",
         "An acceptor accepts a ballot below its promise (PMS 2.2, P1a).",
+        by="tests/engines/test_paxos.py",
     ),
     paxos(
         "own value preferred",
@@ -90,6 +93,7 @@ MUTANTS = [
         "self.persist(Promised(ballot, self.committed), self.id, Prepare(ballot, self.committed + 1))",
         "self.send(self.id, Prepare(ballot, self.committed + 1))",
         "A candidate's ballot is not on disk: after a crash it proposes other values at the same ballot (PMS 2.5).",
+        by="tests/engines/test_paxos.py",
     ),
     paxos(
         "accepted before it is written",
@@ -152,5 +156,6 @@ MUTANTS = [
         "self.slots.place(first, entries)",
         "self.log.truncate(min(first, self.log.last + 1)); self.slots.place(first, entries)",
         "Accepting a slot anew drops the accepted slots after it, as if this were Raft (PMS 3).",
+        by="tests/engines/test_paxos.py",
     ),
 ]

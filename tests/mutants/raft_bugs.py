@@ -21,6 +21,7 @@ MUTANTS = [
         "self.leading and term == self.term",
         "self.leading",
         "An answer from an older term is counted, though the entries at these indices are others by now (3.5).",
+        by="tests/engines/test_raft_replication.py",
     ),
     raft(
         "two votes in a term",
@@ -63,6 +64,7 @@ MUTANTS = [
         "self.persist_only(Voted(term, NOBODY))",
         "pass",
         "A newer term is not on disk: after a crash the replica takes entries of a leader that was deposed (3.8).",
+        by="tests/engines/test_raft.py",
     ),
     raft(
         "term forgotten at a restart",
@@ -77,6 +79,7 @@ MUTANTS = [
         " and self.acks.committed >= self.term_start",
         "",
         "An entry of an older term is committed because a quorum holds it; a later leader may overwrite it (3.6.2, figure 3.7).",
+        by="tests/engines/test_raft_replication.py",
     ),
     raft(
         "log cut at every AppendEntries",
@@ -106,6 +109,7 @@ MUTANTS = [
         "min(commit, self.verified)",
         "min(commit, self.log.last)",
         "The leader's commit index is taken for the follower's own tail, which may be another leader's (3.5).",
+        by="tests/engines/test_raft_replication.py",
     ),
     raft(
         "committed beyond the log",
@@ -156,6 +160,7 @@ MUTANTS = [
         "self.persist(None, sender, AppendEntriesReply(self.term, self.verified))",
         "self.persist(None, sender, AppendEntriesReply(self.term, self.log.last))",
         "A follower acknowledges its whole log, of which only a part was compared (3.5).",
+        by="tests/engines/test_raft_replication.py",
         more=(Edit(REPLICA + "acknowledge", 'assert match <= self.log.last, "a follower holds what was never sent"',
                    "match = min(match, self.log.last)"),),
     ),

@@ -13,6 +13,7 @@ MUTANTS = [
         "elif self.learners.synchronised.record(sender, True) == WON:",
         "else:",
         "A leader serves though no quorum has its history (l.2.2).",
+        by="tests/engines/test_zab.py",
     ),
     zab(
         "proposal taken out of order",
@@ -20,6 +21,7 @@ MUTANTS = [
         "first == self.log.last + 1 and ",
         "",
         "A follower appends and acknowledges a proposal whose predecessors it lacks (f.3.1).",
+        by="tests/engines/test_zab.py",
     ),
     zab(
         "truncated one too late",
@@ -105,6 +107,7 @@ MUTANTS = [
         "return self.current_epoch, self.log.last_term, self.log.last, candidate",
         "return 0, 0, self.log.last, candidate",
         "The longest history wins, though its end may be of an epoch that a later one has replaced (l.1.2).",
+        by="tests/engines/test_zab.py",
         more=(Edit(REPLICA + "on_ack_epoch", "theirs > (self.current_epoch, self.log.last_term, self.log.last)",
                    "theirs[2] > self.log.last"),),
     ),
@@ -129,6 +132,7 @@ MUTANTS = [
         "if message.epoch < self.accepted_epoch:",
         "if False:",
         "A follower that has promised a later epoch joins an earlier one (f.1.2).",
+        by="tests/engines/test_zab.py",
     ),
     zab(
         "NEWLEADER acknowledged before it is written",
@@ -158,6 +162,7 @@ MUTANTS = [
         "learner.stage == ACTIVE and self.learners",
         "self.learners",
         "A learner's history counts before its current epoch is on disk: it may lose to an older history (l.2.2).",
+        by="tests/engines/test_zab.py",
     ),
     zab(
         "election by half of the voters",
