@@ -37,9 +37,7 @@ ENGINES = ("paxos", "raft", "zab")
 
 def lines_of(bench: Bench, name: str, *lines: bytes | dict[str, Any]) -> list[dict[str, Any]]:
     """The bodies that one node answers with to lines of client c0 (dictionaries are bodies)."""
-    raw = [
-        line if isinstance(line, bytes) else json.dumps({"src": "c0", "dest": name, "body": line}).encode() for line in lines
-    ]
+    raw = [line if isinstance(line, bytes) else json.dumps({"src": "c0", "dest": name, "body": line}).encode() for line in lines]
     said = [json.loads(line) for line in bench.nodes[name].turn(raw, bench.now).splitlines()]
     return [message["body"] for message in said if message["dest"] == "c0"]
 
@@ -246,9 +244,7 @@ class Cluster:
         command = [sys.executable, "-c", "from bench.cli import main; main()", "maelstrom", "--engine", engine]
         command += ["--election-timeout", "200ms"]
         pipe = subprocess.PIPE
-        self.processes = {
-            name: subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe) for name in self.names
-        }
+        self.processes = {name: subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe) for name in self.names}
         self.answers: Queue[dict[str, Any]] = Queue()
         self.lock = threading.Lock()
         for name in self.names:

@@ -36,5 +36,3 @@ def test_a_walk_is_determined_by_its_arguments() -> None:
     ends = [walk(engine_named("raft"), 7, "datagram") for _ in range(2)]
     assert ends[0].decided == ends[1].decided
     assert ends[0].now == ends[1].now
-
-

@@ -161,7 +161,9 @@ class Walk:
             for id in cluster.leaders():
                 cluster.propose(id, last)
             cluster.run(200 * MS, until=lambda: last in cluster.decided)
-        done = cluster.run(PATIENCE_NS, until=lambda: all(cluster.engine(id).committed >= len(cluster.decided) for id in cluster.ids))
+        done = cluster.run(
+            PATIENCE_NS, until=lambda: all(cluster.engine(id).committed >= len(cluster.decided) for id in cluster.ids)
+        )
         held = [cluster.engine(id).committed for id in cluster.ids]
         require(done, f"of {len(cluster.decided)} decided, replicas hold {held}")
 

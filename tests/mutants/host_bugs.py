@@ -38,7 +38,9 @@ MUTANTS = [
         "raft",
         HOST + "persist",
         "self.unsynced.append(persist)\n                return",
-        "self.unsynced.append(Persist(persist.record, None)); persist.then and self.dispatch(persist.then)\n                return",
+        "self.unsynced.append(Persist(persist.record, None))\n"
+        "                persist.then and self.dispatch(persist.then)\n"
+        "                return",
         "A promise leaves before the record that it rides on is durable.",
     ),
     bug(

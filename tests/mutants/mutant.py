@@ -49,7 +49,7 @@ class Mutant(msgspec.Struct, frozen=True):
 def bugs_of(engine: str, prefix: str) -> Callable[..., Mutant]:
     """A maker of mutants of one engine, whose functions are named without the ``prefix``.
 
-        bug(name, function, old, new, wrong, *checks, by="", more=())
+    bug(name, function, old, new, wrong, *checks, by="", more=())
     """
 
     def bug(
@@ -94,7 +94,7 @@ class _Loader(importlib.abc.SourceLoader):
     def __init__(self, path: Path, source: str) -> None:
         self.path, self.source = path, source
 
-    def get_filename(self, fullname: str) -> str:
+    def get_filename(self, fullname: str) -> str:  # noqa: ARG002
         return str(self.path)
 
     def get_data(self, path: str | bytes) -> bytes:
@@ -108,7 +108,10 @@ class _Finder(importlib.abc.MetaPathFinder):
         self.sources = sources
 
     def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+        self,
+        name: str,
+        path: Sequence[str] | None,
+        target: ModuleType | None = None,  # noqa: ARG002
     ) -> importlib.machinery.ModuleSpec | None:
         if name not in self.sources:
             return None

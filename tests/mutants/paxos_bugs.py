@@ -41,8 +41,8 @@ MUTANTS = [
     paxos(
         "own value preferred",
         "lead",
-        "self.adopted.get(slot, (0, b\"\"))[1]",
-        "(self.log.payload(slot) if slot <= self.log.last else self.adopted.get(slot, (0, b\"\"))[1])",
+        'self.adopted.get(slot, (0, b""))[1]',
+        '(self.log.payload(slot) if slot <= self.log.last else self.adopted.get(slot, (0, b""))[1])',
         "A new leader proposes what it has accepted itself, and not the value of the highest ballot reported (PMS 2.2, P2c).",
     ),
     paxos(
@@ -55,8 +55,8 @@ MUTANTS = [
     paxos(
         "no-ops proposed for open slots",
         "lead",
-        "self.adopted.get(slot, (0, b\"\"))[1]",
-        "b\"\"",
+        'self.adopted.get(slot, (0, b""))[1]',
+        'b""',
         "A new leader proposes no-ops for slots in which a value was accepted (PMS 2.2, P2c).",
     ),
     paxos(
@@ -98,9 +98,8 @@ MUTANTS = [
     paxos(
         "accepted before it is written",
         "on_accept",
-        "record = AcceptedSlots(message.ballot, message.first, entries, message.committed)\n            self.persist(record, sender, accepted)",
-        "record = AcceptedSlots(message.ballot, message.first, entries, message.committed)\n"
-        "            self.persist_only(record); self.send(sender, accepted)",
+        "message.first, entries, message.committed)\n            self.persist(record, sender, accepted)",
+        "message.first, entries, message.committed)\n            self.persist_only(record); self.send(sender, accepted)",
         "An acceptor says that it has accepted what a crash can still take from it (PMS 2.5).",
     ),
     paxos(
@@ -116,8 +115,13 @@ MUTANTS = [
         " or ballot != self.ballot",
         "",
         "A leader counts acceptances of an older ballot, whose values in these slots were others (PMS 2.2).",
-        more=(Edit(PROTOCOL + "learn_accepted", 'assert through <= self.log.last, "an acceptor has accepted what was not proposed"',
-                   "through = min(through, self.log.last)"),),
+        more=(
+            Edit(
+                PROTOCOL + "learn_accepted",
+                'assert through <= self.log.last, "an acceptor has accepted what was not proposed"',
+                "through = min(through, self.log.last)",
+            ),
+        ),
     ),
     paxos(
         "matched slots kept at a higher promise",

@@ -130,7 +130,8 @@ MUTANTS = [
         "entries acknowledged before they are written",
         "accept",
         "self.persist(record, sender, AppendEntriesReply(self.term, self.verified))",
-        "self.persist_only(record or Voted(self.term, self.vote)); self.send(sender, AppendEntriesReply(self.term, self.verified))",
+        "self.persist_only(record or Voted(self.term, self.vote)); "
+        "self.send(sender, AppendEntriesReply(self.term, self.verified))",
         "A follower acknowledges entries that a crash can still take from it (3.8).",
     ),
     raft(
@@ -161,8 +162,13 @@ MUTANTS = [
         "self.persist(None, sender, AppendEntriesReply(self.term, self.log.last))",
         "A follower acknowledges its whole log, of which only a part was compared (3.5).",
         by="tests/engines/test_raft_replication.py",
-        more=(Edit(REPLICA + "acknowledge", 'assert match <= self.log.last, "a follower holds what was never sent"',
-                   "match = min(match, self.log.last)"),),
+        more=(
+            Edit(
+                REPLICA + "acknowledge",
+                'assert match <= self.log.last, "a follower holds what was never sent"',
+                "match = min(match, self.log.last)",
+            ),
+        ),
     ),
     raft(
         "leader of an older term followed",

@@ -43,7 +43,7 @@ def test_a_mutant_changes_what_it_says(name: str) -> None:
 
 def test_a_mutant_whose_words_have_gone_is_refused() -> None:
     edit = Edit("engines.raft.replica:Raft.stand", "these words", "others")
-    with pytest.raises(AssertionError, match="occurs 0 times in engines.raft.replica:Raft.stand"):
+    with pytest.raises(AssertionError, match="occurs 0 times"):
         mutated(Mutant("gone", "raft", (edit,), "Nothing.", ()))
 
 

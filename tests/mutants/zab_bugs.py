@@ -108,8 +108,13 @@ MUTANTS = [
         "return 0, 0, self.log.last, candidate",
         "The longest history wins, though its end may be of an epoch that a later one has replaced (l.1.2).",
         by="tests/engines/test_zab.py",
-        more=(Edit(REPLICA + "on_ack_epoch", "theirs > (self.current_epoch, self.log.last_term, self.log.last)",
-                   "theirs[2] > self.log.last"),),
+        more=(
+            Edit(
+                REPLICA + "on_ack_epoch",
+                "theirs > (self.current_epoch, self.log.last_term, self.log.last)",
+                "theirs[2] > self.log.last",
+            ),
+        ),
     ),
     zab(
         "epoch not later than all others",
