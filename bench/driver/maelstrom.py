@@ -105,9 +105,9 @@ class Request(msgspec.Struct):
 class Registers(KeyValue):
     """The key-value machine, whose refused cas says whether the key was there."""
 
-    def apply(self, position: int, command: bytes) -> bytes:
+    def perform(self, command: bytes, value_from: int) -> bytes:
         """As of the KeyValue, but MISMATCH for a cas that found another value."""
-        result: bytes = super().apply(position, command)
+        result: bytes = super().perform(command, value_from)
         if result == machine.REFUSED and command[20] == CAS and decode_command(command).key in self.data:
             return MISMATCH
         return result

@@ -19,6 +19,7 @@ MUTANTS = [
         "self.positions[slot] = position",
         "pass",
         "One follower that acknowledges twice makes a quorum (3.5).",
+        "durability",
         by="",
         more=(Edit("ext.quorum:AckTracker.raise_rank", "while ranked[rank] != before:\n            rank += 1", "pass"),),
     ),
@@ -31,6 +32,7 @@ MUTANTS = [
         "if voter in self.votes else voter\n"
         "        if voter in self.quorum.voters and voter not in self.votes:",
         "One voter that answers twice makes a quorum.",
+        "assertions",
         by="",
     ),
     bug(
@@ -42,6 +44,7 @@ MUTANTS = [
         "                persist.then and self.dispatch(persist.then)\n"
         "                return",
         "A promise leaves before the record that it rides on is durable.",
+        "durability",
     ),
     bug(
         "waiting promises leave before the sync",
@@ -50,6 +53,7 @@ MUTANTS = [
         "if persist.record is not None or self.unsynced:",
         "if persist.record is not None:",
         "A promise that only waits overtakes the records that it waits for.",
+        "durability",
         more=(Edit(HOST + "persist", "if self.sync_in_flight:", "if False:"),),
     ),
     bug(
@@ -63,6 +67,8 @@ MUTANTS = [
         "            self.reply(origin, command, ACCEPTED, b'\\x00' if value is None else b'\\x01' + value)\n"
         "        if not self.engine.leading:",
         "A leader answers reads from its own state, though another may lead by now.",
+        "no acknowledged loss",
+        "linearizability",
     ),
     bug(
         "reply before it is decided",
@@ -73,6 +79,7 @@ MUTANTS = [
         "        for command in commands:\n"
         "            self.world.answer(self, client_of(command), sequence_of(command), ACCEPTED, self.id, b'\\x00')",
         "Clients are answered when their commands are proposed.",
+        "linearizability",
     ),
     bug(
         "proposed commands acknowledged at the end of leadership",
@@ -81,6 +88,7 @@ MUTANTS = [
         'UNDECIDED, b""',
         "ACCEPTED, bytes(9)",
         "A deposed leader says that what it had proposed is done.",
+        "no acknowledged loss",
     ),
     bug(
         "proposed commands refused at the end of leadership",
@@ -89,6 +97,7 @@ MUTANTS = [
         "UNDECIDED",
         "REFUSED",
         "A deposed leader says that what it had proposed will not happen; it may.",
+        "applied once",
     ),
     bug(
         "answers to another's commands",
@@ -97,6 +106,7 @@ MUTANTS = [
         "self.front = None\n        self.behind.clear()",
         "pass",
         "A leader that comes back answers the commands of its last reign with the results of this one.",
+        "assertions",
     ),
     bug(
         "sessions lost in a snapshot",
@@ -105,6 +115,7 @@ MUTANTS = [
         "self.sessions.load(read.sessions)",
         "pass",
         "A replica restored from a snapshot does not know which commands it has applied: a retried one is applied twice.",
+        "conversation",
         by="tests/engines/test_machine.py",
     ),
     bug(
@@ -114,6 +125,7 @@ MUTANTS = [
         "if result is not None:",
         "if False:",
         "A retried command is applied again.",
+        "applied once",
         by="",
     ),
     bug(
@@ -123,5 +135,6 @@ MUTANTS = [
         "if current is None or current != cut(raw, expected_from, value_from):",
         "if current is None:",
         "A cas sets a value whatever it finds.",
+        "linearizability",
     ),
 ]

@@ -13,6 +13,7 @@ MUTANTS = [
         "self.recorded = self.highest = self.promised",
         "self.promised = 0; self.recorded = self.highest = 0",
         "An acceptor that restarts accepts below its promise (PMS 2.5).",
+        "assertions",
     ),
     paxos(
         "promise sent before it is written",
@@ -20,6 +21,7 @@ MUTANTS = [
         "self.persist(Promised(self.promised, self.committed), sender, message)",
         "self.persist_only(Promised(self.promised, self.committed)); self.send(sender, message)",
         "A promise leaves before it is durable: after a crash the acceptor accepts below it (PMS 2.5).",
+        "conversation",
         by="tests/engines/test_paxos.py",
     ),
     paxos(
@@ -28,6 +30,7 @@ MUTANTS = [
         "self.persist_only(Promised(self.promised, self.committed))",
         "pass",
         "The records that replace older ones do not restate the promise (PMS 2.5).",
+        "conversation",
         by="tests/engines/test_paxos.py",
     ),
     paxos(
@@ -36,6 +39,7 @@ MUTANTS = [
         "if ballot < self.promised:",
         "if False:",
         "An acceptor accepts a ballot below its promise (PMS 2.2, P1a).",
+        "conversation",
         by="tests/engines/test_paxos.py",
     ),
     paxos(
@@ -44,6 +48,7 @@ MUTANTS = [
         'self.adopted.get(slot, (0, b""))[1]',
         '(self.log.payload(slot) if slot <= self.log.last else self.adopted.get(slot, (0, b""))[1])',
         "A new leader proposes what it has accepted itself, and not the value of the highest ballot reported (PMS 2.2, P2c).",
+        "agreement",
     ),
     paxos(
         "value of any ballot adopted",
@@ -51,6 +56,7 @@ MUTANTS = [
         " or entry[0] > self.adopted[slot][0]",
         "",
         "A new leader proposes the value that was reported first, not that of the highest ballot (PMS 2.2, P2c).",
+        "agreement",
     ),
     paxos(
         "no-ops proposed for open slots",
@@ -58,6 +64,7 @@ MUTANTS = [
         'self.adopted.get(slot, (0, b""))[1]',
         'b""',
         "A new leader proposes no-ops for slots in which a value was accepted (PMS 2.2, P2c).",
+        "agreement",
     ),
     paxos(
         "phase 1 over too few slots",
@@ -65,6 +72,8 @@ MUTANTS = [
         "Prepare(ballot, self.committed + 1)",
         "Prepare(ballot, self.log.last + 1)",
         "A candidate asks only for slots after its own log: what others accepted before its end stays unknown (PMS 3).",
+        "assertions",
+        "agreement",
     ),
     paxos(
         "one promise is enough",
@@ -72,6 +81,8 @@ MUTANTS = [
         "elif self.votes.record(sender, True) == WON:",
         "else:",
         "A candidate leads once anybody has promised (PMS 2.2).",
+        "assertions",
+        "agreement",
     ),
     paxos(
         "promise counted before it is told whole",
@@ -79,6 +90,7 @@ MUTANTS = [
         "if slot - 1 < message.last:",
         "if False:",
         "A candidate leads on a part of what an acceptor has accepted (PMS 3).",
+        "assertions",
     ),
     paxos(
         "promise of another ballot counted",
@@ -86,6 +98,7 @@ MUTANTS = [
         "if message.ballot != self.ballot:",
         "if False:",
         "A candidate counts promises that were made to an older ballot of its own (PMS 2.2).",
+        "assertions",
     ),
     paxos(
         "ballot reused after a restart",
@@ -93,6 +106,7 @@ MUTANTS = [
         "self.persist(Promised(ballot, self.committed), self.id, Prepare(ballot, self.committed + 1))",
         "self.send(self.id, Prepare(ballot, self.committed + 1))",
         "A candidate's ballot is not on disk: after a crash it proposes other values at the same ballot (PMS 2.5).",
+        "conversation",
         by="tests/engines/test_paxos.py",
     ),
     paxos(
@@ -101,6 +115,7 @@ MUTANTS = [
         "message.first, entries, message.committed)\n            self.persist(record, sender, accepted)",
         "message.first, entries, message.committed)\n            self.persist_only(record); self.send(sender, accepted)",
         "An acceptor says that it has accepted what a crash can still take from it (PMS 2.5).",
+        "durability",
     ),
     paxos(
         "leader counts itself before it has written",
@@ -108,6 +123,7 @@ MUTANTS = [
         "self.persist(record, self.id, Accepted(message.ballot, self.log.last, 0))",
         "self.persist_only(record); self.send(self.id, Accepted(message.ballot, self.log.last, 0))",
         "A leader counts its own acceptance before it is durable (PMS 2.5).",
+        "durability",
     ),
     paxos(
         "acceptance at another ballot counted",
@@ -115,6 +131,7 @@ MUTANTS = [
         " or ballot != self.ballot",
         "",
         "A leader counts acceptances of an older ballot, whose values in these slots were others (PMS 2.2).",
+        "progress",
         more=(
             Edit(
                 PROTOCOL + "learn_accepted",
@@ -129,6 +146,7 @@ MUTANTS = [
         "self.matched = self.committed",
         "pass",
         "What was accepted at a lower ballot is acknowledged as accepted at the new one (PMS 2.2).",
+        "agreement",
     ),
     paxos(
         "decided beyond what matches",
@@ -136,6 +154,7 @@ MUTANTS = [
         "min(message.committed, self.matched)",
         "min(message.committed, self.log.last)",
         "A learner takes its own acceptances of older ballots for the decided values (PMS 2.3).",
+        "agreement",
     ),
     paxos(
         "quorums that do not meet",
@@ -145,6 +164,8 @@ MUTANTS = [
         "        self.phase1, _ = options.quorums(self.voters)\n"
         "        self.phase2 = FlexibleQuorum(self.voters, max(1, len(self.voters) // 2))",
         "A phase-1 quorum need not meet each phase-2 quorum: a decided value is not reported (FPaxos 4).",
+        "durability",
+        "agreement",
     ),
     paxos(
         "islands not reported",
@@ -152,6 +173,7 @@ MUTANTS = [
         "first, entries = self.slots.run(asked.first, self.message_bytes)",
         "first, entries = self.slots.run(asked.first, self.message_bytes); entries = entries if first == asked.first else b''",
         "An acceptor does not report what it has accepted beyond a gap (PMS 3).",
+        "assertions",
         more=(Edit(PROTOCOL + "report", "self.slots.last()", "self.log.last"),),
     ),
     paxos(
@@ -160,6 +182,7 @@ MUTANTS = [
         "self.slots.place(first, entries)",
         "self.log.truncate(min(first, self.log.last + 1)); self.slots.place(first, entries)",
         "Accepting a slot anew drops the accepted slots after it, as if this were Raft (PMS 3).",
+        "conversation",
         by="tests/engines/test_paxos.py",
     ),
 ]

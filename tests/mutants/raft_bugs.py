@@ -14,6 +14,7 @@ MUTANTS = [
         "from ext.quorum import FlexibleQuorum\n"
         "        self.quorum = FlexibleQuorum(configuration.voters, (len(configuration.voters) + 1) // 2)",
         "Half of an even number of voters is taken for a quorum: two halves can decide differently (3.4).",
+        "durability",
     ),
     raft(
         "acknowledgement of an older term counted",
@@ -21,6 +22,7 @@ MUTANTS = [
         "self.leading and term == self.term",
         "self.leading",
         "An answer from an older term is counted, though the entries at these indices are others by now (3.5).",
+        "conversation",
         by="tests/engines/test_raft_replication.py",
     ),
     raft(
@@ -29,6 +31,9 @@ MUTANTS = [
         " and self.vote == NOBODY",
         "",
         "A replica votes again for whoever asks later in the same term: two leaders (3.4).",
+        "assertions",
+        "election safety",
+        "one vote a term",
     ),
     raft(
         "vote sent before it is written",
@@ -36,6 +41,7 @@ MUTANTS = [
         "self.persist(record, sender, RequestVoteReply(self.term, granted))",
         "self.persist_only(record or Voted(self.term, self.vote)); self.send(sender, RequestVoteReply(self.term, granted))",
         "A vote leaves before it is durable: after a crash the voter votes for another (3.8).",
+        "durability",
     ),
     raft(
         "own vote not written",
@@ -43,6 +49,7 @@ MUTANTS = [
         "self.persist(Voted(self.term, self.id), self.id, RequestVoteReply(self.term, True))",
         "self.send(self.id, RequestVoteReply(self.term, True))",
         "A candidate's vote for itself is not on disk: after a crash it votes for another in the same term (3.8).",
+        "durability",
     ),
     raft(
         "vote for an older log",
@@ -50,6 +57,8 @@ MUTANTS = [
         "free and self.up_to_date(message.last_index, message.last_term)",
         "free",
         "A vote goes to a candidate whose log lacks committed entries (3.6.1).",
+        "assertions",
+        "agreement",
     ),
     raft(
         "logs compared by length",
@@ -57,6 +66,8 @@ MUTANTS = [
         "last_term > own or (last_term == own and last_index >= self.log.last)",
         "last_index >= self.log.last",
         "The longer log counts as more up to date, whatever its last term (3.6.1).",
+        "assertions",
+        "agreement",
     ),
     raft(
         "term not written",
@@ -64,6 +75,7 @@ MUTANTS = [
         "self.persist_only(Voted(term, NOBODY))",
         "pass",
         "A newer term is not on disk: after a crash the replica takes entries of a leader that was deposed (3.8).",
+        "conversation",
         by="tests/engines/test_raft.py",
     ),
     raft(
@@ -72,6 +84,7 @@ MUTANTS = [
         "self.term, self.vote = record.term, record.vote",
         "self.vote = record.vote",
         "The term is on disk and not read: the replica votes again in terms in which it has voted (3.8).",
+        "election safety",
     ),
     raft(
         "entry of an older term committed by counting",
@@ -79,6 +92,7 @@ MUTANTS = [
         " and self.acks.committed >= self.term_start",
         "",
         "An entry of an older term is committed because a quorum holds it; a later leader may overwrite it (3.6.2, figure 3.7).",
+        "conversation",
         by="tests/engines/test_raft_replication.py",
     ),
     raft(
@@ -87,6 +101,7 @@ MUTANTS = [
         "position = self.log.conflict(first, entries)",
         "position = first",
         "Entries that agree are dropped and written again: an overtaken message takes back what came after it (3.5).",
+        "assertions",
         more=(Edit(REPLICA + "merge", 'assert position > self.verified, "a leader never changes what it has sent"\n', "pass\n"),),
     ),
     raft(
@@ -95,6 +110,7 @@ MUTANTS = [
         "if position == end:",
         "if True:",
         "A follower whose entries differ keeps them, and says that it holds the leader's (3.5).",
+        "agreement",
     ),
     raft(
         "previous term not checked",
@@ -102,6 +118,7 @@ MUTANTS = [
         "prev >= self.log.base and self.log.term(prev) != prev_term",
         "False",
         "Entries are appended after an entry that is not the leader's (3.5, the consistency check).",
+        "agreement",
     ),
     raft(
         "committed beyond what is verified",
@@ -109,6 +126,7 @@ MUTANTS = [
         "min(commit, self.verified)",
         "min(commit, self.log.last)",
         "The leader's commit index is taken for the follower's own tail, which may be another leader's (3.5).",
+        "conversation",
         by="tests/engines/test_raft_replication.py",
     ),
     raft(
@@ -117,6 +135,7 @@ MUTANTS = [
         "min(commit, self.verified)",
         "commit",
         "The leader's commit index is taken though the log ends before it (3.5).",
+        "assertions",
     ),
     raft(
         "heartbeat commits beyond what is verified",
@@ -124,6 +143,7 @@ MUTANTS = [
         "min(commit, match)",
         "min(commit, self.log.last)",
         "A heartbeat commits entries of the follower that were never compared with the leader's (3.5).",
+        "agreement",
         more=(Edit(REPLICA + "beat", "min(progress.match, self.committed)", "self.committed"),),
     ),
     raft(
@@ -133,6 +153,7 @@ MUTANTS = [
         "self.persist_only(record or Voted(self.term, self.vote)); "
         "self.send(sender, AppendEntriesReply(self.term, self.verified))",
         "A follower acknowledges entries that a crash can still take from it (3.8).",
+        "durability",
     ),
     raft(
         "leader counts itself before it has written",
@@ -140,6 +161,7 @@ MUTANTS = [
         "self.persist(Entries(first, entries), self.id, AppendEntriesReply(self.term, self.log.last))",
         "self.persist_only(Entries(first, entries)); self.send(self.id, AppendEntriesReply(self.term, self.log.last))",
         "A leader counts its own copy that is not on disk yet (10.2.1).",
+        "durability",
     ),
     raft(
         "acknowledgements of an earlier reign kept",
@@ -147,6 +169,7 @@ MUTANTS = [
         "self.acks = AckTracker(self.quorum)",
         "pass",
         "A new leader counts what followers held when it led before; they may have lost that to another leader (3.5).",
+        "durability",
     ),
     raft(
         "verified length kept in a new term",
@@ -154,6 +177,7 @@ MUTANTS = [
         "self.verified = self.committed",
         "pass",
         "What agreed with the last leader's log is taken to agree with the next one's (3.5).",
+        "assertions",
     ),
     raft(
         "length of the log acknowledged",
@@ -161,6 +185,7 @@ MUTANTS = [
         "self.persist(None, sender, AppendEntriesReply(self.term, self.verified))",
         "self.persist(None, sender, AppendEntriesReply(self.term, self.log.last))",
         "A follower acknowledges its whole log, of which only a part was compared (3.5).",
+        "conversation",
         by="tests/engines/test_raft_replication.py",
         more=(
             Edit(
@@ -176,6 +201,8 @@ MUTANTS = [
         "if term < self.term:\n            return False",
         "if term < self.term:\n            return True",
         "Entries of a deposed leader are taken (3.3).",
+        "assertions",
+        "agreement",
     ),
     raft(
         "vote lost in compaction",
@@ -183,6 +210,7 @@ MUTANTS = [
         "self.persist_only(Voted(self.term, self.vote))",
         "pass",
         "The records that replace older ones do not restate the vote: the replica votes twice in a term (5.1).",
+        "election safety",
     ),
     raft(
         "snapshot taken for the start of another log",
@@ -190,6 +218,7 @@ MUTANTS = [
         " and self.log.term(index) == term",
         "",
         "Entries after a snapshot are kept though the entry at its index was another leader's (5.1).",
+        "assertions",
     ),
     raft(
         "pre-votes make a leader",
@@ -197,5 +226,6 @@ MUTANTS = [
         "self.stand()",
         "self.term += 1; self.vote = self.id; self.role = CANDIDATE; self.lead()",
         "A replica leads because others would vote for it, without a vote (9.6).",
+        "election safety",
     ),
 ]

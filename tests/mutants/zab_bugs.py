@@ -13,6 +13,7 @@ MUTANTS = [
         "elif self.learners.synchronised.record(sender, True) == WON:",
         "else:",
         "A leader serves though no quorum has its history (l.2.2).",
+        "conversation",
         by="tests/engines/test_zab.py",
     ),
     zab(
@@ -21,6 +22,7 @@ MUTANTS = [
         "first == self.log.last + 1 and ",
         "",
         "A follower appends and acknowledges a proposal whose predecessors it lacks (f.3.1).",
+        "conversation",
         by="tests/engines/test_zab.py",
     ),
     zab(
@@ -29,6 +31,7 @@ MUTANTS = [
         "Trunc(common)",
         "Trunc(min(common + 1, learner.last_position - 1))",
         "A learner keeps one proposal that the leader's history does not have (f.2.1).",
+        "durability",
     ),
     zab(
         "truncated one too early",
@@ -36,6 +39,7 @@ MUTANTS = [
         "self.send(learner.id, Trunc(common))",
         "self.send(learner.id, Trunc(max(common - 1, self.log.base)))",
         "A learner drops one proposal that the leader's history has, and it is not sent again (f.2.1).",
+        "assertions",
     ),
     zab(
         "never truncated",
@@ -43,6 +47,7 @@ MUTANTS = [
         "self.send(learner.id, Trunc(common))",
         "pass",
         "A learner keeps proposals that the leader's history does not have (f.2.1).",
+        "progress",
     ),
     zab(
         "truncation not written",
@@ -50,6 +55,7 @@ MUTANTS = [
         "self.persist_only(Truncated(message.position))",
         "pass",
         "What was dropped is back after a restart (f.2.1).",
+        "agreement",
     ),
     zab(
         "accepted epoch not written",
@@ -57,6 +63,7 @@ MUTANTS = [
         "self.persist(AcceptedEpoch(message.epoch), sender, self.ack_epoch(True))",
         "self.send(sender, self.ack_epoch(True))",
         "An epoch is promised that is not on disk: after a crash it is promised to another leader (f.1.2).",
+        "election safety",
     ),
     zab(
         "accepted epoch sent before it is written",
@@ -64,6 +71,8 @@ MUTANTS = [
         "self.persist(AcceptedEpoch(message.epoch), sender, self.ack_epoch(True))",
         "self.persist_only(AcceptedEpoch(message.epoch)); self.send(sender, self.ack_epoch(True))",
         "An epoch is promised before it is durable (f.1.2).",
+        "conversation",
+        by="tests/engines/test_zab.py",
     ),
     zab(
         "current epoch not written",
@@ -71,6 +80,7 @@ MUTANTS = [
         "record = CurrentEpoch(message.epoch) if message.epoch != self.current_epoch else None",
         "record = None",
         "A follower that restarts counts as of an older epoch, and its history loses to an older one (f.2.1).",
+        "agreement",
     ),
     zab(
         "current epoch raised before the history is there",
@@ -78,6 +88,7 @@ MUTANTS = [
         "self.phase = SYNCHRONISATION",
         "self.phase = SYNCHRONISATION; self.current_epoch = message.epoch; self.persist_only(CurrentEpoch(message.epoch))",
         "A follower that crashes while it synchronises counts as of an epoch whose history it does not have (f.2.1).",
+        "progress",
     ),
     zab(
         "commit without its predecessors",
@@ -85,6 +96,7 @@ MUTANTS = [
         "self.commit_through(position)",
         "self.committed = max(self.committed, position - 1); self.commit_through(position)",
         "A follower delivers a proposal before the ones that it depends on (f.3.2).",
+        "order",
     ),
     zab(
         "whole history delivered with UPTODATE",
@@ -92,6 +104,7 @@ MUTANTS = [
         "self.commit_through(message.position)",
         "self.commit_through(self.log.last)",
         "A follower delivers proposals that were made since, which no quorum has (f.2.2).",
+        "durability",
     ),
     zab(
         "older history leads",
@@ -99,6 +112,8 @@ MUTANTS = [
         "if theirs > (self.current_epoch, self.log.last_term, self.log.last):\n            self.look()\n        elif",
         "if",
         "A leader imposes its history on a quorum in which somebody has a more recent one (l.1.2).",
+        "assertions",
+        "agreement",
         more=(Edit("engines.zab.election:Election.hear", "if vote <= self.vote:", "if vote[3] <= self.vote[3]:"),),
     ),
     zab(
@@ -107,6 +122,7 @@ MUTANTS = [
         "return self.current_epoch, self.log.last_term, self.log.last, candidate",
         "return 0, 0, self.log.last, candidate",
         "The longest history wins, though its end may be of an epoch that a later one has replaced (l.1.2).",
+        "conversation",
         by="tests/engines/test_zab.py",
         more=(
             Edit(
@@ -122,6 +138,7 @@ MUTANTS = [
         "self.epoch = self.learners.newest + 1",
         "self.epoch = max(1, self.learners.newest)",
         "A leader takes an epoch that has been used (l.1.1).",
+        "election safety",
     ),
     zab(
         "epoch promised twice",
@@ -129,6 +146,7 @@ MUTANTS = [
         "self.send(sender, self.ack_epoch(False))",
         "self.send(sender, self.ack_epoch(True))",
         "A follower promises an epoch again that it may have promised to another leader (f.1.2).",
+        "election safety",
         more=(Edit(REPLICA + "admit", "self.epoch = self.learners.newest + 1", "self.epoch = max(1, self.learners.newest)"),),
     ),
     zab(
@@ -137,6 +155,7 @@ MUTANTS = [
         "if message.epoch < self.accepted_epoch:",
         "if False:",
         "A follower that has promised a later epoch joins an earlier one (f.1.2).",
+        "conversation",
         by="tests/engines/test_zab.py",
     ),
     zab(
@@ -146,6 +165,7 @@ MUTANTS = [
         "self.persist_only(record or CurrentEpoch(self.epoch)); "
         "self.send(sender, AckNewLeader(self.session, self.epoch, self.log.last))",
         "A follower acknowledges a history that a crash can still take from it (f.2.1).",
+        "durability",
     ),
     zab(
         "proposal acknowledged before it is written",
@@ -153,6 +173,7 @@ MUTANTS = [
         "self.persist(Appended(entries), self.leader, Ack(self.session, self.epoch, last))",
         "self.persist_only(Appended(entries)); self.send(self.leader, Ack(self.session, self.epoch, last))",
         "A follower acknowledges a proposal that a crash can still take from it (f.3.1).",
+        "durability",
     ),
     zab(
         "leader counts itself before it has written",
@@ -160,6 +181,7 @@ MUTANTS = [
         "self.persist(Appended(entries), self.id, Ack(self.session, self.epoch, last))",
         "self.persist_only(Appended(entries)); self.send(self.id, Ack(self.session, self.epoch, last))",
         "A leader counts its own copy that is not on disk yet (l.3.1).",
+        "durability",
     ),
     zab(
         "learners counted before they have the epoch",
@@ -167,6 +189,7 @@ MUTANTS = [
         "learner.stage == ACTIVE and self.learners",
         "self.learners",
         "A learner's history counts before its current epoch is on disk: it may lose to an older history (l.2.2).",
+        "conversation",
         by="tests/engines/test_zab.py",
     ),
     zab(
@@ -175,6 +198,7 @@ MUTANTS = [
         "self.learners.promised.record(sender, True) == WON",
         "True",
         "A leader begins though only itself has promised its epoch (l.1.2).",
+        "assertions",
     ),
     zab(
         "epochs lost in compaction",
@@ -182,6 +206,7 @@ MUTANTS = [
         "self.accepted_epoch, self.current_epoch",
         "0, 0",
         "The record that replaces older ones does not restate the epochs (section IV).",
+        "assertions",
     ),
     zab(
         "acknowledgement of an earlier session counted",
@@ -189,5 +214,6 @@ MUTANTS = [
         "learner = self.learners.find(sender, message.session, self.now)",
         "learner = self.learners.by_id.get(sender)",
         "What a follower acknowledged before it left and came back is counted again (l.3.2).",
+        "assertions",
     ),
 ]
