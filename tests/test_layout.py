@@ -37,7 +37,8 @@ MAY_IMPORT = {
     "bench.driver": MODELS,
     "bench.plots": MODELS,
     "bench.micro": {*MODELS, "driver"},
-    "bench.cli": {*MODELS, "driver", "plots", "micro"},
+    "bench.calibration": {*MODELS, "driver"},
+    "bench.cli": {*MODELS, "driver", "plots", "micro", "calibration"},
 }
 # An engine is told the time and given its dice: nothing here can ask for either, or reach a socket or a disk.
 ENGINES_MAY_IMPORT = {

@@ -18,6 +18,7 @@ cdef class Shaper:
     cdef readonly set open
     cdef readonly set holding
     cdef readonly dict kept_bytes
+    cdef dict longest_bytes
     cdef readonly dict slowed
     cdef readonly list parcels
     cdef readonly dict under_way

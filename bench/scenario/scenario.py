@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import msgspec
 
 from bench.distributions import Constant, Distribution
+from bench.scenario.costs import Costs, CostsKind
 from bench.scenario.fields import (
     COST,
     DURATION,
@@ -45,7 +46,7 @@ ENGINES = ("paxos", "raft", "zab", "unreplicated")
 FIFO_ONLY = (
     "zab",
 )  # those whose paper assumes FIFO channels (Junqueira, Reed, Serafini, DSN 2011, section III)
-WORLDS = ("simulation", "processes")
+WORLDS = ("simulation", "processes", "both")
 COUNT = Integer(1, 1_000_000)
 TICKS = Integer(2, 1_000_000)  # in fewer no answer to a ping can have come
 
@@ -308,6 +309,9 @@ class Scenario(Table, frozen=True, kw_only=True):
     )
     cpu: Annotated[Cpu, Sub(Cpu), "of each replica"] = Cpu()
     storage: Annotated[Storage, Sub(Storage), "of each replica"] = Storage()
+    costs: Annotated[
+        Costs | None, CostsKind(), "a cost profile, in place of [cpu] and storage's: all on one machine"
+    ] = None
     batching: Annotated[Batching, Sub(Batching), "of the leader's host"] = Batching()
     timeouts: Annotated[Timeouts, Sub(Timeouts), "of protocols and clients"] = Timeouts()
     workload: Annotated[Workload, Sub(Workload), "what clients do"] = Workload()
@@ -335,6 +339,12 @@ class Scenario(Table, frozen=True, kw_only=True):
         if "everywhere" in self.workload.clients_in:
             return tuple(dict.fromkeys(self.network.placement))
         return self.workload.clients_in
+
+    def worlds(self) -> list[Scenario]:
+        """This scenario in the one world that it names, or in each of both."""
+        if self.world != "both":
+            return [self]
+        return [msgspec.structs.replace(self, world=world) for world in WORLDS if world != self.world]
 
     def resolved(self) -> dict[str, Any]:
         """Every field as it would stand in a file, defaults included; ``read_scenario`` gives an equal
@@ -390,6 +400,10 @@ class Scenario(Table, frozen=True, kw_only=True):
                 f"processes.generators: {generators} client processes for {self.workload.arrivals.clients} clients; "
                 "give at most one for each client (workload.arrivals.clients)"
             )
+        if generators > 1 and self.world == "both":
+            raise ValueError(
+                'processes.generators: a simulated machine has one client process; set generators = 1, or world = "processes"'
+            )
         if generators > 1 and self.workload.mix.insert:
             raise ValueError(
                 "processes.generators: new keys come one after the other, from one process; set generators = 1, or "
@@ -397,12 +411,13 @@ class Scenario(Table, frozen=True, kw_only=True):
             )
 
     def _require_world(self) -> None:
-        if self.world == "processes":
+        if self.world != "simulation" and self.network.transport != "tcp":
+            raise ValueError(
+                'network.transport: processes speak over tcp; set transport = "tcp", or world = "simulation"'
+            )
+        if self.world != "simulation":
             self._require_generators()
-            if self.network.transport != "tcp":
-                raise ValueError(
-                    'network.transport: processes speak over tcp; set transport = "tcp", or world = "simulation"'
-                )
+        if self.world == "processes":
             return
         for index, fault in enumerate(self.faults):
             if fault.kind == "pause":
