@@ -27,7 +27,7 @@ import msgspec
 from bench.driver.host import Forward, ForwardAnswer, Host, World
 from bench.driver.occasions import ACCEPTED, REFUSED
 from bench.driver.ordered import Channel, Parcel
-from bench.driver.protocols import PROTOCOLS, new_host
+from bench.driver.protocols import PROTOCOLS, Parts, new_host
 from bench.scenario import read_scenario
 from bench.scenario.fields import Place
 from bench.scenario.units import duration_text
@@ -254,7 +254,7 @@ class Node(World):
             Place("maelstrom", Path()),
         )
         id = init.node_ids.index(init.node_id)
-        host = new_host(self, self.engine, id, 1, scenario, self.seed, Registers())
+        host = new_host(self, self.engine, id, 1, scenario, self.seed, Parts(machine=Registers))
         host.start([], now)
         self.host = host
 
