@@ -1,5 +1,6 @@
 # make bench    build, and run the default suite: every engine on a LAN and across five regions
 # make test     build, and run the tests, compiled and pure
+# make mutants  put bugs into the engines, one at a time, and see that the checks catch them
 # make check    lint, types and layout
 # make build    only build
 # make clean    remove what was built, the environment included; results stay
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 CONTRACTS := $(shell find ext engines bench -name '*.pxd')
 SOURCES := $(CONTRACTS) $(wildcard $(CONTRACTS:.pxd=.py) $(CONTRACTS:.pxd=.pyx)) setup.py ext/build.py
 
-.PHONY: bench test check build clean
+.PHONY: bench test mutants check build clean
 
 bench: build
 	$(BIN)/replbench run quick
@@ -22,6 +23,9 @@ bench: build
 test: build
 	$(BIN)/python -m pytest -n 2
 	REPLBENCH_PURE=1 $(BIN)/python -m pytest -n 2 tests/engines tests/simulation tests/bench
+
+mutants: build
+	$(BIN)/python -m tests.mutants
 
 check: $(VENV)/installed
 	$(BIN)/ruff check .
