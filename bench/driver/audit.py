@@ -28,7 +28,7 @@ NAMED = 5
 def audit(
     scenario: Scenario, engine: str, folders: dict[int, Path], said: dict[int, dict[str, Any]], operations: np.ndarray
 ) -> list[str]:
-    """The violations, in words. ``said`` is the last status of each replica that kept up to the end."""
+    """The violations, in words. ``said`` is what each replica that kept up to the end had applied then."""
     acknowledged = np.flatnonzero(operations["status"] == OK) + 1
     violations = []
     for replica, status in sorted(said.items()):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 POLL_S = 0.1
 STATUS_S = 1.0
+ENDED_S = 5.0
 
 
 class Replica:
@@ -145,9 +146,11 @@ class Cluster:
                 return level
             await asyncio.sleep(POLL_S)
 
-    async def stop(self) -> None:
-        """An orderly end: logs are flushed and closed."""
-        await self.household.end([replica.child for replica in self.replicas if replica.up])
+    async def stop(self) -> dict[int, Status]:
+        """An orderly end: logs are flushed and closed. Returns what each replica had applied in the very end, with its digest."""
+        up = [replica for replica in self.replicas if replica.up]
+        await self.household.end([replica.child for replica in up])
+        return {replica.id: (await replica.child.line("ended", ENDED_S))["ended"] for replica in up}
 
     def close(self) -> None:
         """Let go of the control channels."""

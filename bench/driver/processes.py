@@ -114,9 +114,9 @@ class Run:
             self.level = [replica.id for replica in level]
             looking.cancel()
         self.operations = np.load(self.household.folder / "operations.npy", allow_pickle=False)
-        await cluster.stop()
+        ended = await cluster.stop()
         if self.scenario.storage.durability != "none":
-            await asyncio.to_thread(self._audit)
+            await asyncio.to_thread(self._audit, {id: ended[id] for id in self.level})
 
     async def _start_load(self) -> Child:
         config = {
@@ -139,9 +139,8 @@ class Run:
             await self.cluster.look()
             self.marks.append(self.cluster.board.totals())
 
-    def _audit(self) -> None:
+    def _audit(self, said: dict[int, dict[str, Any]]) -> None:
         board, folders = self.cluster.board, {replica.id: replica.data for replica in self.cluster.replicas}
-        said = {id: board.current[id] for id in self.level}
         try:
             for violation in audit(self.scenario, self.engine, folders, said, self.operations):
                 board.agreement.violated(violation)

@@ -56,8 +56,9 @@ def moments(monkeypatch: pytest.MonkeyPatch) -> dict[int, list[Moment]]:
     async def watch(breakage: Breakage) -> None:
         cluster = breakage.cluster
         while cluster.now() < cluster.scenario.end_ns:
+            await cluster.look()
             for replica in cluster.replicas:
-                status = await cluster.status(replica)
+                status = cluster.board.current[replica.id]
                 resident_bytes = psutil.Process(replica.child.pid).memory_info().rss
                 log_bytes = sum(path.stat().st_size for path in replica.data.glob("wal-*") if path.exists())
                 moment = Moment(cluster.now() / 1e9, resident_bytes, log_bytes, status["queued"], status["commands"])

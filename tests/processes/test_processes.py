@@ -1,6 +1,7 @@
 """The real world from end to end: every engine in processes, judged as a simulation is; and nothing is left behind."""
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -15,10 +16,14 @@ import psutil
 import pytest
 
 from bench.driver.children import Household, ProcessError, free_ports
+from bench.driver.cluster import Cluster
+from bench.driver.frames import Request, encode
 from bench.driver.processes import Run, run_processes
 from bench.metrics.result import load
 from bench.metrics.trial import OK
+from engines.machine import PUT, encode_command
 from ext.build import ROOT
+from tests.processes.cluster import Caller
 from tests.processes.real import nothing_left, ran, short
 
 SCENARIO = """
@@ -170,8 +175,6 @@ def test_the_command_line_makes_a_result_of_processes(tmp_path: Path) -> None:
 
 
 def test_a_household_is_left_by_an_error_with_its_processes(tmp_path: Path) -> None:
-    import asyncio
-
     async def fail() -> None:
         async with Household(tmp_path) as household:
             await household.start("janitor", "bench.driver.janitor", {})
@@ -180,3 +183,25 @@ def test_a_household_is_left_by_an_error_with_its_processes(tmp_path: Path) -> N
     with pytest.raises(KeyError):
         asyncio.run(fail())
     assert nothing_left(tmp_path)
+
+
+def test_what_replicas_apply_after_they_were_last_asked_is_no_other_history(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under overload they go on until they are stopped, and may compact their logs beyond what they had said."""
+    stop = Cluster.stop
+
+    def more(cluster: Cluster) -> None:
+        for replica in cluster.replicas:
+            caller = Caller(replica.address[1], "client", 1 << 40, replica.id, secret=cluster.secret)
+            for number in range(1, 101):
+                caller.socket.sendall(encode([Request(1 << 40, encode_command(1 << 40, number, 1, PUT, b"key", bytes(1000)))]))
+            caller.body()
+            caller.close()
+
+    async def more_and_stop(cluster: Cluster) -> Any:
+        await asyncio.to_thread(more, cluster)
+        return await stop(cluster)
+
+    monkeypatch.setattr(Cluster, "stop", more_and_stop)
+    ran("paxos", tmp_path, storage={"compact_after": "4KiB"})
