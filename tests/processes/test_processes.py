@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from bench.driver.children import Household, ProcessError, free_ports
-from bench.driver.cluster import Cluster
+from bench.driver.cluster import Cluster, Replica
 from bench.driver.frames import Request, encode
 from bench.driver.processes import Run, run_processes
 from bench.metrics.result import load
@@ -94,6 +94,38 @@ def test_a_replica_that_dies_of_itself_ends_the_run_with_its_last_words(
     with pytest.raises(ProcessError) as raised:
         run_processes(short(), "raft", {}, 1, 0, tmp_path)
     assert str(raised.value) == "replica-1-1 was killed by signal 9: replica: the disk is on fire"
+    assert nothing_left(tmp_path)
+
+
+def test_clients_that_die_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = Run._start_load
+
+    async def begin_and_kill(run: Run) -> Any:
+        load = await begin(run)
+        load.signal(signal.SIGKILL)
+        return load
+
+    monkeypatch.setattr(Run, "_start_load", begin_and_kill)
+    with pytest.raises(ProcessError, match="^clients was killed by signal 9$"):
+        run_processes(short(), "raft", {}, 1, 0, tmp_path)
+    assert nothing_left(tmp_path)
+
+
+def test_a_replica_that_finds_its_log_corrupt_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes back from a crash, and what it had promised cannot be read: the run says so, and where, in one line."""
+    restart = Cluster.restart
+
+    async def spoil_and_restart(cluster: Cluster, replica: Replica) -> Any:
+        [segment] = replica.data.glob("wal-*")
+        with segment.open("r+b") as file:
+            file.seek(200)
+            file.write(b"?")
+        return await restart(cluster, replica)
+
+    monkeypatch.setattr(Cluster, "restart", spoil_and_restart)
+    faults = [{"at": "1s", "for": "100ms", "crash": 1}]
+    with pytest.raises(ProcessError, match=r"^replica-1-2 ended with status 1: replica: .* is damaged, .*cannot be trusted$"):
+        run_processes(short(faults=faults), "zab", {}, 1, 0, tmp_path)
     assert nothing_left(tmp_path)
 
 
