@@ -106,7 +106,7 @@ def test_clients_that_die_end_the_run(tmp_path: Path, monkeypatch: pytest.Monkey
         return load
 
     monkeypatch.setattr(Run, "_start_load", begin_and_kill)
-    with pytest.raises(ProcessError, match="^clients was killed by signal 9$"):
+    with pytest.raises(ProcessError, match=r"^clients was killed by signal 9$"):
         run_processes(short(), "raft", {}, 1, 0, tmp_path)
     assert nothing_left(tmp_path)
 
