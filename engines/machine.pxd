@@ -49,7 +49,9 @@ cdef inline bytes found(bytes value):
     return result
 
 
+cdef u64 ENVELOPE_BYTES
 cdef u64 HEADER_BYTES
+cdef u64 NOBODY
 cdef Py_ssize_t FOUND
 cdef u64 WINDOW_LIMIT
 cdef u64 KEY_LIMIT_BYTES
@@ -74,8 +76,9 @@ cpdef u64 client_of(bytes command) except? 0xFFFFFFFFFFFFFFFF
 cpdef u64 sequence_of(bytes command) except? 0xFFFFFFFFFFFFFFFF
 @cython.locals(size=u64, raw=bytes_pointer, value_from=u64)
 cdef u64 end_of_expected(bytes command) except? 0xFFFFFFFFFFFFFFFF
-@cython.locals(size=u64, raw=bytes_pointer, state=u64, at=u64, word=u64, shift=u64, byte=u64)
 cpdef u64 mix(u64 digest, u64 position, bytes command) except? 0xFFFFFFFFFFFFFFFF
+@cython.locals(size=u64, state=u64, at=u64, word=u64, shift=u64, byte=u64)
+cdef u64 mix_part(u64 digest, u64 position, const unsigned char *raw, u64 start, u64 stop) noexcept
 
 
 @cython.final
@@ -104,20 +107,30 @@ cdef class Sessions:
     cpdef object load(self, list dumped)
 
 
-cdef class KeyValue:
-    cdef readonly dict data
+cdef class Machine:
     cdef readonly Sessions sessions
     cdef readonly u64 applied
     cdef readonly u64 digest
     cdef readonly u64 duplicates
 
     @cython.locals(
-        size=u64, value_from=u64, raw=bytes_pointer, sequence=u64, window=u64, session=Session, result=bytes
+        size=u64, body_from=u64, raw=bytes_pointer, client=u64, sequence=u64, window=u64, session=Session, result=bytes
     )
     cpdef bytes apply(self, u64 position, bytes command)
+    cpdef u64 body_of(self, bytes command) except? 0xFFFFFFFFFFFFFFFF
+    cpdef bytes perform(self, bytes command, u64 body_from)
+    cpdef bytes snapshot(self)
+    cpdef object restore(self, u64 position, bytes state)
+    cpdef object resume(self, u64 position, u64 applied, u64 digest, u64 duplicates)
+
+
+cdef class KeyValue(Machine):
+    cdef readonly dict data
+
+    cpdef u64 body_of(self, bytes command) except? 0xFFFFFFFFFFFFFFFF
     @cython.locals(
         raw=bytes_pointer, size=u64, operation=u64, expected_from=u64, key=bytes, current=bytes, added=bytes
     )
-    cdef bytes perform(self, bytes command, u64 value_from)
+    cpdef bytes perform(self, bytes command, u64 value_from)
     cpdef bytes snapshot(self)
     cpdef object restore(self, u64 position, bytes state)

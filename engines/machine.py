@@ -1,12 +1,17 @@
 """The state machines that commands are applied to, and the sessions that keep a retried command from counting
 twice.
 
-A command is opaque to the engines; this module gives it its shape, little-endian, 27 bytes before its texts:
+A command is opaque to the engines; this module gives it its shape, little-endian. The same for every machine, the
+envelope comes first:
 
-    client u64 | sequence u64 | sequence - lowest u32 | operation u8 | key length u16 | expected length u32
-    key | expected | value
+    client u64 | sequence u64 | sequence - lowest u32
 
-``lowest`` is the lowest sequence number that the client has no answer for yet. Each result opens with a byte:
+``lowest`` is the lowest sequence number that the client has no answer for yet. What follows is the machine's own;
+for KeyValue, which makes 27 bytes before its texts:
+
+    operation u8 | key length u16 | expected length u32 | key | expected | value
+
+Each result of a KeyValue opens with a byte:
 ``APPLIED`` (1), ``REFUSED`` (0: nothing there, or a cas whose expectation did not hold), ``STALE`` (2: the
 session has forgotten this sequence number, because the client had its answer) or ``MALFORMED`` (3: no command
 at all, or an unknown operation). A malformed command changes neither data nor sessions: replicas refuse it
@@ -55,11 +60,13 @@ REFUSED, APPLIED, STALE, MALFORMED = b"\x00", b"\x01", b"\x02", b"\x03"
 # The codes once more, as C integers in the compiled module: those above are objects, which Python can import.
 _GET, _PUT, _APPEND = GET, PUT, APPEND
 
+ENVELOPE_BYTES = 20
 HEADER_BYTES = 27
 FOUND = 256
 WINDOW_LIMIT = 2**32
 KEY_LIMIT_BYTES = 2**16
 COMMAND_LIMIT_BYTES = 2**32
+NOBODY = 2**64 - 1  # as in engines.core, which no client's number is
 MASK = 2**64 - 1
 # Odd, with bits set all over: the 64-bit golden ratio, and a multiplier of MurmurHash3's finaliser.
 GOLDEN = 0x9E3779B97F4A7C15
@@ -122,17 +129,17 @@ def decode_command(command: bytes) -> Command:
 
 
 def client_of(command: bytes) -> int:
-    """The client that sent the command; ValueError where there is no header."""
+    """The client that sent the command; ValueError where there is no envelope."""
     size = len(command)
-    if size < HEADER_BYTES:
+    if size < ENVELOPE_BYTES:
         raise ValueError(f"malformed command {command!r}")
     return load_u64(command, 0)
 
 
 def sequence_of(command: bytes) -> int:
-    """The command's number among those of its client; ValueError where there is no header."""
+    """The command's number among those of its client; ValueError where there is no envelope."""
     size = len(command)
-    if size < HEADER_BYTES:
+    if size < ENVELOPE_BYTES:
         raise ValueError(f"malformed command {command!r}")
     return load_u64(command, 8)
 
@@ -154,20 +161,24 @@ def mix(digest: int, position: int, command: bytes) -> int:
 
     It tells replicas apart that applied different commands, by mistake; it withstands no adversary.
     """
-    size = len(command)
-    raw = command
+    return mix_part(digest, position, command, 0, len(command))
+
+
+def mix_part(digest: int, position: int, raw: bytes, start: int, stop: int) -> int:
+    """``mix`` of the command that stands in [start, stop) of ``raw``."""
+    size = stop - start
     state = ((digest ^ position) * GOLDEN) & MASK
     state ^= state >> 32
     state = ((state ^ size) * GOLDEN) & MASK
     state ^= state >> 32
-    at = 0
-    while at + 8 <= size:
+    at = start
+    while at + 8 <= stop:
         state = ((state ^ load_u64(raw, at)) * GOLDEN) & MASK
         state ^= state >> 32
         at += 8
     word = 0
     shift = 0
-    while at < size:
+    while at < stop:
         byte = raw[at]
         word |= byte << shift
         shift += 8
@@ -273,25 +284,16 @@ class Sessions:
                 session.remember(sequence, lowest, result)
 
 
-class KeyValueState(msgspec.Struct, array_like=True, frozen=True):
-    """A snapshot of a KeyValue; pairs by key, sessions by client."""
-
-    applied: int
-    digest: int
-    duplicates: int
-    pairs: list[tuple[bytes, bytes]]
-    sessions: list[tuple[int, int, list[tuple[int, bytes]]]]
-
-
-class KeyValue:
-    """A dictionary with get, put, cas and append, applied in the order of the log.
+class Machine:
+    """What every state machine does: commands in the order of the log, each client's each once, whatever they say.
 
     ``applied`` is the last position, ``digest`` says which commands came before it, in which order, and
-    ``duplicates`` counts retries that were answered without being applied again.
+    ``duplicates`` counts retries that were answered without being applied again. A subclass says what a command
+    means: ``body_of``, ``perform``, ``snapshot`` and ``restore``. Commands of NOBODY are the replicas' own (see
+    engines.service), which say for themselves what a second one means.
     """
 
     def __init__(self) -> None:
-        self.data: dict[bytes, bytes] = {}
         self.sessions = Sessions()
         self.applied = 0
         self.digest = 0
@@ -305,20 +307,71 @@ class KeyValue:
         size = len(command)
         if size == 0:
             return b""
-        value_from = end_of_expected(command)
-        if value_from == 0:
+        body_from = self.body_of(command)
+        if body_from == 0:
             return MALFORMED
         raw = command
+        client = load_u64(raw, 0)
+        if client == NOBODY:
+            return self.perform(command, body_from)
         sequence = load_u64(raw, 8)
         window = load_u32(raw, 16)
-        session = self.sessions.of(load_u64(raw, 0))
+        session = self.sessions.of(client)
         result = session.answer(sequence)
         if result is not None:
             self.duplicates += 1
             return result
-        result = self.perform(command, value_from)
+        result = self.perform(command, body_from)
         session.remember(sequence, sequence - window, result)
         return result
+
+    def body_of(self, command: bytes) -> int:
+        """The offset that ``perform`` is told, which is 0 where the command is malformed."""
+        raise NotImplementedError
+
+    def perform(self, command: bytes, body_from: int) -> bytes:
+        """Do what a well-formed command says; its result."""
+        raise NotImplementedError
+
+    def snapshot(self) -> bytes:
+        """Everything, as bytes that are the same wherever the same commands were applied."""
+        raise NotImplementedError
+
+    def restore(self, position: int, state: bytes) -> None:
+        """Become what ``snapshot`` described; msgspec.DecodeError where ``state`` is none, ValueError where
+        it is of another position.
+        """
+        raise NotImplementedError
+
+    def resume(self, position: int, applied: int, digest: int, duplicates: int) -> None:
+        """Take the counters of a snapshot; ValueError where it is of another position than ``position``."""
+        if applied != position:
+            raise ValueError(f"a snapshot of position {applied} cannot restore position {position}")
+        self.applied = applied
+        self.digest = digest
+        self.duplicates = duplicates
+
+
+class KeyValueState(msgspec.Struct, array_like=True, frozen=True):
+    """A snapshot of a KeyValue; pairs by key, sessions by client."""
+
+    applied: int
+    digest: int
+    duplicates: int
+    pairs: list[tuple[bytes, bytes]]
+    sessions: list[tuple[int, int, list[tuple[int, bytes]]]]
+
+
+class KeyValue(Machine):
+    """A dictionary with get, put, cas and append."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.data: dict[bytes, bytes] = {}
+
+    def body_of(self, command: bytes) -> int:
+        """The offset of the value; 0 where the command is malformed."""
+        return end_of_expected(command)
 
     def perform(self, command: bytes, value_from: int) -> bytes:
         """Do what a well-formed command says."""
@@ -343,21 +396,15 @@ class KeyValue:
         return APPLIED
 
     def snapshot(self) -> bytes:
-        """Everything, as bytes that are the same wherever the same commands were applied."""
+        """As Machine says; pairs by key, sessions by client."""
         pairs = sorted(self.data.items())
         return msgspec.msgpack.encode(
             KeyValueState(self.applied, self.digest, self.duplicates, pairs, self.sessions.dump())
         )
 
     def restore(self, position: int, state: bytes) -> None:
-        """Become what ``snapshot`` described; msgspec.DecodeError where ``state`` is none, ValueError where
-        it is of another position.
-        """
+        """As Machine says."""
         read = msgspec.msgpack.decode(state, type=KeyValueState)
-        if read.applied != position:
-            raise ValueError(f"a snapshot of position {read.applied} cannot restore position {position}")
+        self.resume(position, read.applied, read.digest, read.duplicates)
         self.data = dict(read.pairs)
         self.sessions.load(read.sessions)
-        self.applied = read.applied
-        self.digest = read.digest
-        self.duplicates = read.duplicates

@@ -144,19 +144,27 @@ def _growth(trial: Trial) -> list[str]:
 def _generator(trial: Trial, row: dict[str, Any]) -> list[str]:
     """Where the clients, not the replicas, made the numbers."""
     reasons = []
-    operations = within(trial.operations, trial.window_ns)
-    late = np.sort(operations["started_ns"] - operations["intended_ns"])
+    generators = trial.resources.get("generators", {})
     for name in ("p50", "p99"):
-        latency, lateness = row[f"latency_{name}_ns"], percentile(late, PERCENTILES[name])
+        latency, lateness = row[f"latency_{name}_ns"], _lateness_ns(trial, name)
         if latency is not None and lateness is not None and lateness > LATE_SHARE * latency:
             reasons.append(
                 f"The generator was late: {lateness / 1e6:.3f} ms at {name}, of a latency of {latency / 1e6:.3f} ms."
             )
             break
-    share = trial.resources.get("generator", {}).get("cpu_share", 0.0)
+    share = max((generator["cpu_share"] for generator in generators.values()), default=0.0)
     if share > GENERATOR_SHARE:
         reasons.append(f"The generator was the bottleneck: it was busy for {share:.0%} of the window.")
     return reasons
+
+
+def _lateness_ns(trial: Trial, name: str) -> int | None:
+    """A percentile of how late operations left: of the latest generator, where there are several."""
+    generators = trial.resources.get("generators", {})
+    said = [late for each in generators.values() if (late := each.get(f"lateness_{name}_ns")) is not None]
+    operations = within(trial.operations, trial.window_ns)
+    whole = percentile(np.sort(operations["started_ns"] - operations["intended_ns"]), PERCENTILES[name])
+    return max([*said, *([] if whole is None else [whole])], default=None)
 
 
 def _machine(trial: Trial) -> list[str]:

@@ -17,7 +17,10 @@ UNWRITTEN_LIMIT_BYTES = 64 << 20
 
 
 class Channel:
-    """Owned by one loop, which selects on ``socket`` for reading, and for writing where ``writing``."""
+    """Owned by one loop, which selects on ``file`` (-1: there is no socket) for reading, and for writing where ``writing()``.
+
+    The bodies that ``readable`` returns lie in its buffer, and are good until its next call.
+    """
 
     def __init__(self, address: tuple[str, int], secret: bytes, role: Role, id: int, replica: int) -> None:
         self.address = address
@@ -26,13 +29,15 @@ class Channel:
         self.id = id
         self.replica = replica
         self.socket: socket.socket | None = None
+        self.file = -1
+        # Memory of this size, taken anew for each read, would be mapped and unmapped by the system each time.
+        self.buffer = memoryview(bytearray(READ_BYTES))
         self.greeting: Greeting | None = None
         self.open = False
         self.opened = 0
         self.act_at_ns = 0
         self.unwritten = bytearray()
 
-    @property
     def writing(self) -> bool:
         """Whether there is something to write, a connection in the making included."""
         return self.socket is not None and (self.greeting is None or len(self.unwritten) > 0)
@@ -45,6 +50,7 @@ class Channel:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self.socket.setblocking(False)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.file = self.socket.fileno()
         self.act_at_ns = now + PATIENCE_NS
         if self.socket.connect_ex(self.address) not in (0, errno.EINPROGRESS):
             self.close(now)
@@ -53,16 +59,32 @@ class Channel:
         """Let go of the connection; another one is tried after a pause."""
         if self.socket is not None:
             self.socket.close()
-        self.socket, self.greeting, self.open = None, None, False
+        self.socket, self.file, self.greeting, self.open = None, -1, None, False
         self.unwritten.clear()
         self.act_at_ns = now + RETRY_NS
 
-    def write(self, frame: bytes) -> bool:
+    def write(self, frame: bytes, now: int) -> bool:
         """Send a frame, or keep what the socket does not take; False where it was lost."""
         if not self.open or len(self.unwritten) + len(frame) > UNWRITTEN_LIMIT_BYTES:
             return False
-        self.unwritten += frame
-        return True
+        if self.unwritten:
+            self.unwritten += frame
+            return True
+        sent = self.send(frame, now)
+        if sent < len(frame):
+            self.unwritten += memoryview(frame)[sent:]
+        return self.open
+
+    def send(self, data: bytes | bytearray, now: int) -> int:
+        """How many bytes the socket takes; the connection is closed where it is broken."""
+        assert self.socket is not None
+        try:
+            return self.socket.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self.close(now)
+            return len(data)
 
     def writable(self, now: int) -> None:
         """The socket takes bytes: finish connecting, or write."""
@@ -73,22 +95,18 @@ class Channel:
                 return
             self.greeting = Greeting(self.secret, self.role, self.id, self.replica)
             self.frames = Frames(FRAME_LIMIT_BYTES)
-        try:
-            if self.unwritten:
-                del self.unwritten[: self.socket.send(self.unwritten)]
-        except BlockingIOError:
-            pass
-        except OSError:
-            self.close(now)
+        if self.unwritten:
+            sent = self.send(self.unwritten, now)
+            del self.unwritten[:sent]
 
     def readable(self, now: int) -> list[memoryview]:
         """The bodies of the frames that have come; none while the connection is in the making, or at its end."""
         assert self.socket is not None
         try:
-            data = self.socket.recv(READ_BYTES)
-            if not data:
+            size = self.socket.recv_into(self.buffer)
+            if not size:
                 raise ConnectionResetError
-            bodies = self.frames.feed(data) if self.greeting is not None else []
+            bodies = self.frames.feed(self.buffer[:size]) if self.greeting is not None else []
             return bodies if self.open else self._join(bodies)
         except BlockingIOError:
             return []

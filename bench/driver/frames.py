@@ -27,6 +27,7 @@ import msgspec
 
 from bench.driver.host import Forward, ForwardAnswer
 from engines.core import Engine
+from engines.machine import client_of
 
 VERSION = 1
 LENGTH_BYTES = 4
@@ -139,8 +140,15 @@ def _decoded(decoder: msgspec.msgpack.Decoder[Any], body: bytes | memoryview) ->
 
 
 def decode_requests(body: bytes | memoryview) -> list[Request]:
-    """What a client sent; FrameError where it is malformed."""
+    """What a client sent; FrameError where it is malformed, or a command is not its client's."""
     requests: list[Request] = _decoded(_requests, body)
+    for request in requests:
+        try:
+            genuine = client_of(request.command) == request.client
+        except ValueError:
+            genuine = False
+        if not genuine:
+            raise FrameError("a command that is not its client's")
     return requests
 
 
@@ -185,8 +193,8 @@ class Frames:
         self.rest = bytearray()
         self.wanted = LENGTH_BYTES
 
-    def feed(self, data: bytes) -> list[memoryview]:
-        """The bodies that are complete with these bytes; FrameError where a frame is longer than the limit."""
+    def feed(self, data: bytes | memoryview) -> list[memoryview]:
+        """The bodies that are complete with these bytes, as views of them; FrameError where a frame is longer than the limit."""
         if self.rest:
             self.rest += data
             if len(self.rest) < self.wanted:

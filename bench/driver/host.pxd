@@ -1,7 +1,8 @@
 cimport cython
 
 from engines.core cimport Commit, Engine, Persist, Redirect, Restore, Send
-from engines.machine cimport KeyValue, client_of, sequence_of
+from engines.machine cimport Machine, client_of, sequence_of
+from engines.service cimport Answer, LetGo, Propose, Service
 from ext.events cimport Fifo
 
 ctypedef unsigned long long u64
@@ -11,6 +12,7 @@ cdef i64 NEVER
 cdef u64 NOBODY
 cdef int ACCEPTED, REFUSED, UNDECIDED, FSYNC, BATCH_INTERVAL
 cdef u64 WEIGH_EVERY
+cdef i64 ELSEWHERE, OWN
 
 
 cdef class World:
@@ -34,7 +36,8 @@ cdef class Host:
     cdef World world
     cdef readonly u64 id
     cdef readonly Engine engine
-    cdef readonly KeyValue machine
+    cdef readonly Machine machine
+    cdef readonly Service service
     cdef int durability
     cdef i64 interval_ns
     cdef Py_ssize_t group
@@ -85,8 +88,10 @@ cdef class Host:
     cdef int dispatch(self, Send send) except -1
     cdef int hear_oneself(self) except -1
     cdef void persist(self, Persist persist) except *
-    @cython.locals(batch=Batch, position=u64, command=bytes, answered=bint)
+    @cython.locals(batch=Batch, position=u64, command=bytes, answered=bint, origin=i64)
     cdef int apply(self, Commit commit) except -1
+    cdef int serve(self, list effects) except -1
+    cdef void attend(self, Service service, bint more) except *
     @cython.locals(batch=Batch, index=Py_ssize_t, command=bytes)
     cdef void deposed(self) except *
     cdef Batch next_batch(self)

@@ -1,12 +1,13 @@
 """The host of one engine: it performs the engine's effects, and is the same in both worlds.
 
 The host batches and pipelines clients' commands (one layer for all engines, so that no protocol is favoured), commits groups
-of records to disk, applies what is committed, answers clients, forwards what is not the leader's to serve, and compacts the log.
-Clock, transport and storage belong to the World that it is given.
+of records to disk, applies what is committed, answers clients, forwards what is not the leader's to serve, and compacts the
+log. Where the state machine has a service (engines.service), a leader's host hands it clients' requests and what was applied,
+and performs its effects, too. Clock, transport and storage belong to the World that it is given.
 
     client --request--> host --propose--> engine --Send--> world.transmit
                                                  --Persist--> group --world.write ... synced--> the sends that rode on it
-                                                 --Commit--> state machine --answer--> world.answer
+                                                 --Commit--> state machine [--> service] --answer--> world.answer
 """
 from __future__ import annotations
 
@@ -17,11 +18,13 @@ import msgspec
 
 from bench.driver.occasions import ACCEPTED, REFUSED, UNDECIDED
 from engines.core import NEVER, NOBODY, Commit, Engine, Message, Persist, Record, Redirect, Restore, Send
-from engines.machine import KeyValue, client_of, sequence_of
+from engines.machine import Machine, client_of, sequence_of
+from engines.service import ELSEWHERE, OWN, Answer, LetGo, Propose, Service
 from ext.events import Fifo
 
 if TYPE_CHECKING:
     from engines.core import Effect
+    from engines.service import ServiceEffect
 
 FSYNC, BATCH_INTERVAL, NONE = 0, 1, 2
 WEIGH_EVERY = 64
@@ -95,14 +98,19 @@ class Batch:
 class Host:
     """One replica: an engine, its state machine, and what is on its way to disk and clients.
 
-    An origin is a client's id, or -1 - r for replica r that forwarded the command.
+    An origin is a client's id, or -1 - r for replica r that forwarded the command, or OWN of the service.
     """
 
-    def __init__(self, world: World, engine: Engine, machine: KeyValue, options: HostOptions) -> None:
+    def __init__(
+        self, world: World, engine: Engine, machine: Machine, options: HostOptions, service: Service | None = None
+    ) -> None:
+        if service is not None and options.forward:
+            raise ValueError("only a leader's service answers: its clients must find the leader, and nobody forwards for them")
         self.world = world
         self.id = engine.id
         self.engine = engine
         self.machine = machine
+        self.service = service
         self.durability = options.durability
         self.interval_ns = options.interval_ns
         self.group = options.group
@@ -159,7 +167,10 @@ class Host:
     def request(self, client: int, command: bytes, now: int, more: bool) -> None:
         """A client's command arrived here."""
         self.now = now
-        self.enqueue(client, command, more)
+        if self.service is not None and self.leading:
+            self.serve(self.service.request(client, command, now))
+        else:
+            self.enqueue(client, command, more)
         self.settle(more)
 
     def wake(self, now: int) -> None:
@@ -167,6 +178,8 @@ class Host:
         self.now = now
         if now >= self.engine.deadline:
             self.perform(self.engine.tick(now))
+        if self.service is not None and self.leading and now >= self.service.deadline:
+            self.serve(self.service.tick(now))
         self.settle(False)
 
     def synced(self, now: int) -> None:
@@ -222,7 +235,7 @@ class Host:
         client, sequence, leader = client_of(command), sequence_of(command), self.engine.leader
         if origin >= 0:
             self.world.answer(self, client, sequence, outcome, leader, result)
-        else:
+        elif origin != OWN:
             self.world.transmit(self, -1 - origin, ForwardAnswer(client, sequence, outcome, leader, result))
 
     def pump(self, more: bool) -> None:
@@ -306,9 +319,27 @@ class Host:
         if batch is not None and answered:
             assert position < batch.stop, "batches are decided in order"
             self.proposed.pop()
-            self.reply(self.proposed.argument, command, ACCEPTED, result)
+            if self.service is None:
+                self.reply(self.proposed.argument, command, ACCEPTED, result)
             if position + 1 == batch.stop:
                 self.front = self.next_batch()
+        if self.service is not None and self.leading:
+            origin = self.proposed.argument if answered else ELSEWHERE
+            self.serve(self.service.applied(origin, command, result, self.now))
+
+    def serve(self, effects: list[ServiceEffect]) -> None:
+        """Perform the effects of one call of the service. What it proposes waits for the end of the turn, since the
+        engine's own effects may be half performed.
+        """
+        for effect in effects:
+            if type(effect) is Propose:
+                if self.queue.count == 0:
+                    self.queued_since_ns = self.now
+                self.queue.push(effect.command, effect.origin)
+            elif type(effect) is Answer:
+                self.world.answer(self, effect.client, effect.sequence, ACCEPTED, self.id, effect.result)
+            elif type(effect) is LetGo:
+                self.world.answer(self, effect.client, effect.sequence, UNDECIDED, self.engine.leader, b"")
 
     def next_batch(self) -> Batch | None:
         """Take the oldest of the batches behind the front."""
@@ -325,6 +356,8 @@ class Host:
         while self.queue.count > 0:
             command = self.queue.pop()
             self.refuse(self.queue.argument, command)
+        if self.service is not None:
+            self.serve(self.service.deposed(self.now))
 
     def settle(self, more: bool) -> None:
         """The end of a turn: hear oneself, notice leadership, propose, start the next group's sync, compact, set the deadline."""
@@ -335,6 +368,8 @@ class Host:
             else:
                 self.leading = True
                 self.world.led(self)
+                if self.service is not None:
+                    self.serve(self.service.led(self.now))
         if self.queue.count > 0:
             self.pump(more)
             self.hear_oneself()
@@ -347,6 +382,14 @@ class Host:
             self.deadline = min(self.deadline, self.queued_since_ns + self.max_delay_ns)
         if self.unsynced and self.durability == BATCH_INTERVAL and not self.sync_in_flight:
             self.deadline = min(self.deadline, self.next_sync_ns)
+        if self.service is not None and self.leading:
+            self.attend(self.service, more)
+
+    def attend(self, service: Service, more: bool) -> None:
+        """The service's deadline; at once where, after the queue was last looked at, the service proposed something."""
+        self.deadline = min(self.deadline, service.deadline)
+        if self.queue.count > 0 and not more and self.has_room():
+            self.deadline = min(self.deadline, self.queued_since_ns + self.max_delay_ns)
 
     def flush(self) -> None:
         """Begin to write what has gathered, unless the interval of an unsynced policy has not passed."""

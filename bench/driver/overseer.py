@@ -5,7 +5,8 @@ import asyncio
 from collections import deque
 from typing import Any
 
-from bench.checkers.invariants import AGREEMENT, Agreement
+from bench.checkers.invariants import Agreement
+from bench.checkers.statements import AGREEMENT
 from bench.driver.frames import FRAME_LIMIT_BYTES, Do, Frames, Greeting, decode_dones, encode
 
 READ_BYTES = 1 << 16

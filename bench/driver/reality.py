@@ -129,9 +129,10 @@ class Reality(World):
         """Hand clients' commands to the host; the end of the turn settles them together."""
         host, clients = self.host, self.clients
         for request in requests:
+            command = request.command
             clients[request.client] = connection
-            self.request_bytes += len(request.command)
-            host.request(request.client, request.command, now, True)
+            self.request_bytes += len(command)
+            host.request(request.client, command, now, True)
         self.requests += len(requests)
         if connection.lost:
             for request in requests:
@@ -203,6 +204,8 @@ class Reality(World):
 
     def release(self, now: int) -> None:
         """What shaped links have held back until now, and the connections that were held back for too long."""
+        if not self.shaper.parcels and not self.shaper.holding:
+            return
         for to, message in self.shaper.due(now):
             self.outboxes[to].append(message)
         for peer in self.shaper.starving(now):
@@ -230,12 +233,12 @@ class Reality(World):
 
     def balance(self) -> None:
         """Where clients send more than is decided, let them wait: their sockets are not read until the queue is short."""
-        limit = self.queue_limit()
-        if not self.paused and self.host.queue.count > limit:
+        limit, queued = self.queue_limit(), self.host.queue.count
+        if not self.paused and queued > limit:
             self.paused = True
             for connection in self.audience:
                 connection.transport.pause_reading()
-        elif self.paused and self.host.queue.count <= limit // 2:
+        elif self.paused and queued <= limit // 2:
             self.paused = False
             for connection in self.audience:
                 connection.transport.resume_reading()

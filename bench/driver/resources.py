@@ -59,11 +59,11 @@ def _taken(pid: int) -> Taken | None:
         return None
 
 
-def between(first: Sample, last: Sample, replicas: dict[int, int], generator_cpu_s: float, folder: Path) -> dict[str, Any]:
+def between(first: Sample, last: Sample, replicas: dict[int, int], folder: Path) -> dict[str, Any]:
     """The record of a Trial. ``replicas`` are their processes; one that was not there all the time is left out.
 
     machine: ``idle_share``, ``steal_share`` and ``foreign_share`` (of processes outside the run) of all processors, how many
-    they are, and the file system of the logs; generator and replicas: ``cpu_share`` of one processor, and totals.
+    they are, and the file system of the logs; replicas: ``cpu_share`` of one processor, and totals.
     """
     length_s = last.at_s - first.at_s
     total_s = max(last.total_s - first.total_s, 1e-9)
@@ -78,7 +78,6 @@ def between(first: Sample, last: Sample, replicas: dict[int, int], generator_cpu
             "foreign_share": round(foreign_s / total_s, 4),
             "filesystem": filesystem(folder),
         },
-        "generator": {"cpu_share": round(generator_cpu_s / length_s, 4)},
         "replicas": {
             str(replica): _difference(first.processes[pid], last.processes[pid], length_s)
             for replica, pid in replicas.items()

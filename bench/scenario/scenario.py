@@ -198,6 +198,11 @@ class Checks(Table, frozen=True, kw_only=True):
     linearizability_steps: Annotated[
         int, Integer(0, 10**12), "of the search in a trial's history, some 5 ns each; then unknown. 0: none"
     ] = 200_000_000
+    invariants: Annotated[
+        str,
+        Choice("level of watching", "all", "cheap", "thorough"),
+        "of the replicas; cheap: not their protocol, which makes a run suspect; thorough: every message and status",
+    ] = "all"
 
 
 class Zab(Table, frozen=True, kw_only=True):
@@ -215,6 +220,9 @@ class Processes(Table, frozen=True, kw_only=True):
     """Where world is processes. ``[cpu]`` and the costs of ``[storage]`` are the machine's own there."""
 
     loop: Annotated[str, Choice("event loop", "uvloop", "asyncio"), "of each replica"] = "uvloop"
+    generators: Annotated[
+        int, Integer(1, 64), "client processes, which have clients and arrivals between them; no effect in a simulation"
+    ] = 1
 
 
 class Sweep(Kind):
@@ -348,8 +356,22 @@ class Scenario(Table, frozen=True, kw_only=True):
         self._require_faults()
         self._require_quorums()
 
+    def _require_generators(self) -> None:
+        generators = self.processes.generators
+        if generators > self.workload.arrivals.clients:
+            raise ValueError(
+                f"processes.generators: {generators} client processes for {self.workload.arrivals.clients} clients; "
+                "give at most one for each client (workload.arrivals.clients)"
+            )
+        if generators > 1 and self.workload.mix.insert:
+            raise ValueError(
+                "processes.generators: new keys come one after the other, from one process; set generators = 1, or "
+                "choose a mix without inserts"
+            )
+
     def _require_world(self) -> None:
         if self.world == "processes":
+            self._require_generators()
             if self.network.transport != "tcp":
                 raise ValueError(
                     'network.transport: processes speak over tcp; set transport = "tcp", or world = "simulation"'

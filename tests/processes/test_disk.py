@@ -5,7 +5,6 @@ import contextlib
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -101,10 +100,9 @@ def test_a_run_on_a_disk_that_fills_up_ends_with_the_reason_and_leaves_nothing(
     """What the processes complain into lies on the full disk, too, and yet it is they that say so."""
     begin = Run._start_load
 
-    async def begin_and_fill(run: Run) -> Any:
-        load = await begin(run)
+    async def begin_and_fill(run: Run) -> None:
+        await begin(run)
         fill_up(disk)
-        return load
 
     monkeypatch.setattr(Run, "_start_load", begin_and_fill)
     large = short(duration="30s", workload={"value_size": "64KiB", "mix": {"write": 1.0}})

@@ -50,7 +50,7 @@ def test_an_engine_serves_an_open_loop_and_passes_every_check(engine: str, tmp_p
     assert trial.fairness["durability"] == "fsync"
     assert trial.leaders
     assert set(trial.resources["replicas"]) == {"0", "1", "2"}
-    assert trial.resources["generator"]["cpu_share"] > 0
+    assert trial.resources["generators"]["0"]["cpu_share"] > 0
 
 
 def test_clients_of_a_closed_loop_have_one_operation_under_way_each(tmp_path: Path) -> None:
@@ -100,13 +100,12 @@ def test_a_replica_that_dies_of_itself_ends_the_run_with_its_last_words(
 def test_clients_that_die_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begin = Run._start_load
 
-    async def begin_and_kill(run: Run) -> Any:
-        load = await begin(run)
-        load.signal(signal.SIGKILL)
-        return load
+    async def begin_and_kill(run: Run) -> None:
+        await begin(run)
+        run.generators[0].child.signal(signal.SIGKILL)
 
     monkeypatch.setattr(Run, "_start_load", begin_and_kill)
-    with pytest.raises(ProcessError, match=r"^clients was killed by signal 9$"):
+    with pytest.raises(ProcessError, match=r"^clients-0 was killed by signal 9$"):
         run_processes(short(), "raft", {}, 1, 0, tmp_path)
     assert nothing_left(tmp_path)
 
