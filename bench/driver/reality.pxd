@@ -44,6 +44,7 @@ cdef class Reality(World):
     cdef readonly bint pending
     cdef readonly bint paused
     cdef public double disk_factor
+    cdef readonly i64 disk_delay_ns
     cdef readonly i64 requests
     cdef i64 request_bytes
     cdef readonly i64 commands
@@ -80,7 +81,7 @@ cdef class Reality(World):
     cpdef void write(self, Host host, list persists) except *
     @cython.locals(persists=list)
     cdef void make_durable(self) except *
-    @cython.locals(persist=Persist, records=list, before_ns=i64)
+    @cython.locals(persist=Persist, records=list, before_ns=i64, delay_ns=i64)
     cdef void save(self, list persists) except *
     cpdef void applied(self, Host host, u64 position, bytes command, bint answered) except *
     cpdef void led(self, Host host) except *

@@ -19,7 +19,8 @@ cdef class Shaper:
     cdef readonly set holding
     cdef readonly dict kept_bytes
     cdef readonly list parcels
-    cdef dict under_way
+    cdef readonly dict under_way
+    cdef readonly dict slowed
     cdef i64 order
 
     @cython.locals(link=Link)

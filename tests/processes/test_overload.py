@@ -15,7 +15,6 @@ import pytest
 
 from bench.driver.breakage import Breakage
 from bench.driver.processes import run_processes
-from bench.driver.reality import QUEUE_LIMIT_BYTES
 from bench.driver.storage import SEGMENT_BYTES
 from tests.processes.real import nothing_left, short
 
@@ -25,6 +24,7 @@ SETTLED_S = min(10.0, SECONDS / 2)
 VALUE_BYTES = 4096
 # One batch of 64 is under way at a time, and takes a round trip of 40 ms: no machine decides more than 1,600 a second.
 CAPACITY_PER_S = 1600
+QUEUE_LIMIT_BYTES = 16 << 20  # what commands that wait may take of a replica; see bench.driver.reality
 ROOM_BYTES = 20 << 20
 COMPACT_BYTES = 4 << 20
 OVERLOAD: dict[str, Any] = {
