@@ -106,9 +106,10 @@ class Breakage:
 
     async def _crash(self, fault: Fault) -> Struck:
         replica = await self._resolve(fault.replica)
+        await self.cluster.look()
+        # Nothing is awaited between this look at it and its end: another fault may strike it, too.
         if not replica.up:
             return str(replica), _nothing, _not_healed
-        await self.cluster.look()
         decided, incarnation = self.cluster.board.decided(), replica.incarnation
         child = replica.child
         await self.cluster.kill(replica)

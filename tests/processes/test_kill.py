@@ -115,6 +115,14 @@ def test_a_process_that_is_killed_while_it_is_stopped_costs_a_witness_and_not_th
     assert "incarnation 2" in crash.heal_witness
 
 
+def test_a_replica_is_killed_once_though_two_faults_strike_it_at_once(tmp_path: Path) -> None:
+    """Else it would be restarted twice, and two processes want one log."""
+    faults = [{"at": "700ms", "for": "200ms", "crash": 0} for _ in range(2)]
+    trial = run_processes(short(faults=faults), "raft", {}, 1, 0, tmp_path)
+    assert sorted(bool(fault.witness) for fault in trial.faults) == [False, True]
+    assert trial.resources["caught_up"] == [0, 1, 2]
+
+
 def test_a_replica_that_restarts_behind_a_partition_is_still_cut_off(tmp_path: Path) -> None:
     faults = [
         {"at": "1s", "for": "1500ms", "partition": [[2], [0, 1]]},

@@ -86,12 +86,11 @@ def test_memory_and_log_stay_flat_at_three_times_the_capacity(
     excess_bytes = (len(trial.operations) - decided) * VALUE_BYTES * (1 - SETTLED_S / SECONDS)
     assert excess_bytes > 2 * ROOM_BYTES, "what waits at clients would have shown in a replica"
     assert decided * VALUE_BYTES > 3 * COMPACT_BYTES, "the log was compacted more than once"
-    for replica, each in moments.items():
-        early = max(moment.resident_bytes for moment in each if moment.at_s <= SETTLED_S)
-        late = max(moment.resident_bytes for moment in each)
-        print(f"{engine} {replica}: {early >> 20} MiB until {SETTLED_S:g} s, {late >> 20} MiB in all, {decided} decided")
-        assert late < early + ROOM_BYTES
-        assert max(moment.log_bytes for moment in each) <= 4 * SEGMENT_BYTES
-        assert max(moment.queued for moment in each) * VALUE_BYTES < 2 * QUEUE_LIMIT_BYTES
-    leader = max(moments.values(), key=lambda each: max(moment.queued for moment in each))
-    assert max(moment.queued for moment in leader) * VALUE_BYTES > QUEUE_LIMIT_BYTES // 2, "the queue was full, and read no more"
+    # Of all replicas, as each may come to lead, and the leader's queue is full.
+    early = max(moment.resident_bytes for each in moments.values() for moment in each if moment.at_s <= SETTLED_S)
+    late = max(moment.resident_bytes for each in moments.values() for moment in each)
+    print(f"{engine}: {early >> 20} MiB until {SETTLED_S:g} s, {late >> 20} MiB in all, {decided} decided")
+    assert late < early + ROOM_BYTES
+    assert max(moment.log_bytes for each in moments.values() for moment in each) <= 4 * SEGMENT_BYTES
+    most_queued = max(moment.queued for each in moments.values() for moment in each)
+    assert QUEUE_LIMIT_BYTES // 2 < most_queued * VALUE_BYTES < 2 * QUEUE_LIMIT_BYTES, "it was full, and nothing more was read"
