@@ -169,12 +169,18 @@ def _lateness_ns(trial: Trial, name: str) -> int | None:
 
 def _machine(trial: Trial) -> list[str]:
     """Where the machine, not the protocol, made the numbers."""
+    machines = {"The machine": trial.resources.get("machine", {})}
+    for replica, host in trial.resources.get("hosts", {}).items():
+        machines[f"The host of replica {replica}"] = host
+    return [reason for name, machine in machines.items() for reason in _burdened(trial, name, machine)]
+
+
+def _burdened(trial: Trial, name: str, machine: dict[str, Any]) -> list[str]:
     reasons = []
-    machine = trial.resources.get("machine", {})
     if machine.get("foreign_share", 0.0) > FOREIGN_SHARE:
-        reasons.append(f"The machine was not ours: others took {machine['foreign_share']:.0%} of it.")
+        reasons.append(f"{name} was not ours: others took {machine['foreign_share']:.0%} of it.")
     if machine.get("idle_share", 1.0) < IDLE_SHARE:
-        reasons.append("The machine was overloaded: replicas and clients competed for its processors.")
+        reasons.append(f"{name} was overloaded: replicas and clients competed for its processors.")
     if trial.fairness.get("durability") != "none" and machine.get("filesystem") in ("tmpfs", "ramfs"):
         reasons.append(f"The logs lay in memory ({machine['filesystem']}), where a sync costs nothing.")
     return reasons

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
@@ -20,14 +21,16 @@ from bench.cli.arguments import (
     json_option,
     reported,
     reported_results,
+    reported_values,
     scenario_argument,
     settings_option,
 )
 from bench.cli.pool import Failed, default_jobs, each_done, undisturbed
 from bench.cli.progress import Bar
-from bench.scenario import Scenario, Suite, load_suite
+from bench.scenario import Scenario, Suite, load_suite, read_peers
 
 if TYPE_CHECKING:
+    from bench.driver.stations import Hosts
     from bench.metrics.result import PointSummary, ResultWriter
 
 RESULTS = Path("results") / "local"
@@ -44,6 +47,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     axes: dict[str, Any]
     seed: int
     trial: int
+    hosts: Hosts | None = None
 
     @property
     def weight(self) -> float:
@@ -59,13 +63,13 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.part}: {self.engine}{' at ' + point if point else ''}, seed {self.seed}"
 
 
-def tasks_of(suite: Suite, folder: Path) -> list[Task]:
-    """Every trial of a suite in the order of its result: part, engine, point, trial; each trial has the next
-    seed.
+def tasks_of(suite: Suite, folder: Path, hosts: Hosts | None = None) -> list[Task]:
+    """Every trial of a suite in the order of its result: part, engine, point, world, trial; each trial has the
+    next seed. Where ``hosts`` are given, their replicas are driven.
     """
     found: list[Task] = []
     for part in suite.parts:
-        points = part.points()
+        points = [(axes, world) for axes, point in part.points() for world in point.worlds()]
         for engine in part.engine:
             for axes, point in points:
                 for trial in range(point.trials):
@@ -79,6 +83,7 @@ def tasks_of(suite: Suite, folder: Path) -> list[Task]:
                             axes=axes,
                             seed=point.seed + trial,
                             trial=trial,
+                            hosts=hosts,
                         )
                     )
     return found
@@ -103,7 +108,9 @@ def perform(task: Task) -> PointSummary:
     if task.scenario.world == "processes":
         from bench.driver.processes import run_processes
 
-        trial = run_processes(task.scenario, task.engine, task.axes, task.seed, task.trial, task.folder)
+        trial = run_processes(
+            task.scenario, task.engine, task.axes, task.seed, task.trial, task.folder, task.hosts
+        )
     else:
         from bench.driver.trials import run_trial
 
@@ -116,7 +123,12 @@ def perform(task: Task) -> PointSummary:
 @click.option(
     "--engine", type=Engines(), metavar="NAME[,NAME...]", help="Engines to run, instead of the scenario's."
 )
-@click.option("--world", metavar="WORLD", help="simulation, or processes: real ones, on this machine.")
+@click.option("--world", metavar="WORLD", help="simulation, processes (real ones, on this machine) or both.")
+@click.option(
+    "--costs",
+    metavar="NAME|FILE",
+    help="A cost profile for simulations (see calibrate); for both worlds it is made first where none is given.",
+)
 @click.option("--seed", type=int, help="Of all randomness: same seed and code, same bytes.")
 @click.option("--trials", type=int, help="Repetitions of each point, each with the next seed.")
 @settings_option
@@ -125,6 +137,10 @@ def perform(task: Task) -> PointSummary:
     type=Out(),
     help="The folder to make; by default a fresh one in results/local.",
 )
+@click.option(
+    "--cluster", type=click.Path(path_type=Path), help="Drive the replicas in this file (TOML), which `replbench serve` runs."
+)
+@click.option("--secret", type=click.Path(path_type=Path), help="With --cluster: the file of the secret that its hosts know.")
 @click.option("--jobs", type=click.IntRange(1, 256), help="Worker processes; by default one a processor.")
 @click.option("--plots/--no-plots", default=True, help="Draw the figures into plots/ of the result (as by default).")
 @click.option("--quiet", is_flag=True, help="No progress and no table: only the path of the result.")
@@ -137,6 +153,8 @@ def run(
     scenario: str,
     settings: tuple[str, ...],
     out: Path | None,
+    cluster: Path | None,
+    secret: Path | None,
     jobs: int | None,
     plots: bool,
     quiet: bool,
@@ -151,27 +169,72 @@ def run(
     replbench run wan-5 --set 'workload.clients_in="eu-west-1"' --out results/local/europe
     replbench run my-scenario.toml --trials 5 --seed 7
     replbench run lan-3 --world processes --trials 3
+    replbench run both-3 --costs results/local/costs.toml
+    replbench run lan-3 --cluster peers.toml --secret secret
 
     The table ends with the path of the result, for `replbench plot`, `show`, `compare` and `replay`. Exit 3
     where a point is invalid, 130 after Ctrl-C (finished points are kept, and the result says that it is
     incomplete).
     """
+    if cluster is not None and fields["world"] is None:
+        fields["world"] = "processes"
+    given = {name: value for name, value in fields.items() if value is not None}
+    if str(given.get("costs", "")).endswith(".toml"):
+        given["costs"] = str(Path(given["costs"]).resolve())
     with reported():
-        suite = load_suite(
-            scenario, settings, **{name: value for name, value in fields.items() if value is not None}
-        )
+        suite = load_suite(scenario, settings, **given)
+        hosts = _prepared(suite, cluster, secret)
+        if any(part.world == "both" and part.costs is None for part in suite.parts):
+            suite = load_suite(scenario, settings, **given, costs=_calibrated(quiet or as_json))
     with reported_results():
-        context.exit(_run(suite, out, jobs or default_jobs(), plots=plots, quiet=quiet, as_json=as_json))
+        context.exit(_run(suite, out, jobs or default_jobs(), hosts, plots=plots, quiet=quiet, as_json=as_json))
 
 
-def _run(suite: Suite, out: Path | None, jobs: int, *, plots: bool, quiet: bool, as_json: bool) -> int:
+def _calibrated(quiet: bool) -> str:
+    """The path of a cost profile of this machine, made now."""
+    from bench.cli.calibrate import PROFILE, unwritable, write_profile
+
+    refused = unwritable(PROFILE)
+    if refused:
+        raise click.ClickException(refused)
+    click.echo(f"replbench: no cost profile is given, so this machine is measured first, into {PROFILE}", err=True)
+    write_profile(PROFILE, quiet)
+    return str(PROFILE.resolve())
+
+
+def _prepared(suite: Suite, cluster: Path | None, secret: Path | None) -> Hosts | None:
+    """What real processes need is seen to before anything is made; the hosts to drive, where there are any."""
+    points = [point for _, _, point in suite.points() if point.world != "simulation"]
+    if (cluster is None) != (secret is None):
+        raise click.UsageError("--cluster and --secret go together; give both")
+    if cluster is not None and not all(point.world == "processes" for _, _, point in suite.points()):
+        raise click.UsageError('--cluster drives processes; leave --world out, or set it to "processes"')
+    if not points:
+        return None
+    from bench.driver import descriptors
+
+    with reported(), reported_values():
+        descriptors.require(max(point.replicas for point in points))
+        if cluster is None or secret is None:
+            return None
+        from bench.driver.private import read_secret
+        from bench.driver.stations import Hosts, require_ready
+
+        hosts = Hosts(read_peers(cluster).addresses(), read_secret(secret))
+        asyncio.run(require_ready(hosts, points))
+        return hosts
+
+
+def _run(
+    suite: Suite, out: Path | None, jobs: int, hosts: Hosts | None, *, plots: bool, quiet: bool, as_json: bool
+) -> int:
     from bench.metrics.result import ResultWriter
 
     target = out or fresh_folder(suite.name)
     code = 0
     with ResultWriter(target, suite.name, {part.name: part.resolved() for part in suite.parts}) as writer:
         try:
-            tasks = tasks_of(suite, writer.folder)
+            tasks = tasks_of(suite, writer.folder, hosts)
             if any(task.scenario.world == "processes" for task in tasks):
                 # Trials side by side would measure each other.
                 tasks, jobs = in_turns(tasks), 1
@@ -237,15 +300,20 @@ def fresh_folder(name: str) -> Path:
 
 def report(rows: list[PointSummary], path: Path | None, quiet: bool, as_json: bool) -> None:
     """The table, what is wrong with which point, and the path of the result last."""
-    from bench.cli.tables import print_points
+    from bench.cli.tables import print_errors, print_points
+    from bench.metrics.prediction import errors
+    from bench.metrics.result import tabulated
 
-    table = [{**row.row, "scenario": row.point.scenario, "point": row.point.point, **row.point.axes} for row in rows]
+    table = [{**values, **row.point.axes} for values, row in zip(tabulated(rows), rows, strict=True)]
     axes = list(dict.fromkeys(axis for row in rows for axis in row.point.axes))
+    wrong = errors(table, axes)
     if as_json:
-        click.echo(json.dumps({"points": table, "result": None if path is None else str(path)}, indent=1))
+        found = {"points": table, "result": None if path is None else str(path)}
+        click.echo(json.dumps(found | ({"prediction": msgspec.to_builtins(wrong)} if wrong else {}), indent=1))
         return
     if table and not quiet:
         print_points(table, axes)
+        print_errors(wrong)
     for row in rows:
         if row.point.verdict == "invalid":
             where = ", ".join(f"{axis} = {value}" for axis, value in row.point.axes.items())

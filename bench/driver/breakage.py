@@ -2,14 +2,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
-import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
-
-import psutil
 
 from bench.driver.overseer import ControlError
 from bench.metrics.trial import FaultRecord
@@ -85,18 +81,20 @@ class Breakage:
     async def _resolve(self, target: int | str | None) -> Replica:
         """A replica; "leader" is who leads in the highest term of those that answer, or else who is believed to lead.
 
-        Where nobody is there to be struck, because of other faults, this waits for the first to come back.
+        Where nobody is there to be struck, because of other faults, this waits for the first to come back. Nothing is awaited
+        after the last look: whoever strikes at once strikes before another fault does.
         """
         replicas = self.cluster.replicas
+        await self.cluster.look()
         if isinstance(target, int):
             return replicas[target]
         until_ns = self.cluster.now() + RETURN_WITHIN_NS
         while not any(replica.awake for replica in replicas) and self.cluster.now() < until_ns:
             await asyncio.sleep(PROBE_S)
+            await self.cluster.look()
         awake = [replica for replica in replicas if replica.awake] or replicas
         if target != "leader":
             return self.dice.choice(awake)
-        await self.cluster.look()
         statuses = {replica.id: self.cluster.board.current.get(replica.id, {}) for replica in awake}
         leading = [replica for replica in awake if statuses[replica.id].get("leading")]
         if leading:
@@ -106,8 +104,6 @@ class Breakage:
 
     async def _crash(self, fault: Fault) -> Struck:
         replica = await self._resolve(fault.replica)
-        await self.cluster.look()
-        # Nothing is awaited between this look at it and its end: another fault may strike it, too.
         if not replica.up:
             return str(replica), _nothing, _not_healed
         decided, incarnation = self.cluster.board.decided(), replica.incarnation
@@ -115,8 +111,7 @@ class Breakage:
         await self.cluster.kill(replica)
 
         async def witness() -> str:
-            killed = child.process.returncode == -signal.SIGKILL
-            return f"process {child.pid} of {replica} is gone, by SIGKILL" if killed else ""
+            return f"process {child.pid} of {replica} is gone, by SIGKILL" if await child.killed() else ""
 
         async def heal() -> Witness:
             recovered = await self.cluster.restart(replica)
@@ -138,23 +133,20 @@ class Breakage:
         replica = await self._resolve(fault.replica)
         if not replica.awake:
             return str(replica), _nothing, _not_healed
-        process = psutil.Process(replica.child.pid)
+        child = replica.child
         replica.paused = True
-        replica.child.signal(signal.SIGSTOP)
+        await child.pause()
 
         async def witness() -> str:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if process.status() == psutil.STATUS_STOPPED:
-                    return f"process {process.pid} of {replica} is stopped"
-            return ""
+            return f"process {child.pid} of {replica} is stopped" if await child.stopped() else ""
 
         async def heal() -> Witness:
-            replica.child.signal(signal.SIGCONT)
+            await child.resume()
             replica.paused = False
 
             async def answers() -> str:
                 await self.cluster.status(replica)
-                return f"process {process.pid} answers again" if replica.child.pid == process.pid else ""
+                return f"process {child.pid} answers again" if replica.child is child else ""
 
             return answers
 

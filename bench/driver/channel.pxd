@@ -16,6 +16,9 @@ cdef class Channel:
     cdef readonly int file
     cdef object buffer
     cdef object greeting
+    cdef object credentials
+    cdef object session
+    cdef readonly str trouble
     cdef Frames frames
     cdef readonly bint open
     cdef readonly i64 opened
@@ -26,7 +29,8 @@ cdef class Channel:
     cpdef void tend(self, i64 now) except *
     cpdef void close(self, i64 now) except *
     @cython.locals(sent=Py_ssize_t)
-    cpdef bint write(self, bytes frame, i64 now) except -1
+    cpdef bint write(self, frame, i64 now) except -1
+    cdef void _say(self, data) except *
     cdef Py_ssize_t send(self, data, i64 now) except -1
     @cython.locals(sent=Py_ssize_t)
     cpdef void writable(self, i64 now) except *

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any
 
 import msgspec
+import psutil
 
 from bench.driver.janitor import started
 from ext import build
@@ -90,6 +91,31 @@ class Child:
         if self.process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, number)
+
+    async def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        self.may_end = True
+        self.signal(signal.SIGKILL)
+        await self.process.wait()
+
+    async def pause(self) -> None:
+        """SIGSTOP."""
+        self.signal(signal.SIGSTOP)
+
+    async def resume(self) -> None:
+        """SIGCONT."""
+        self.signal(signal.SIGCONT)
+
+    async def killed(self) -> bool:
+        """Whether SIGKILL has ended it."""
+        return self.process.returncode == -signal.SIGKILL
+
+    async def stopped(self) -> bool:
+        """Whether it stands still."""
+        try:
+            return bool(psutil.Process(self.pid).status() == psutil.STATUS_STOPPED)
+        except psutil.NoSuchProcess:
+            return False
 
     async def ended(self, within_s: float) -> bool:
         """Whether it ends within so many seconds."""

@@ -2,7 +2,7 @@ cimport cython
 
 from bench.driver.channel cimport Channel
 from bench.driver.dialogue cimport Dialogue
-from bench.driver.frames cimport encode
+from bench.driver.frames cimport encode_messages
 
 ctypedef long long i64
 

@@ -9,7 +9,7 @@ import select
 import time
 from typing import TYPE_CHECKING, Any
 
-from bench.driver.frames import decode_answers, encode
+from bench.driver.frames import decode_answers, encode_messages
 
 if TYPE_CHECKING:
     from bench.driver.channel import Channel
@@ -38,12 +38,14 @@ class Exchange:
         return time.monotonic_ns() - self.start_ns
 
     def flush(self) -> None:
-        """One frame to each replica for what the turn brought."""
+        """One frame to each replica for what the turn brought, or several where that is too much for one."""
         for replica, requests in enumerate(self.dialogue.outgoing):
             if requests:
                 channel = self.channels[replica]
-                if not channel.write(encode(requests), self.now()):
-                    self.lost_requests += len(requests)
+                for frame in encode_messages(requests):
+                    if not channel.write(frame, self.now()):
+                        self.lost_requests += len(requests)
+                        break
                 requests.clear()
 
     def wait(self, until_ns: int) -> None:

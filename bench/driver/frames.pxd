@@ -10,7 +10,7 @@ cpdef list decode_requests(body)
 @cython.locals(body=bytes)
 cpdef bytes encode(object message)
 @cython.locals(frame=bytearray, size=Py_ssize_t, half=Py_ssize_t)
-cpdef list encode_messages(list messages)
+cpdef list encode_messages(list messages, Py_ssize_t limit=*)
 
 
 @cython.final

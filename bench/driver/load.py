@@ -22,6 +22,7 @@ from bench.driver.channel import Channel
 from bench.driver.dialogue import Dialogue
 from bench.driver.exchange import Exchange
 from bench.driver.population import build_clients, window_of
+from bench.driver.tls import Credentials, TlsFiles
 from bench.metrics.summary import PERCENTILES, percentile, within
 from bench.scenario import Place, read_scenario
 from engines.core import NEVER
@@ -44,6 +45,7 @@ class Config(msgspec.Struct, frozen=True):
     secret: str
     out: str
     share: tuple[int, int] = (0, 1)
+    tls: TlsFiles | None = None
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -76,8 +78,10 @@ class Load:
         self.clients = build_clients(self.scenario, config.seed, self.queue, config.share)
         self.dialogue = Dialogue(self.queue, self.clients, self.scenario.replicas)
         secret = bytes.fromhex(config.secret)
+        credentials = Credentials(config.tls) if config.tls is not None else None
         self.channels = [
-            Channel(config.replicas[replica], secret, "client", 0, replica) for replica in range(self.scenario.replicas)
+            Channel(config.replicas[replica], secret, "client", 0, replica, credentials)
+            for replica in range(self.scenario.replicas)
         ]
         self.exchange = Exchange(self.dialogue, self.channels, parent)
         self.marks = window_of(self.scenario)
@@ -90,8 +94,8 @@ class Load:
         give_up_ns = exchange.now() + CONNECT_NS
         while not all(channel.open for channel in self.channels):
             if exchange.now() > give_up_ns:
-                missing = [replica for replica, channel in enumerate(self.channels) if not channel.open]
-                raise RuntimeError(f"replicas {missing} do not answer")
+                missing = {replica: channel.trouble for replica, channel in enumerate(self.channels) if not channel.open}
+                raise RuntimeError(f"replicas {list(missing)} do not answer: {next(iter(missing.values()))}")
             exchange.wait(exchange.now() + LOOK_UP_NS)
 
     def await_start(self) -> None:

@@ -23,14 +23,14 @@ import numpy as np
 
 from bench.checkers.statements import NO_LOSS, RECORDS, STATUSES, watched
 from bench.driver import resources
-from bench.driver.audit import audit
 from bench.driver.breakage import Breakage
 from bench.driver.children import READY_S, Child, Household
 from bench.driver.cluster import Cluster
+from bench.driver.homes import Here
 from bench.driver.judgement import checks, fairness
 from bench.driver.load import DRAIN_NS, Report
 from bench.driver.population import window_of
-from bench.driver.storage import StorageError
+from bench.driver.stations import Hosts
 from bench.metrics.trial import OK, Trial
 from bench.workloads.arrivals import offered_ops_per_s
 
@@ -43,17 +43,19 @@ REPORT_S = 30.0
 
 
 def run_processes(
-    scenario: Scenario, engine: str, axes: dict[str, Any], seed: int, trial: int, folder: Path
+    scenario: Scenario, engine: str, axes: dict[str, Any], seed: int, trial: int, folder: Path, hosts: Hosts | None = None
 ) -> Trial:
-    """One trial in processes, whose logs lie below ``folder`` meanwhile. ProcessError where one of them fails."""
-    return asyncio.run(_run(scenario, engine, axes, seed, trial, folder))
+    """One trial in processes, its replicas here or on ``hosts``; what it has here lies below ``folder`` meanwhile.
+    ProcessError where a process fails.
+    """
+    return asyncio.run(_run(scenario, engine, axes, seed, trial, folder, hosts))
 
 
 async def _run(
-    scenario: Scenario, engine: str, axes: dict[str, Any], seed: int, trial: int, folder: Path
+    scenario: Scenario, engine: str, axes: dict[str, Any], seed: int, trial: int, folder: Path, hosts: Hosts | None
 ) -> Trial:
     async with Household(folder) as household:
-        run = Run(scenario, engine, seed, household)
+        run = Run(scenario, engine, seed, household, hosts)
         course = asyncio.create_task(run.perform())
         try:
             await asyncio.wait({course, household.failed}, return_when=asyncio.FIRST_COMPLETED)
@@ -116,13 +118,15 @@ def merged(parts: list[np.ndarray]) -> np.ndarray:
 class Run:
     """The course of one trial."""
 
-    def __init__(self, scenario: Scenario, engine: str, seed: int, household: Household) -> None:
+    def __init__(
+        self, scenario: Scenario, engine: str, seed: int, household: Household, hosts: Hosts | None = None
+    ) -> None:
         self.scenario = scenario
         self.engine = engine
         self.seed = seed
         self.household = household
         self.window = window_of(scenario)
-        self.cluster = Cluster(scenario, engine, seed, household)
+        self.cluster = Cluster(scenario, engine, seed, household, hosts)
         self.breakage = Breakage(self.cluster, scenario.faults, seed)
         self.marks: list[dict[str, int]] = []
         self.samples: list[resources.Sample] = []
@@ -137,7 +141,8 @@ class Run:
         async with asyncio.TaskGroup() as group:
             for replica in cluster.replicas:
                 group.create_task(cluster.boot(replica))
-        self.pids = {replica.id: replica.child.pid for replica in cluster.replicas}
+        here = [replica for replica in cluster.replicas if isinstance(replica.home, Here)]
+        self.pids = {replica.id: replica.child.pid for replica in here}
         await self._start_load()
         async with asyncio.TaskGroup() as group:
             looking = group.create_task(cluster.keep_looking())
@@ -154,12 +159,13 @@ class Run:
         self.operations = merged([generator.operations() for generator in self.generators])
         ended = await cluster.stop()
         if self.scenario.storage.durability != "none":
-            await asyncio.to_thread(self._audit, {id: ended[id] for id in self.level})
+            await self._audit(ended)
 
     async def _start_load(self) -> None:
         config = {
             "scenario": self.scenario.resolved(), "seed": self.seed, "secret": self.cluster.secret.hex(),
             "replicas": {str(replica.id): replica.address for replica in self.cluster.replicas},
+            "tls": self.cluster.tls,
         }  # fmt: skip
         parts = self.scenario.processes.generators
         for part in range(parts):
@@ -177,19 +183,19 @@ class Run:
         """Counters and resources at both edges of the window."""
         for edge_ns in self.window:
             await self.cluster.until(edge_ns)
-            children = [process.child for process in (*self.cluster.replicas, *self.generators)]
-            self.samples.append(resources.sample([*(child.pid for child in children), os.getpid()]))
+            here = [replica.child.pid for replica in self.cluster.replicas if isinstance(replica.home, Here)]
+            self.samples.append(resources.sample([*here, *(generator.child.pid for generator in self.generators), os.getpid()]))
+            await asyncio.gather(*(station.mark() for station in self.cluster.stations))
             await self.cluster.look()
             self.marks.append(self.cluster.board.totals())
 
-    def _audit(self, said: dict[int, dict[str, Any]]) -> None:
-        board, folders = self.cluster.board, {replica.id: replica.data for replica in self.cluster.replicas}
-        try:
-            acknowledged = np.concatenate([generator.acknowledged() for generator in self.generators])
-            for violation in audit(self.scenario, self.engine, folders, said, acknowledged):
+    async def _audit(self, ended: dict[int, dict[str, Any]]) -> None:
+        board = self.cluster.board
+        acknowledged = np.concatenate([generator.acknowledged() for generator in self.generators])
+        for id in self.level:
+            home = self.cluster.replicas[id].home
+            for violation in await home.audit(self.scenario, self.engine, ended[id], acknowledged):
                 board.agreement.violated(violation)
-        except StorageError as error:
-            board.agreement.violated(f"{NO_LOSS}: a log cannot be read back: {error}")
 
     def trial(self, axes: dict[str, Any], trial: int) -> Trial:
         """The outcome, after ``perform``."""
@@ -219,7 +225,8 @@ class Run:
             faults=self.breakage.records,
             violations=violations,
             checks=self._checks(violations),
-            fairness=fairness(scenario, self.engine, leaders) | {"loop": scenario.processes.loop},
+            fairness=fairness(scenario, self.engine, leaders)
+            | {"loop": scenario.processes.loop, "tls": self.cluster.tls is not None},
             resources=self._resources(),
         )
 
@@ -235,7 +242,12 @@ class Run:
 
     def _resources(self) -> dict[str, Any]:
         first, last = self.samples
-        found = resources.between(first, last, self.pids, self.household.where)
+        stations = self.cluster.stations
+        found = resources.between(first, last, self.pids, None if stations else self.household.where)
+        for station in stations:
+            there = station.taken()
+            found["replicas"] |= there["replicas"]
+            found.setdefault("hosts", {})[str(station.id)] = there["machine"] | station.host
         window_s = (self.window[1] - self.window[0]) / 1e9
         found["generators"] = {str(part): generator.taken(window_s) for part, generator in enumerate(self.generators)}
         statuses = self.cluster.board.newest

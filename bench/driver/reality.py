@@ -12,7 +12,7 @@ import time
 from typing import Any, cast
 
 from bench.driver.connections import Connection
-from bench.driver.frames import Answer, Request, encode_messages
+from bench.driver.frames import PEER_FRAME_LIMIT_BYTES, Answer, FrameError, Request, encode_messages
 from bench.driver.host import Forward, ForwardAnswer, Host, World
 from bench.driver.occasions import REFUSED
 from bench.driver.protocols import PROTOCOLS, new_host
@@ -222,7 +222,12 @@ class Reality(World):
             if outbox:
                 self.outboxes[to] = []
                 self.sent[to] += len(outbox)
-                for frame in encode_messages(outbox):
+                try:
+                    frames = encode_messages(outbox, PEER_FRAME_LIMIT_BYTES)
+                except FrameError as error:
+                    self.peers[to].drop(str(error))
+                    continue
+                for frame in frames:
                     self.sent_bytes += len(frame)
                     self.peers[to].write(frame)
         for connection in self.answering:

@@ -32,10 +32,12 @@ import ext  # noqa: F401  (installs the finder of compiled modules first)
 from bench.driver.connections import Connection
 from bench.driver.control import Control
 from bench.driver.frames import FrameError, Hello, PeerMessages, decode_dos, decode_requests
+from bench.driver.private import read_private
 from bench.driver.protocols import PROTOCOLS
 from bench.driver.reality import DOWN, MESSAGES, REQUESTS, SECOND_NS, UP, Reality
 from bench.driver.storage import StorageError, WriteAheadLog
 from bench.driver.timer import Alarm
+from bench.driver.tls import Credentials, Session, TlsFiles
 from bench.scenario import Place, read_scenario
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 1.0
@@ -62,6 +64,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     incarnation: int
     peers: dict[str, tuple[str, int]] = {}
     loop: Literal["uvloop", "asyncio"] = "uvloop"
+    tls: TlsFiles | None = None
 
 
 class Replica:
@@ -79,6 +82,7 @@ class Replica:
         self.id = config.id
         self.engine_class = PROTOCOLS[config.engine][0]
         self.secret = bytes.fromhex(config.secret)
+        self.credentials = Credentials(config.tls) if config.tls is not None else None
         self.user_timeout_ns = scenario.network.user_timeout_ns
         self.others = [id for id in range(scenario.replicas) if id != self.id]
         self.messages = PeerMessages(self.engine_class)
@@ -214,6 +218,12 @@ class Replica:
 
     # Connections
 
+    def session(self, peer: int | None) -> Session | None:
+        """What encrypts a new connection, to ``peer`` or from whoever comes; None without TLS."""
+        if self.credentials is None:
+            return None
+        return self.credentials.accept() if peer is None else self.credentials.connect(self.addresses[peer][0])
+
     def strangers(self) -> int:
         """How many have not yet said who they are."""
         return sum(connection.role == "stranger" for connection in self.connections)
@@ -305,11 +315,7 @@ def complain(what: Any) -> None:
 def read_config(path: Path) -> Config:
     """ValueError where the file is not as it must be."""
     try:
-        if path.stat().st_mode & 0o077:
-            raise ValueError(f"{path} holds a secret and can be read by others; chmod 600 it")
-        return msgspec.json.decode(path.read_bytes(), type=Config)
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+        return msgspec.json.decode(read_private(path), type=Config)
     except msgspec.DecodeError as error:
         raise ValueError(f"{path}: {error}") from None
 

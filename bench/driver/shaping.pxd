@@ -18,9 +18,10 @@ cdef class Shaper:
     cdef readonly set open
     cdef readonly set holding
     cdef readonly dict kept_bytes
+    cdef dict longest_bytes
+    cdef readonly dict slowed
     cdef readonly list parcels
     cdef readonly dict under_way
-    cdef readonly dict slowed
     cdef i64 order
 
     @cython.locals(link=Link)

@@ -54,6 +54,7 @@ cdef class Node:
 
 cdef class Simulation(World):
     cdef readonly EventQueue queue
+    cdef readonly EventQueue client_queue
     cdef readonly i64 now
     cdef readonly list nodes
     cdef object new_host

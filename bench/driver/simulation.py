@@ -27,6 +27,8 @@ from bench.driver.occasions import (
     ANSWER,
     ARRIVE,
     BREAK,
+    CLIENT,
+    FROM_CLIENT,
     ISSUE,
     LET_GO,
     PROCESS,
@@ -53,8 +55,6 @@ if TYPE_CHECKING:
     from engines.core import Message, Persist, Record
 
 FEMTOSECONDS = 1_000_000  # in a nanosecond: costs a byte are whole femtoseconds, so that nothing is rounded twice
-FROM_CLIENT = 1 << 62
-CLIENT = (1 << 32) - 1
 
 
 def whole_ns(femtoseconds: int) -> int:
@@ -133,6 +133,7 @@ class Simulation(World):
         disk_byte_ns: float,
     ) -> None:
         self.queue = EventQueue()
+        self.client_queue = self.queue  # what the clients of the run are to be built on
         self.now = 0
         self.nodes = nodes
         self.new_host = new_host

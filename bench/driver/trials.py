@@ -14,6 +14,7 @@ from bench.driver.judgement import checks, fairness
 from bench.driver.network import CPU, DISK, link_between
 from bench.driver.population import build_clients, durations, window_of
 from bench.driver.protocols import PROTOCOLS, new_host
+from bench.driver.shared_machine import SharedMachine
 from bench.driver.simulation import Node, Simulation
 from bench.driver.wire import Kind
 from bench.metrics.trial import Trial
@@ -69,7 +70,7 @@ class TrialRun:
         self.invariants = invariants or scenario.checks.invariants
         self.durable = scenario.storage.durability == "fsync"
         self.simulation = self._simulation()
-        self.clients = build_clients(scenario, seed, self.simulation.queue)
+        self.clients = build_clients(scenario, seed, self.simulation.client_queue)
         self.simulation.clients = self.clients
         self._watch()
         self.faults = Faults(self.simulation, scenario.faults, seed)
@@ -77,10 +78,11 @@ class TrialRun:
     def _simulation(self) -> Simulation:
         scenario, network = self.scenario, self.scenario.network
         count = scenario.replicas
+        costs = scenario.costs
         nodes = [
             Node(
                 id,
-                durations(scenario.storage.fsync, self.seed, DISK, id),
+                durations(costs.fsync if costs else scenario.storage.fsync, self.seed, DISK, id),
                 durations(scenario.cpu.per_message, self.seed, CPU, id),
             )
             for id in range(count)
@@ -90,15 +92,14 @@ class TrialRun:
         engine_class = PROTOCOLS[self.engine][0]
         messages: list[type] = [*engine_class.HANDLERS, Forward, ForwardAnswer]
         kinds = {message: Kind(message, message in engine_class.HEARTBEATS) for message in messages}
-        bandwidth = network.bandwidth_bytes_per_s
-        simulation = Simulation(
-            nodes,
-            self._new_host,
-            kinds,
-            scenario.cpu.per_byte_ns,
-            SECOND_NS / bandwidth if bandwidth else 0.0,
-            scenario.storage.per_byte_ns,
-        )
+        nic_byte_ns = SECOND_NS / network.bandwidth_bytes_per_s if network.bandwidth_bytes_per_s else 0.0
+        simulation: Simulation
+        if costs is not None:
+            wake_up = durations(costs.wake_up, self.seed, CPU)
+            simulation = SharedMachine(nodes, self._new_host, kinds, nic_byte_ns, costs, wake_up)
+        else:
+            per_byte_ns, disk_byte_ns = scenario.cpu.per_byte_ns, scenario.storage.per_byte_ns
+            simulation = Simulation(nodes, self._new_host, kinds, per_byte_ns, nic_byte_ns, disk_byte_ns)
         simulation.user_timeout_ns = network.user_timeout_ns
         return simulation
 

@@ -1,9 +1,11 @@
 """What is to be run: reads and checks scenarios. ``load`` and ``load_suite`` are the way in."""
 
+from bench.scenario.costs import Costs, costs_names
 from bench.scenario.fields import Place, ScenarioError, nearest
 from bench.scenario.files import Suite, load, load_suite, scenario_names
 from bench.scenario.load import Arrivals, Fault, Keys, Mix, ValueSize, Workload
 from bench.scenario.network import Loss, Matrix, Network, network_names
+from bench.scenario.peers import Address, address_text, read_address, read_peers
 from bench.scenario.scenario import (
     ENGINES,
     Batching,
@@ -22,9 +24,11 @@ from bench.scenario.toml import as_toml
 
 __all__ = [
     "ENGINES",
+    "Address",
     "Arrivals",
     "Batching",
     "Checks",
+    "Costs",
     "Cpu",
     "Fault",
     "Keys",
@@ -44,11 +48,15 @@ __all__ = [
     "ValueSize",
     "Workload",
     "Zab",
+    "address_text",
     "as_toml",
+    "costs_names",
     "load",
     "load_suite",
     "nearest",
     "network_names",
+    "read_address",
+    "read_peers",
     "read_scenario",
     "scenario_names",
 ]

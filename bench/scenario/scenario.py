@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import msgspec
 
 from bench.distributions import Constant, Distribution
+from bench.scenario.costs import Costs, CostsKind
 from bench.scenario.fields import (
     COST,
     DURATION,
@@ -45,7 +46,7 @@ ENGINES = ("paxos", "raft", "zab", "unreplicated")
 FIFO_ONLY = (
     "zab",
 )  # those whose paper assumes FIFO channels (Junqueira, Reed, Serafini, DSN 2011, section III)
-WORLDS = ("simulation", "processes")
+WORLDS = ("simulation", "processes", "both")
 COUNT = Integer(1, 1_000_000)
 TICKS = Integer(2, 1_000_000)  # in fewer no answer to a ping can have come
 
@@ -225,6 +226,32 @@ class Processes(Table, frozen=True, kw_only=True):
     ] = 1
 
 
+class File(Kind):
+    """The path of a file, relative to that of the scenario; it is opened when it is needed."""
+
+    def read(self, value: Any, place: Place) -> str:
+        path = Text().read(value, place)
+        if not path:
+            raise ValueError("the name is empty; name a file")
+        return str((place.folder / path).absolute())
+
+
+class Tls(Table, frozen=True, kw_only=True):
+    """Between processes, where the three are given: each end shows its certificate, which the authority must have issued
+    and which must name the address that it is reached at (127.0.0.1 on one machine).
+    """
+
+    ca: Annotated[str | None, File(), "certificate of the authority that every process trusts (PEM)"] = None
+    certificate: Annotated[str | None, File(), "that every process shows (PEM)"] = None
+    key: Annotated[str | None, File(), "of the certificate (PEM), readable by its owner only"] = None
+
+    def __post_init__(self) -> None:
+        given = {"ca": self.ca, "certificate": self.certificate, "key": self.key}
+        missing = [name for name, path in given.items() if path is None]
+        if 0 < len(missing) < len(given):
+            raise ValueError(f"{missing[0]}: is missing; give ca, certificate and key, or none of them")
+
+
 class Sweep(Kind):
     """Axes, named as in --set, each with its list of values; the points are all combinations, the last axis
     fastest.
@@ -282,6 +309,9 @@ class Scenario(Table, frozen=True, kw_only=True):
     )
     cpu: Annotated[Cpu, Sub(Cpu), "of each replica"] = Cpu()
     storage: Annotated[Storage, Sub(Storage), "of each replica"] = Storage()
+    costs: Annotated[
+        Costs | None, CostsKind(), "a cost profile, in place of [cpu] and storage's: all on one machine"
+    ] = None
     batching: Annotated[Batching, Sub(Batching), "of the leader's host"] = Batching()
     timeouts: Annotated[Timeouts, Sub(Timeouts), "of protocols and clients"] = Timeouts()
     workload: Annotated[Workload, Sub(Workload), "what clients do"] = Workload()
@@ -291,6 +321,7 @@ class Scenario(Table, frozen=True, kw_only=True):
     paxos: Annotated[Paxos, Sub(Paxos), "where engine is paxos"] = Paxos()
     zab: Annotated[Zab, Sub(Zab), "where engine is zab"] = Zab()
     processes: Annotated[Processes, Sub(Processes), "where world is processes"] = Processes()
+    tls: Annotated[Tls, Sub(Tls), "where world is processes"] = Tls()
     sweep: Annotated[
         dict[str, tuple[Any, ...]],
         Sweep(),
@@ -308,6 +339,12 @@ class Scenario(Table, frozen=True, kw_only=True):
         if "everywhere" in self.workload.clients_in:
             return tuple(dict.fromkeys(self.network.placement))
         return self.workload.clients_in
+
+    def worlds(self) -> list[Scenario]:
+        """This scenario in the one world that it names, or in each of both."""
+        if self.world != "both":
+            return [self]
+        return [msgspec.structs.replace(self, world=world) for world in WORLDS if world != self.world]
 
     def resolved(self) -> dict[str, Any]:
         """Every field as it would stand in a file, defaults included; ``read_scenario`` gives an equal
@@ -363,6 +400,10 @@ class Scenario(Table, frozen=True, kw_only=True):
                 f"processes.generators: {generators} client processes for {self.workload.arrivals.clients} clients; "
                 "give at most one for each client (workload.arrivals.clients)"
             )
+        if generators > 1 and self.world == "both":
+            raise ValueError(
+                'processes.generators: a simulated machine has one client process; set generators = 1, or world = "processes"'
+            )
         if generators > 1 and self.workload.mix.insert:
             raise ValueError(
                 "processes.generators: new keys come one after the other, from one process; set generators = 1, or "
@@ -370,12 +411,13 @@ class Scenario(Table, frozen=True, kw_only=True):
             )
 
     def _require_world(self) -> None:
-        if self.world == "processes":
+        if self.world != "simulation" and self.network.transport != "tcp":
+            raise ValueError(
+                'network.transport: processes speak over tcp; set transport = "tcp", or world = "simulation"'
+            )
+        if self.world != "simulation":
             self._require_generators()
-            if self.network.transport != "tcp":
-                raise ValueError(
-                    'network.transport: processes speak over tcp; set transport = "tcp", or world = "simulation"'
-                )
+        if self.world == "processes":
             return
         for index, fault in enumerate(self.faults):
             if fault.kind == "pause":

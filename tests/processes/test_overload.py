@@ -15,6 +15,7 @@ import pytest
 
 from bench.driver.breakage import Breakage
 from bench.driver.processes import run_processes
+from bench.driver.reality import QUEUE_LIMIT_BYTES
 from bench.driver.storage import SEGMENT_BYTES
 from tests.processes.real import nothing_left, short
 
@@ -24,7 +25,6 @@ SETTLED_S = min(10.0, SECONDS / 2)
 VALUE_BYTES = 4096
 # One batch of 64 is under way at a time, and takes a round trip of 40 ms: no machine decides more than 1,600 a second.
 CAPACITY_PER_S = 1600
-QUEUE_LIMIT_BYTES = 16 << 20  # what commands that wait may take of a replica; see bench.driver.reality
 ROOM_BYTES = 20 << 20
 COMPACT_BYTES = 4 << 20
 OVERLOAD: dict[str, Any] = {
@@ -62,7 +62,7 @@ def moments(monkeypatch: pytest.MonkeyPatch) -> dict[int, list[Moment]]:
             for replica in cluster.replicas:
                 status = cluster.board.current[replica.id]
                 resident_bytes = psutil.Process(replica.child.pid).memory_info().rss
-                log_bytes = sum(path.stat().st_size for path in replica.data.glob("wal-*") if path.exists())
+                log_bytes = sum(path.stat().st_size for path in replica.home.folder.glob("wal-*") if path.exists())
                 moment = Moment(cluster.now() / 1e9, resident_bytes, log_bytes, status["queued"], status["commands"])
                 found.setdefault(replica.id, []).append(moment)
             await asyncio.sleep(0.2)

@@ -115,7 +115,7 @@ def test_a_replica_that_finds_its_log_corrupt_ends_the_run(tmp_path: Path, monke
     restart = Cluster.restart
 
     async def spoil_and_restart(cluster: Cluster, replica: Replica) -> Any:
-        [segment] = replica.data.glob("wal-*")
+        [segment] = replica.home.folder.glob("wal-*")
         with segment.open("r+b") as file:
             file.seek(200)
             file.write(b"?")
