@@ -12,8 +12,12 @@ from bench.driver.storage import WriteAheadLog
 from bench.metrics.trial import OK, OPERATION, UNKNOWN
 from engines.core import Persist
 from engines.machine import PUT, KeyValue, encode_command
+<<<<<<< ours
 from engines.raft import Raft, Voted
 from engines.unreplicated import Durable, Unreplicated
+=======
+from engines.unreplicated import Unreplicated
+>>>>>>> theirs
 from tests.processes.real import short
 
 
@@ -21,26 +25,21 @@ def command(sequence: int) -> bytes:
     return encode_command(0, sequence, 1, PUT, b"key", b"value %d" % sequence)
 
 
-def logged(folder: Path, sequences: list[int], compacted: bool = False) -> dict[str, Any]:
-    """The log of a replica with these commands in it, or a snapshot in place of them, and the status of one that has applied
-    them.
-    """
+def logged(folder: Path, sequences: list[int]) -> dict[str, Any]:
+    """The log of a replica with these commands in it, and the status of one that has applied them."""
     from bench.driver.protocols import build
 
     engine = build("unreplicated", 0, short(replicas=1), None)  # type: ignore[arg-type]
     effects = list(engine.recover([], 0)) + [
         effect for now, sequence in enumerate(sequences) for effect in list(engine.propose([command(sequence)], now + 1))
     ]
-    machine = KeyValue()
-    for position in range(1, engine.log.last + 1):
-        machine.apply(position, engine.log.payload(position))
-    if compacted:
-        engine.step(0, Durable(engine.log.last), 99)
-        effects += list(engine.compact(machine.applied, machine.snapshot(), 100))
     log = WriteAheadLog(folder)
     log.recover(Unreplicated)
     log.write([effect.record for effect in effects if isinstance(effect, Persist) and effect.record is not None])
     log.close()
+    machine = KeyValue()
+    for position in range(1, engine.log.last + 1):
+        machine.apply(position, engine.log.payload(position))
     return {"applied": machine.applied, "digest": machine.digest}
 
 
@@ -74,14 +73,6 @@ def test_a_log_that_tells_another_history_than_was_applied(tmp_path: Path, said:
     assert "agreement: the log on the disk of replica 0 tells another history than it applied" in judged(
         tmp_path, status | said, told(OK)
     )
-
-
-def test_a_log_that_was_compacted_beyond_what_was_said_can_no_longer_be_compared(tmp_path: Path) -> None:
-    """A busy replica goes on after its last status, and what it then applies may be in a snapshot before it ends."""
-    early = logged(tmp_path / "early", [1, 2])
-    late = logged(tmp_path / "late", [1, 2, 3, 4], compacted=True)
-    assert judged(tmp_path / "late", late, told(OK, OK, OK, OK)) == []
-    assert judged(tmp_path / "late", early, told(OK, OK, UNKNOWN, UNKNOWN)) == []
 
 
 def test_a_log_that_ends_before_what_was_applied(tmp_path: Path) -> None:
