@@ -12,12 +12,8 @@ from bench.driver.storage import WriteAheadLog
 from bench.metrics.trial import OK, OPERATION, UNKNOWN
 from engines.core import Persist
 from engines.machine import PUT, KeyValue, encode_command
-<<<<<<< ours
 from engines.raft import Raft, Voted
-from engines.unreplicated import Durable, Unreplicated
-=======
 from engines.unreplicated import Unreplicated
->>>>>>> theirs
 from tests.processes.real import short
 
 
