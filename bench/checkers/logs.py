@@ -1,3 +1,4 @@
+# cython: boundscheck=False
 """The logs of all replicas as their disks have them, compared entry by entry with one another (Raft and Zab).
 
 A running digest over the commands of a log, the same that state machines keep, tells logs apart. So logs need not be kept: of
@@ -22,7 +23,7 @@ if not cython.compiled:
     from engines.machine import mix_part
     from ext.memory import append_u64, load_u32, load_u64
 
-RING = 256
+RING = 64
 RING_LOW = RING - 1
 RING_BYTES = 1 << 14  # of entries that are worth to be remembered as an object
 DIGEST_BYTES = 8
@@ -68,6 +69,12 @@ class DiskLog:
             if start <= position:
                 return term
         return self.base_term
+
+    def holds(self, position: int, term: int) -> bool:
+        """Whether this entry is here; what is compacted was committed."""
+        if position > self.last:
+            return False
+        return position <= self.base or self.term(position) == term
 
 
 class Logs:
@@ -210,16 +217,29 @@ class Logs:
         """The running digest of a log after ``position``, which it ``knows``."""
         return log.base_digest if position == log.base else self.reigns[log.term(position)].digest(position)
 
-    def term_of(self, position: int, digest: int) -> int:
-        """The newest term with this digest at this position; 0 where no log has ever had it."""
-        reign = self.newest
-        if reign.start <= position < reign.stop and reign.digest(position) == digest:
-            return reign.term
-        for term in sorted(self.reigns, reverse=True):
-            reign = self.reigns[term]
-            if reign.start <= position < reign.stop and reign.digest(position) == digest:
-                return reign.term
-        return 0
+    def leads_to(self, log: DiskLog, position: int, digest: int) -> bool:
+        """Whether a log has this running digest after a position, as far as can be told."""
+        return position < log.base or not self.knows(log, position) or self.digest(log, position) == digest
+
+    def holders(self, logs: list[DiskLog], position: int, digest: int) -> int:
+        """How many of the logs hold at a position what has this digest there; -1 where none ever did.
+
+        No-ops of several terms at one position have one digest. What was decided is of the term that a majority holds.
+        """
+        most = self.holders_of(self.newest, logs, position, digest)
+        if 2 * most <= len(logs):
+            for term in sorted(self.reigns, reverse=True):
+                most = max(most, self.holders_of(self.reigns[term], logs, position, digest))
+        return most
+
+    def holders_of(self, reign: Reign, logs: list[DiskLog], position: int, digest: int) -> int:
+        """How many of the logs hold it from this reign; -1 where that had something else there."""
+        if not reign.start <= position < reign.stop or reign.digest(position) != digest:
+            return -1
+        count = 0
+        for log in logs:
+            count += log.holds(position, reign.term)
+        return count
 
     def term_in_history(self, term: int, position: int) -> int:
         """The term that the history of ``term``'s leader has at a position; 0 where that is not known."""

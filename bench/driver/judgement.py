@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.checkers.linearizability import LINEARIZABLE, NOT_LINEARIZABLE, Budget
 from bench.checkers.recorded import check
-from bench.checkers.statements import judge
+from bench.checkers.statements import judge, watched
 from bench.checkers.verdict import WITNESSES
 from bench.metrics.trial import OK
 
@@ -15,15 +15,16 @@ if TYPE_CHECKING:
 
     from bench.scenario import Scenario
 
+FSYNC = "fsync"
 LINEARIZABILITY, PROGRESS, LEVEL = "linearizability", "progress", "level"
 Leaders = list[tuple[int, int, int]]
 
 
 def checks(
-    scenario: Scenario, engine: str, watched: Collection[str], operations: np.ndarray, violations: list[str]
+    scenario: Scenario, engine: str, level: str, needs: Collection[str], operations: np.ndarray, violations: list[str]
 ) -> dict[str, str]:
-    """What each check says, where the statements called ``watched`` were looked at; a history that nothing explains, and a
-    span without progress, become one of the ``violations``.
+    """What each check says, where replicas were watched at this level, and had what statements of these ``needs`` need; a history
+    that nothing explains, and a span without progress, become one of the ``violations``.
     """
     said = {LINEARIZABILITY: _linearizable(scenario, operations, violations)}
     asked = scenario.checks
@@ -34,7 +35,8 @@ def checks(
         said[LEVEL] = _answer(LEVEL, violations) if scenario.world == "simulation" else "not run"
     if not asked.witnesses:
         said[WITNESSES] = "not run"
-    return judge(engine, watched, violations) | said
+    names = watched(engine, level, scenario.storage.durability == FSYNC, needs)
+    return judge(engine, level, names, violations) | said
 
 
 def _stalls(scenario: Scenario, operations: np.ndarray) -> list[str]:

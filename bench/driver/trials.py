@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from bench.checkers.statements import ASSERTIONS, MOMENTS, RECORDS, STATUSES, watched
+from bench.checkers.statements import ASSERTIONS, MOMENTS, RECORDS, STATUSES
 from bench.checkers.watchers import watchers
 from bench.driver.faults import Faults
 from bench.driver.host import Forward, ForwardAnswer, Host
-from bench.driver.judgement import LEVEL, checks, fairness
+from bench.driver.judgement import FSYNC, LEVEL, checks, fairness
 from bench.driver.network import CPU, DISK, link_between
 from bench.driver.population import build_clients, durations, window_of
 from bench.driver.protocols import PROTOCOLS, USUAL, Parts, new_host
@@ -73,7 +73,6 @@ class TrialRun:
         self.load_end_ns = scenario.end_ns
         self.marks: list[dict[str, int]] = []
         self.invariants = invariants or scenario.checks.invariants
-        self.durable = scenario.storage.durability == "fsync"
         self.simulation = self._simulation()
         self.clients = build_clients(scenario, seed, self.simulation.client_queue)
         self.simulation.clients = self.clients
@@ -114,7 +113,15 @@ class TrialRun:
         """Look at the replicas from outside."""
         simulation, scenario = self.simulation, self.scenario
         simulation.agreement.recorder = self.clients.recorder
-        simulation.watcher = watchers(self.engine, scenario.replicas, simulation.agreement, self.invariants, self.durable)
+        phases = scenario.paxos.phase1_quorum, scenario.paxos.phase2_quorum
+        simulation.watcher = watchers(
+            self.engine,
+            scenario.replicas,
+            simulation.agreement,
+            self.invariants,
+            scenario.storage.durability == FSYNC,
+            (phases[0].system(scenario.replicas), phases[1].system(scenario.replicas)),
+        )
 
     def _new_host(self, simulation: Simulation, id: int, incarnation: int) -> Host:
         return new_host(simulation, self.engine, id, incarnation, self.scenario, self.seed, self.parts)
@@ -143,10 +150,11 @@ class TrialRun:
             simulation.run(self.load_end_ns)
             self._run_until(self._drained, DRAIN_NS)
             self._run_until(self._level, self.scenario.checks.level_within_ns or 2 * self.scenario.timeouts.election_ns[1])
-        applied = {node.id: node.host.machine.applied for node in simulation.nodes if node.up}
-        simulation.agreement.finish(applied)
+        machines = {node.id: node.host.machine for node in simulation.nodes if node.up}
+        simulation.agreement.finish(machines)
         if self.scenario.checks.level_within_ns and not self._level():
             decided = simulation.agreement.highest
+            applied = {id: machine.applied for id, machine in machines.items()}
             simulation.agreement.violated(f"{LEVEL}: of {decided} decided positions the replicas have applied {applied}")
 
     def _run_until(self, condition: Callable[[], bool], limit_ns: int) -> None:
@@ -180,9 +188,6 @@ class TrialRun:
             totals[f"kind {kind.name}"] = kind.count
         return totals
 
-    def _watched(self) -> set[str]:
-        return watched(self.engine, self.invariants, self.durable, (STATUSES, RECORDS, MOMENTS))
-
     def trial(self, axes: dict[str, Any], trial: int) -> Trial:
         """The outcome; call it once, after ``perform``."""
         simulation, recorder = self.simulation, self.clients.recorder
@@ -191,7 +196,8 @@ class TrialRun:
         operations = recorder.operations()
         simulation.agreement.outcomes(operations)
         violations = list(simulation.agreement.violations)
-        said = checks(self.scenario, self.engine, self._watched(), operations, violations)
+        needs = STATUSES, RECORDS, MOMENTS
+        said = checks(self.scenario, self.engine, self.invariants, needs, operations, violations)
         arrivals = self.scenario.workload.arrivals
         return Trial(
             engine=self.engine,
