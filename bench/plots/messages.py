@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -40,6 +40,8 @@ def render(conversation: Conversation, replicas: int, span_ns: tuple[int, int], 
     with matplotlib.rc_context(RC):
         draw(arrows, conversation.marks, replicas, span_ns, figure.subplots())
         figure.suptitle(name, x=0.01, ha="left", fontsize=10, fontweight="bold")
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # it would move things at each drawing
         for form in forms:
             path = out if out.suffix == f".{form}" else out.with_name(f"{out.name}.{form}")
             figure.savefig(path, format=form, dpi=130, metadata=METADATA[form])
@@ -134,6 +136,6 @@ def _legend(axes: Axes, color: dict[str, str], arrows: Sequence[Arrow], marks: S
     words = {"crash": "crash", "start": "start", "election": "stands", "leader": "leads from here on", "commit": "commits up to"}
     for kind in dict.fromkeys(mark.kind for mark in marks):
         symbol, tint = SYMBOLS[kind]
-        edge = {"markeredgewidth": 1.5, "markeredgecolor": tint} if symbol == "|" else {"markeredgewidth": 0.6, "markeredgecolor": LINE}
+        edge: dict[str, Any] = {"markeredgewidth": 1.5, "markeredgecolor": tint} if symbol == "|" else {"markeredgewidth": 0.6, "markeredgecolor": LINE}
         handles.append(Line2D([], [], color=tint, marker=symbol, linestyle="none", markersize=8, label=words[kind], **edge))
     axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.005, 1.0), frameon=False, borderaxespad=0.0)

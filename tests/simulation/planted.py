@@ -43,16 +43,6 @@ class HalfQuorum(Raft):
         return kept
 
 
-class Deaf(Raft):
-    """Never stands for election: whoever led may not be followed by anybody."""
-
-    def tick(self, now: int) -> list[Effect]:
-        if self.leading or self.log.last == 0:
-            return super().tick(now)
-        self.begin(now) if hasattr(self, "begin") else None
-        return []
-
-
 HALF_QUORUM = Parts(engine=HalfQuorum)
 
 
