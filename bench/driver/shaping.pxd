@@ -18,7 +18,6 @@ cdef class Shaper:
     cdef readonly set open
     cdef readonly set holding
     cdef readonly dict kept_bytes
-    cdef dict longest_bytes
     cdef readonly dict slowed
     cdef readonly dict longest_bytes
     cdef readonly list parcels

@@ -9,7 +9,7 @@ import pytest
 from bench import micro
 from bench.driver.trials import run_trial
 from bench.metrics.recorder import CHUNK
-from bench.micro import checker, cores, simulation
+from bench.micro import checker, clients, cores, simulation
 from bench.scenario import read_scenario
 from bench.scenario.fields import Place
 
@@ -80,6 +80,16 @@ def test_what_is_measured_are_the_protocols_messages(monkeypatch):
     counts = run_trial(scenario, "paxos").counts
     assert messages == counts["messages"] + counts["heartbeats"]
     assert counts["messages"] == pytest.approx(2 * 4 * counts["commits"], rel=0.05)
+
+
+def test_the_clients_are_measured_by_what_they_completed():
+    """A closed loop of one: latency and rate are each other's inverse, but for the time between answer and next request."""
+    alone = clients.measured(1, 1, 0.3)
+    shared = clients.measured(8, 2, 0.1)
+    assert alone.latency_p50_ns is not None
+    assert 0.1 < alone.ops_per_s * alone.latency_p50_ns / 1e9 < 1.5
+    assert 0 < alone.cpu_ns_per_operation < 1e9 / alone.ops_per_s * 1.1
+    assert shared.ops_per_s > 0
 
 
 def test_an_operation_takes_the_recorder_64_bytes():
