@@ -18,8 +18,8 @@ cdef class Shaper:
     cdef readonly set open
     cdef readonly set holding
     cdef readonly dict kept_bytes
-    cdef dict longest_bytes
     cdef readonly dict slowed
+    cdef readonly dict longest_bytes
     cdef readonly list parcels
     cdef readonly dict under_way
     cdef i64 order

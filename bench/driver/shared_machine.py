@@ -96,11 +96,6 @@ class SharedMachine(Simulation):
         self.set_alarm(self.client_queue.peek_time() if len(self.client_queue) else NEVER)
         Simulation.run(self, until)
 
-    def cpu_share(self, number: int, busy_ns: float, length_ns: int) -> float:
-        """How much of one core a process took since it had taken ``busy_ns``."""
-        process: Process = self.processes[number]
-        return (process.busy_ns - busy_ns) / length_ns
-
     # Cores
 
     def rouse(self, process: Process) -> None:

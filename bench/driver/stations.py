@@ -67,9 +67,6 @@ class Tenant:
         self.pid = pid
         self.may_end = False
 
-    def __str__(self) -> str:
-        return f"process {self.pid} at {self.station}"
-
     async def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
         self.may_end = True
