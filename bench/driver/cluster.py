@@ -152,9 +152,11 @@ class Cluster:
                 return level
             await asyncio.sleep(POLL_S)
 
-    async def stop(self) -> None:
-        """An orderly end: logs are flushed and closed."""
-        await asyncio.gather(*(replica.home.end() for replica in self.replicas if replica.up))
+    async def stop(self) -> dict[int, Status]:
+        """An orderly end: logs are flushed and closed. Returns what each replica had applied in the very end, with its digest."""
+        up = [replica for replica in self.replicas if replica.up]
+        ended = await asyncio.gather(*(replica.home.end() for replica in up))
+        return {replica.id: status for replica, status in zip(up, ended, strict=True)}
 
     def close(self) -> None:
         """Let go of the control channels."""

@@ -449,7 +449,8 @@ class Scenario(Table, frozen=True, kw_only=True):
                 )
             if fault.kind in ("torn_write", "pause") and self.costs is not None and self.world == "simulation":
                 raise ValueError(
-                    f"faults[{index}].{fault.kind}: replicas that share one machine know no such fault; leave costs out, or use crash"
+                    f"faults[{index}].{fault.kind}: replicas that share one machine know no such fault; "
+                    "leave costs out, or use crash"
                 )
 
     def _require_places(self) -> None:
