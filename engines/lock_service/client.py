@@ -131,6 +131,7 @@ class Client:
         self.sequence = 0
         self.calls: dict[int, Call] = {}
         self.heard_ns = 0
+        self.turned_ns = 0
         self.state = NONE
         self.handles: dict[int, Opening] = {}
         self.cache: dict[str, Contents] = {}
@@ -288,13 +289,13 @@ class Client:
             return
         asked = self.keep_alive_target if call is None else call.target
         if asked != self.target:
-            self.ask_again(now)
-        elif leader not in (NOBODY, self.target):
-            self.target = leader
-            self.ask_again(now)
-        else:
-            self.target = (self.target + 1) % self.replicas
-            self.ask_again(now + self.options.request_ns // BACKOFFS)
+            return  # it is about to be asked elsewhere
+        known = leader not in (NOBODY, self.target)
+        self.target = leader if known else (self.target + 1) % self.replicas
+        # While there is no leader, replicas send a client to and fro: at most one turn is taken at once.
+        pause_ns = self.options.request_ns // BACKOFFS
+        self.ask_again(now if known and now - self.turned_ns >= pause_ns else now + pause_ns)
+        self.turned_ns = now
 
     def disconnected(self, replica: int, now: int) -> None:
         """What was under way to this replica, and from it, may be lost."""

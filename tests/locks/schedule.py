@@ -16,7 +16,7 @@ from typing import Any
 
 from engines.core import Engine
 from engines.lock_service.client import EXPIRED, NONE, SAFE
-from engines.lock_service.commands import EPHEMERAL, EXCLUSIVE, EXISTING, FILE, SHARED, Answer, Granted, Opened, Refused
+from engines.lock_service.commands import EPHEMERAL, EXCLUSIVE, FILE, SHARED, Answer, Granted, Opened, Refused
 from engines.lock_service.options import LockOptions
 from tests.engines.schedule import engine_named
 from tests.locks.cell import MILLION, MS, OPTIONS, SECOND, Cell, Person
@@ -24,7 +24,7 @@ from tests.locks.watch import Violation, require
 
 FAULTS_NS = 12 * SECOND
 PEACE_NS = 60 * SECOND
-PATHS = ("/red", "/green")
+PATHS = ("/red", "/green", "/file")
 
 
 def schedule(engine: type[Engine], seed: int, options: LockOptions = OPTIONS) -> Cell:
@@ -65,6 +65,7 @@ class Story:
             self._restart: 5,
             self._crash_all: 1,
             self._partition: 2,
+            self._divide: 3,
             self._cut_client: 3,
             self._heal: 4,
             self._pause_replica: 2,
@@ -111,6 +112,16 @@ class Story:
         for other in self.cell.replicas:
             if other is not alone:
                 self.cell.cut(alone.id, other.id)
+
+    def _divide(self) -> None:
+        """The master on one side with some of the clients, a majority on the other with the rest: who is master?"""
+        for master in self.cell.masters()[:1]:
+            others = [replica.id for replica in self.cell.replicas if replica is not master]
+            for other in others:
+                self.cell.cut(master.id, other)
+            for person in self.cell.clients:
+                for away in (others if self.dice.random() < 0.5 else [master.id]):
+                    self.cell.cut(person.id, away)
 
     def _cut_client(self) -> None:
         person = self.dice.choice(self.cell.clients)
@@ -190,7 +201,12 @@ class Story:
             if self.dice.random() < 0.5:
                 self._begin(habit, path, "release", handle)
             return
-        what = self.dice.choice(("acquire", "acquire", "acquire", "try_acquire", "get", "get", "get", "set", "close", "delete"))
+        if path == "/file":
+            what = self.dice.choice(("get",) * 8 + ("set",))
+        else:
+            what = self.dice.choice(
+                ("acquire", "acquire", "acquire", "try_acquire", "get", "get", "get", "set", "close", "delete")
+            )
         if what == "get":
             self._begin(habit, path, "get_contents", handle)
         elif what == "set":
@@ -248,4 +264,3 @@ if __name__ == "__main__":
     name, number = sys.argv[1:]
     end = schedule(engine_named(name), int(number))
     sys.stdout.write(f"{len(end.watch.digests)} decided, {end.watch.grants} grants, {end.now / SECOND:.1f} s\n")
-_ = EXISTING

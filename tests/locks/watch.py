@@ -44,6 +44,7 @@ class Watch:
         self.reads: dict[tuple[int, int], tuple[str, int]] = {}
         self.writes: dict[tuple[int, int], str] = {}
         self.seen: dict[str, int] = {}  # the newest generation that anybody held
+        self.locks: dict[str, tuple[list[int], int]] = {}  # the holders, and the newest generation
         self.grants = 0
         self.doubles = 0
 
@@ -73,6 +74,11 @@ class Watch:
         for path in alive.values():
             require(tree.nodes[path].handles, f"{path} is ephemeral, and nobody has it open")
         self.ephemeral = alive
+        for path, node in tree.nodes.items():
+            holders, generation = self.locks.get(path, ([], 0))
+            if node.mode == EXCLUSIVE and node.holders != holders:
+                require(node.lock_generation > generation, f"{path} has another holder in the same generation")
+            self.locks[path] = list(node.holders), max(generation, node.lock_generation)
 
     # Clients
 
