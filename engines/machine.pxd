@@ -76,8 +76,9 @@ cpdef u64 client_of(bytes command) except? 0xFFFFFFFFFFFFFFFF
 cpdef u64 sequence_of(bytes command) except? 0xFFFFFFFFFFFFFFFF
 @cython.locals(size=u64, raw=bytes_pointer, value_from=u64)
 cdef u64 end_of_expected(bytes command) except? 0xFFFFFFFFFFFFFFFF
-@cython.locals(size=u64, raw=bytes_pointer, state=u64, at=u64, word=u64, shift=u64, byte=u64)
 cpdef u64 mix(u64 digest, u64 position, bytes command) except? 0xFFFFFFFFFFFFFFFF
+@cython.locals(size=u64, state=u64, at=u64, word=u64, shift=u64, byte=u64)
+cdef u64 mix_part(u64 digest, u64 position, const unsigned char *raw, u64 start, u64 stop) noexcept
 
 
 @cython.final

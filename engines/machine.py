@@ -162,20 +162,24 @@ def mix(digest: int, position: int, command: bytes) -> int:
 
     It tells replicas apart that applied different commands, by mistake; it withstands no adversary.
     """
-    size = len(command)
-    raw = command
+    return mix_part(digest, position, command, 0, len(command))
+
+
+def mix_part(digest: int, position: int, raw: bytes, start: int, stop: int) -> int:
+    """``mix`` of the command that stands in [start, stop) of ``raw``."""
+    size = stop - start
     state = ((digest ^ position) * GOLDEN) & MASK
     state ^= state >> 32
     state = ((state ^ size) * GOLDEN) & MASK
     state ^= state >> 32
-    at = 0
-    while at + 8 <= size:
+    at = start
+    while at + 8 <= stop:
         state = ((state ^ load_u64(raw, at)) * GOLDEN) & MASK
         state ^= state >> 32
         at += 8
     word = 0
     shift = 0
-    while at < size:
+    while at < stop:
         byte = raw[at]
         word |= byte << shift
         shift += 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -185,6 +186,34 @@ def test_every_contract_has_a_source() -> None:
                     yield f"{contract} declares a module that is not there"
 
     complaints(wrong())
+
+
+def test_contracts_declare_every_attribute() -> None:
+    """What a class of a contract assigns to itself and does not declare fails only when that line runs compiled."""
+
+    def wrong() -> Iterator[str]:
+        contracts = [contract for folder in PACKAGES for contract in (ROOT / folder).rglob("*.pxd")]
+        declared = set(re.findall(r"\w+", "".join(contract.read_text() for contract in contracts)))
+        for contract in sorted(contracts):
+            source, classes = contract.with_suffix(".py"), re.findall(r"cdef class (\w+)", contract.read_text())
+            for node in ast.walk(tree(source)) if source.exists() else ():
+                if isinstance(node, ast.ClassDef) and node.name in classes:
+                    for name in sorted(assigned(node) - declared):
+                        yield f"{contract}: class {node.name} lacks {name}"
+
+    complaints(wrong())
+
+
+def assigned(owner: ast.ClassDef) -> set[str]:
+    """The names that a class's methods assign to ``self``."""
+    return {
+        node.attr
+        for node in ast.walk(owner)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Store)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "self"
+    }
 
 
 def test_only_the_command_line_prints() -> None:

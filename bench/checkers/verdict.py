@@ -144,29 +144,43 @@ def _growth(trial: Trial) -> list[str]:
 def _generator(trial: Trial, row: dict[str, Any]) -> list[str]:
     """Where the clients, not the replicas, made the numbers."""
     reasons = []
-    operations = within(trial.operations, trial.window_ns)
-    late = np.sort(operations["started_ns"] - operations["intended_ns"])
+    generators = trial.resources.get("generators", {})
     for name in ("p50", "p99"):
-        latency, lateness = row[f"latency_{name}_ns"], percentile(late, PERCENTILES[name])
+        latency, lateness = row[f"latency_{name}_ns"], _lateness_ns(trial, name)
         if latency is not None and lateness is not None and lateness > LATE_SHARE * latency:
             reasons.append(
                 f"The generator was late: {lateness / 1e6:.3f} ms at {name}, of a latency of {latency / 1e6:.3f} ms."
             )
             break
-    share = trial.resources.get("generator", {}).get("cpu_share", 0.0)
+    share = max((generator["cpu_share"] for generator in generators.values()), default=0.0)
     if share > GENERATOR_SHARE:
         reasons.append(f"The generator was the bottleneck: it was busy for {share:.0%} of the window.")
     return reasons
 
 
+def _lateness_ns(trial: Trial, name: str) -> int | None:
+    """A percentile of how late operations left: of the latest generator, where there are several."""
+    generators = trial.resources.get("generators", {})
+    said = [late for each in generators.values() if (late := each.get(f"lateness_{name}_ns")) is not None]
+    operations = within(trial.operations, trial.window_ns)
+    whole = percentile(np.sort(operations["started_ns"] - operations["intended_ns"]), PERCENTILES[name])
+    return max([*said, *([] if whole is None else [whole])], default=None)
+
+
 def _machine(trial: Trial) -> list[str]:
     """Where the machine, not the protocol, made the numbers."""
+    machines = {"The machine": trial.resources.get("machine", {})}
+    for replica, host in trial.resources.get("hosts", {}).items():
+        machines[f"The host of replica {replica}"] = host
+    return [reason for name, machine in machines.items() for reason in _burdened(trial, name, machine)]
+
+
+def _burdened(trial: Trial, name: str, machine: dict[str, Any]) -> list[str]:
     reasons = []
-    machine = trial.resources.get("machine", {})
     if machine.get("foreign_share", 0.0) > FOREIGN_SHARE:
-        reasons.append(f"The machine was not ours: others took {machine['foreign_share']:.0%} of it.")
+        reasons.append(f"{name} was not ours: others took {machine['foreign_share']:.0%} of it.")
     if machine.get("idle_share", 1.0) < IDLE_SHARE:
-        reasons.append("The machine was overloaded: replicas and clients competed for its processors.")
+        reasons.append(f"{name} was overloaded: replicas and clients competed for its processors.")
     if trial.fairness.get("durability") != "none" and machine.get("filesystem") in ("tmpfs", "ramfs"):
         reasons.append(f"The logs lay in memory ({machine['filesystem']}), where a sync costs nothing.")
     return reasons

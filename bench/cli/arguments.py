@@ -107,6 +107,15 @@ def reported() -> Iterator[None]:
 
 
 @contextmanager
+def reported_values() -> Iterator[None]:
+    """As ``reported``, for whatever else says with a ValueError of one line what the user got wrong."""
+    try:
+        yield
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+
+
+@contextmanager
 def reported_results() -> Iterator[None]:
     """As ``reported``, for results too; apart because results bring numpy with them."""
     from bench.metrics.result import ResultError

@@ -19,6 +19,7 @@ from bench.cli.micro import micro
 from bench.cli.plot import plot
 from bench.cli.replay import replay
 from bench.cli.run import run
+from bench.cli.serve import serve
 from bench.cli.show import show
 from ext import build
 
@@ -75,7 +76,7 @@ def replbench() -> None:
     """
 
 
-for verb in (list_known, run, plot, show, compare, replay, check, micro):
+for verb in (list_known, run, plot, show, compare, replay, check, serve, micro):
     replbench.add_command(verb)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
@@ -20,14 +21,16 @@ from bench.cli.arguments import (
     json_option,
     reported,
     reported_results,
+    reported_values,
     scenario_argument,
     settings_option,
 )
 from bench.cli.pool import Failed, default_jobs, each_done, undisturbed
 from bench.cli.progress import Bar
-from bench.scenario import Scenario, Suite, load_suite
+from bench.scenario import Scenario, Suite, load_suite, read_peers
 
 if TYPE_CHECKING:
+    from bench.driver.stations import Hosts
     from bench.metrics.result import PointSummary, ResultWriter
 
 RESULTS = Path("results") / "local"
@@ -44,6 +47,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     axes: dict[str, Any]
     seed: int
     trial: int
+    hosts: Hosts | None = None
 
     @property
     def weight(self) -> float:
@@ -59,9 +63,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.part}: {self.engine}{' at ' + point if point else ''}, seed {self.seed}"
 
 
-def tasks_of(suite: Suite, folder: Path) -> list[Task]:
+def tasks_of(suite: Suite, folder: Path, hosts: Hosts | None = None) -> list[Task]:
     """Every trial of a suite in the order of its result: part, engine, point, trial; each trial has the next
-    seed.
+    seed. Where ``hosts`` are given, their replicas are driven.
     """
     found: list[Task] = []
     for part in suite.parts:
@@ -79,6 +83,7 @@ def tasks_of(suite: Suite, folder: Path) -> list[Task]:
                             axes=axes,
                             seed=point.seed + trial,
                             trial=trial,
+                            hosts=hosts,
                         )
                     )
     return found
@@ -103,7 +108,9 @@ def perform(task: Task) -> PointSummary:
     if task.scenario.world == "processes":
         from bench.driver.processes import run_processes
 
-        trial = run_processes(task.scenario, task.engine, task.axes, task.seed, task.trial, task.folder)
+        trial = run_processes(
+            task.scenario, task.engine, task.axes, task.seed, task.trial, task.folder, task.hosts
+        )
     else:
         from bench.driver.trials import run_trial
 
@@ -125,6 +132,10 @@ def perform(task: Task) -> PointSummary:
     type=Out(),
     help="The folder to make; by default a fresh one in results/local.",
 )
+@click.option(
+    "--cluster", type=click.Path(path_type=Path), help="Drive the replicas in this file (TOML), which `replbench serve` runs."
+)
+@click.option("--secret", type=click.Path(path_type=Path), help="With --cluster: the file of the secret that its hosts know.")
 @click.option("--jobs", type=click.IntRange(1, 256), help="Worker processes; by default one a processor.")
 @click.option("--plots/--no-plots", default=True, help="Draw the figures into plots/ of the result (as by default).")
 @click.option("--quiet", is_flag=True, help="No progress and no table: only the path of the result.")
@@ -137,6 +148,8 @@ def run(
     scenario: str,
     settings: tuple[str, ...],
     out: Path | None,
+    cluster: Path | None,
+    secret: Path | None,
     jobs: int | None,
     plots: bool,
     quiet: bool,
@@ -151,27 +164,56 @@ def run(
     replbench run wan-5 --set 'workload.clients_in="eu-west-1"' --out results/local/europe
     replbench run my-scenario.toml --trials 5 --seed 7
     replbench run lan-3 --world processes --trials 3
+    replbench run lan-3 --cluster peers.toml --secret secret
 
     The table ends with the path of the result, for `replbench plot`, `show`, `compare` and `replay`. Exit 3
     where a point is invalid, 130 after Ctrl-C (finished points are kept, and the result says that it is
     incomplete).
     """
+    if cluster is not None and fields["world"] is None:
+        fields["world"] = "processes"
     with reported():
         suite = load_suite(
             scenario, settings, **{name: value for name, value in fields.items() if value is not None}
         )
+    hosts = _prepared(suite, cluster, secret)
     with reported_results():
-        context.exit(_run(suite, out, jobs or default_jobs(), plots=plots, quiet=quiet, as_json=as_json))
+        context.exit(_run(suite, out, jobs or default_jobs(), hosts, plots=plots, quiet=quiet, as_json=as_json))
 
 
-def _run(suite: Suite, out: Path | None, jobs: int, *, plots: bool, quiet: bool, as_json: bool) -> int:
+def _prepared(suite: Suite, cluster: Path | None, secret: Path | None) -> Hosts | None:
+    """What real processes need is seen to before anything is made; the hosts to drive, where there are any."""
+    points = [point for _, _, point in suite.points() if point.world == "processes"]
+    if (cluster is None) != (secret is None):
+        raise click.UsageError("--cluster and --secret go together; give both")
+    if cluster is not None and not points:
+        raise click.UsageError('--cluster drives processes; leave --world out, or set it to "processes"')
+    if not points:
+        return None
+    from bench.driver import descriptors
+
+    with reported(), reported_values():
+        descriptors.require(max(point.replicas for point in points))
+        if cluster is None or secret is None:
+            return None
+        from bench.driver.private import read_secret
+        from bench.driver.stations import Hosts, require_ready
+
+        hosts = Hosts(read_peers(cluster).addresses(), read_secret(secret))
+        asyncio.run(require_ready(hosts, points))
+        return hosts
+
+
+def _run(
+    suite: Suite, out: Path | None, jobs: int, hosts: Hosts | None, *, plots: bool, quiet: bool, as_json: bool
+) -> int:
     from bench.metrics.result import ResultWriter
 
     target = out or fresh_folder(suite.name)
     code = 0
     with ResultWriter(target, suite.name, {part.name: part.resolved() for part in suite.parts}) as writer:
         try:
-            tasks = tasks_of(suite, writer.folder)
+            tasks = tasks_of(suite, writer.folder, hosts)
             if any(task.scenario.world == "processes" for task in tasks):
                 # Trials side by side would measure each other.
                 tasks, jobs = in_turns(tasks), 1

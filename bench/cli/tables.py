@@ -26,6 +26,11 @@ def ratio(value: Any) -> str:
     return "n/a" if absent(value) else f"{value:.2f}"
 
 
+def microseconds(value: Any) -> str:
+    """A cost in time, per commit."""
+    return "n/a" if absent(value) else f"{value / 1e3:.1f}"
+
+
 def absent(value: Any) -> bool:
     """None, nan and n/a all stand for a number that is not there."""
     return value is None or value == "n/a" or (isinstance(value, float) and math.isnan(value))
@@ -42,6 +47,8 @@ MEASURES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "messages\n/commit": ("messages_per_commit", ratio),
     "fsyncs\n/commit": ("fsyncs_per_commit", ratio),
 }
+# Of real processes only.
+PROCESSOR = {"CPU us\n/commit": ("cpu_ns_per_commit", microseconds)}
 
 
 def print_points(rows: Sequence[Mapping[str, Any]], axes: Sequence[str]) -> None:
@@ -52,11 +59,13 @@ def print_points(rows: Sequence[Mapping[str, Any]], axes: Sequence[str]) -> None
     names = [*numbered, "engine", *(name for name in several if len({row.get(name) for row in rows}) > 1)]
     # The offered rate says what this axis would.
     shown = [axis for axis in axes if axis != "workload.arrivals.rate"]
-    headings = [*names, *(axis.removeprefix("workload.") for axis in shown), *MEASURES, "verdict"]
+    real = not all(absent(row.get("cpu_ns_per_commit")) for row in rows)
+    measures = {**MEASURES, **(PROCESSOR if real else {})}
+    headings = [*names, *(axis.removeprefix("workload.") for axis in shown), *measures, "verdict"]
     cells = [
         [
             *(str(row.get(name, "")) for name in (*names, *shown)),
-            *(printed(row.get(column)) for column, printed in MEASURES.values()),
+            *(printed(row.get(column)) for column, printed in measures.values()),
             str(row.get("verdict", "")),
         ]
         for row in rows

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.checkers.invariants import AGREEMENT, NO_LOSS
+from bench.checkers.statements import AGREEMENT, NO_LOSS
 from bench.driver.protocols import PROTOCOLS, build
 from bench.driver.storage import read_records
-from bench.metrics.trial import OK
 from engines.core import Restore
 from engines.machine import KeyValue, sequence_of
 
@@ -26,10 +25,11 @@ NAMED = 5
 
 
 def audit(
-    scenario: Scenario, engine: str, folders: dict[int, Path], said: dict[int, dict[str, Any]], operations: np.ndarray
+    scenario: Scenario, engine: str, folders: dict[int, Path], said: dict[int, dict[str, Any]], acknowledged: np.ndarray
 ) -> list[str]:
-    """The violations, in words. ``said`` is the last status of each replica that kept up to the end."""
-    acknowledged = np.flatnonzero(operations["status"] == OK) + 1
+    """The violations, in words. ``said`` is the last status of each replica that kept up to the end, ``acknowledged`` are the
+    sequence numbers of the commands that clients were told of, in any order.
+    """
     violations = []
     for replica, status in sorted(said.items()):
         records, _ = read_records(folders[replica], PROTOCOLS[engine][0])

@@ -3,11 +3,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-import signal
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
-
-import psutil
 
 from bench.driver.overseer import ControlError
 from bench.metrics.trial import FaultRecord
@@ -112,8 +110,7 @@ class Breakage:
         await self.cluster.kill(replica)
 
         async def witness() -> str:
-            killed = child.process.returncode == -signal.SIGKILL
-            return f"process {child.pid} of {replica} is gone, by SIGKILL" if killed else ""
+            return f"process {child.pid} of {replica} is gone, by SIGKILL" if await child.killed() else ""
 
         async def heal() -> Witness:
             recovered = await self.cluster.restart(replica)
@@ -135,28 +132,27 @@ class Breakage:
         replica = await self._resolve(fault.replica)
         if not replica.awake:
             return str(replica), _nothing, _not_healed
-        process = psutil.Process(replica.child.pid)
+        child = replica.child
         replica.paused = True
-        replica.child.signal(signal.SIGSTOP)
+        await child.pause()
 
         async def witness() -> str:
-            stopped = process.status() == psutil.STATUS_STOPPED
-            return f"process {process.pid} of {replica} is stopped" if stopped else ""
+            return f"process {child.pid} of {replica} is stopped" if await child.stopped() else ""
 
         async def heal() -> Witness:
-            replica.child.signal(signal.SIGCONT)
+            await child.resume()
             replica.paused = False
 
             async def answers() -> str:
                 await self.cluster.status(replica)
-                return f"process {process.pid} answers again"
+                return f"process {child.pid} answers again" if replica.child is child else ""
 
             return answers
 
         return str(replica), witness, heal
 
     async def _cut(self, target: str, links: list[tuple[int, int]]) -> Struck:
-        blocked, _ = await self._links(links)
+        before = await self._links(links)
         for link in links:
             self.blocks[link] = self.blocks.get(link, 0) + 1
             if self.blocks[link] == 1:
@@ -164,7 +160,7 @@ class Breakage:
                 await self.cluster.impose(one, f"block {other}", "block", to=other)
 
         async def witness() -> str:
-            count = (await self._links(links))[0] - blocked
+            count = (await self._links(links))["blocked"] - before["blocked"]
             return f"{count} messages did not get through" if count > 0 else ""
 
         async def heal() -> Witness:
@@ -173,28 +169,23 @@ class Breakage:
                 if self.blocks[link] == 0:
                     one, other = link
                     await self.cluster.relieve(one, f"block {other}", "unblock", to=other)
-            _, carried = await self._links(links)
+            healed = await self._links(links)
 
             async def flows() -> str:
-                return "messages get through again" if (await self._links(links))[1] > carried else ""
+                return "messages get through again" if (await self._links(links))["carried"] > healed["carried"] else ""
 
             return flows
 
         return target, witness, heal
 
-    async def _links(self, links: list[tuple[int, int]]) -> tuple[int, int]:
-        """Over these directed links, by what their senders say: messages that a block held up, and messages carried."""
+    async def _links(self, links: list[tuple[int, int]]) -> Counter[str]:
+        """Over these directed links, by what their senders say: messages carried, slowed, under way and blocked."""
         await self.cluster.look()
-        blocked = carried = 0
+        total: Counter[str] = Counter()
         for one, other in links:
-            link = self._link(one, other)
-            blocked += link["blocked"]
-            carried += link["carried"]
-        return blocked, carried
-
-    def _link(self, one: int, other: int) -> dict[str, int]:
-        links: dict[Any, dict[str, int]] = self.cluster.board.current.get(one, {}).get("links", {})
-        return links.get(other) or links.get(str(other)) or {"blocked": 0, "carried": 0}
+            of_one: dict[Any, dict[str, int]] = self.cluster.board.current.get(one, {}).get("links", {})
+            total.update(of_one.get(other) or of_one.get(str(other)) or {})
+        return total
 
     async def _partition(self, fault: Fault) -> Struck:
         replicas = [replica.id for replica in self.cluster.replicas]
@@ -217,21 +208,23 @@ class Breakage:
     async def _slow_link(self, fault: Fault) -> Struck:
         one, other = await self._pair(fault)
         links = [(one, other), (other, one)]
+        before = await self._links(links)
         for here, there in links:
             await self.cluster.impose(here, f"slow_link {there}", "slow_link", peer=there, extra_ns=fault.extra_ns)
-        _, carried = await self._links(links)
 
         async def witness() -> str:
-            slowed = (await self._links(links))[1] - carried
+            slowed = (await self._links(links))["slowed"] - before["slowed"]
             return f"{slowed} messages took {fault.extra_ns / 1e6:g} ms longer" if slowed > 0 else ""
 
         async def heal() -> Witness:
             for here, there in links:
                 await self.cluster.relieve(here, f"slow_link {there}", "slow_link", peer=there, extra_ns=0)
-            _, before = await self._links(links)
+            healed = await self._links(links)
 
             async def fast() -> str:
-                return "messages are as fast as before" if (await self._links(links))[1] > before else ""
+                now = await self._links(links)
+                later = now["carried"] > healed["carried"] + healed["under_way"]
+                return "messages are as fast as before" if later and now["slowed"] == healed["slowed"] else ""
 
             return fast
 
@@ -243,14 +236,16 @@ class Breakage:
         await self.cluster.impose(replica.id, "slow_disk", "slow_disk", factor=fault.factor)
 
         async def witness() -> str:
-            return _syncs(before, await self.cluster.status(replica), f"{fault.factor:g} times as long as it would")
+            _, delayed_ns = _syncs(before, await self.cluster.status(replica))
+            return f"syncs took {fault.factor:g} times as long, {delayed_ns / 1e6:.3f} ms until now" if delayed_ns > 0 else ""
 
         async def heal() -> Witness:
             await self.cluster.relieve(replica.id, "slow_disk", "slow_disk", factor=1.0)
-            slow = await self.cluster.status(replica)
+            healed = await self.cluster.status(replica)
 
             async def fast() -> str:
-                return _syncs(slow, await self.cluster.status(replica), "as long as it would")
+                count, delayed_ns = _syncs(healed, await self.cluster.status(replica))
+                return f"{count} syncs took as long as they would" if count > 0 and delayed_ns == 0 else ""
 
             return fast
 
@@ -279,12 +274,9 @@ class Breakage:
         return str(replica), witness, heal
 
 
-def _syncs(before: dict[str, Any], after: dict[str, Any], how_long: str) -> str:
-    """What the syncs between two statuses say, nothing where there were none."""
-    count = after["fsyncs"] - before["fsyncs"]
-    if count <= 0:
-        return ""
-    return f"{count} syncs took {how_long}, {(after['fsync_ns'] - before['fsync_ns']) / count / 1e6:.3f} ms each"
+def _syncs(before: dict[str, Any], after: dict[str, Any]) -> tuple[int, int]:
+    """Between two statuses: how many syncs there were, and by how much a fault has prolonged them."""
+    return after["fsyncs"] - before["fsyncs"], after["disk_delay_ns"] - before["disk_delay_ns"]
 
 
 def _drift_ns(before: dict[str, Any], after: dict[str, Any]) -> int:

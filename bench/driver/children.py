@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any
 
 import msgspec
+import psutil
 
 from bench.driver.janitor import started
 from ext import build
@@ -25,6 +26,7 @@ HOST = "127.0.0.1"
 GRACE_S = 3.0
 READY_S = 30.0
 LAST_LINES = 3
+LAST_WORDS_BYTES = 4096
 # Below the ports that the system gives to outgoing connections, so that none takes a replica's while it is down.
 PORTS = range(20_000, 32_000)
 
@@ -90,6 +92,31 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, number)
 
+    async def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        self.may_end = True
+        self.signal(signal.SIGKILL)
+        await self.process.wait()
+
+    async def pause(self) -> None:
+        """SIGSTOP."""
+        self.signal(signal.SIGSTOP)
+
+    async def resume(self) -> None:
+        """SIGCONT."""
+        self.signal(signal.SIGCONT)
+
+    async def killed(self) -> bool:
+        """Whether SIGKILL has ended it."""
+        return self.process.returncode == -signal.SIGKILL
+
+    async def stopped(self) -> bool:
+        """Whether it stands still."""
+        try:
+            return bool(psutil.Process(self.pid).status() == psutil.STATUS_STOPPED)
+        except psutil.NoSuchProcess:
+            return False
+
     async def ended(self, within_s: float) -> bool:
         """Whether it ends within so many seconds."""
         try:
@@ -140,7 +167,9 @@ class Household:
         path, log = self.folder / f"{name}.json", self.folder / f"{name}.log"
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(msgspec.json.encode(config))
-        with log.open("ab") as errors:
+        # Blank lines hold the room that its last words need when the disk is full.
+        log.write_bytes(b"\n" * LAST_WORDS_BYTES)
+        with log.open("r+b") as errors:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", module, str(path),
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=_environment(), process_group=0,

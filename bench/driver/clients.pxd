@@ -41,6 +41,9 @@ cdef class Clients:
     cdef i64 backoff_ns
     cdef i64 stop_ns
     cdef bint refusals_are_exact
+    cdef i64 part
+    cdef i64 parts
+    cdef dict foreign_sizes
     cdef dict seen
     cdef bint uses_cas
     cdef bint uses_chains
@@ -67,10 +70,13 @@ cdef class Clients:
     cdef Py_ssize_t begin(self, Session session, int kind, u64 key, i64 size) except -1
     @cython.locals(command=bytes, link=Link, arrival=i64)
     cdef int send(self, Session session, Py_ssize_t row) except -1
-    @cython.locals(recorder=Recorder, kind=int, lowest=Py_ssize_t, key=bytes, value=bytes, expected=bytes, token=u64)
+    @cython.locals(recorder=Recorder, kind=int, lowest=Py_ssize_t, number=i64, key=bytes, value=bytes, expected=bytes, token=u64)
     cdef bytes command(self, Session session, Py_ssize_t row)
+    cdef i64 number_of(self, Py_ssize_t row) except -1
+    cdef Py_ssize_t row_of(self, i64 number) except? -1
+    cdef Session session_of(self, Py_ssize_t client)
     cdef bint settled(self, Py_ssize_t row) except -1
-    cdef bytes value(self, u64 token)
+    cdef bytes value(self, i64 token)
     @cython.locals(session=Session, link=Link)
     cdef i64 answer_arrives(self, Py_ssize_t client, Py_ssize_t replica, i64 depart_ns, i64 size) except -1
     @cython.locals(row=Py_ssize_t, session=Session, kind=int, returned=u64)

@@ -1,6 +1,8 @@
 """The simulated clients: sessions that follow a workload, time out, follow redirects and retry.
 
-A session's sequence number is the row of the operation in the recorder plus one, so an answer finds its row without a table.
+A session's sequence number tells the row of the operation in the recorder, so an answer finds its row without a table; it is
+the token of the value that the operation writes, too. Where several processes share the clients, they take sessions and numbers
+in turn, so that none is given twice.
 A retried command carries the same number, and the state machine applies it once.
 """
 from __future__ import annotations
@@ -54,6 +56,8 @@ class Clients:
     """All clients of a run. An open loop has a ``schedule`` of intended starts; a closed one (None) has think times.
 
     ``refusals_are_exact`` is false where the network may double a forwarded command, whose refusal then proves nothing.
+    ``share`` is (which, of how many) processes that have the clients between them: session n of them is the client
+    n * of_how_many + which.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class Clients:
         operation_ns: int,
         stop_ns: int,
         refusals_are_exact: bool,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self.queue = queue
         self.sessions = sessions
@@ -86,6 +91,8 @@ class Clients:
         self.backoff_ns = max(request_ns // 64, 1_000)
         self.stop_ns = stop_ns
         self.refusals_are_exact = refusals_are_exact
+        self.part, self.parts = share
+        self.foreign_sizes: dict[int, int] = {}  # of values that other processes wrote, by token
         self.seen: dict[int, int] = {}
         self.uses_cas = mix.cas > 0.0
         self.uses_chains = mix.read_modify_write > 0.0
@@ -119,7 +126,7 @@ class Clients:
         """The time has come for a closed client's next operation, or for the next arrival of an open loop."""
         if self.closed:
             if self.queue.time < self.stop_ns:
-                self.next_operation(self.sessions[client])
+                self.next_operation(self.session_of(client))
             return
         session = self.sessions[self.arrival % len(self.sessions)]
         self.arrival += 1
@@ -144,9 +151,9 @@ class Clients:
             size = TOKEN_BYTES
         row = self.recorder.begin(now, now, session.id, kind, key, size)
         if kind == WRITE:
-            self.recorder.set_values(row, row + 1, 0)
+            self.recorder.set_values(row, self.number_of(row), 0)
         elif kind == CAS:
-            self.recorder.set_values(row, row + 1, self.seen.get(key, 0))
+            self.recorder.set_values(row, self.number_of(row), self.seen.get(key, 0))
         if self.routing == ROUND_ROBIN:
             session.target = (session.target + 1) % self.replicas
         if not self.closed:
@@ -174,12 +181,25 @@ class Clients:
                 session.waiting.popleft()
             lowest = session.waiting[0]
         key = pack_u64(recorder.key_of(row), TOKEN_BYTES)
-        value = b"" if kind == READ else self.value(row + 1)
+        number = self.number_of(row)
+        value = b"" if kind == READ else self.value(number)
         expected = b""
         if kind == CAS:
             token = recorder.expected_of(row)
             expected = self.value(token) if token else b""
-        return encode_command(session.id, row + 1, lowest + 1, kind, key, value, expected)
+        return encode_command(session.id, number, self.number_of(lowest), kind, key, value, expected)
+
+    def number_of(self, row: int) -> int:
+        """The sequence number of an operation, and the token of what it writes: no other operation of the run has it."""
+        return row * self.parts + self.part + 1
+
+    def row_of(self, number: int) -> int:
+        """The operation of a number that was given here."""
+        return (number - 1) // self.parts
+
+    def session_of(self, client: int) -> Session:
+        """The session of a client of this process."""
+        return self.sessions[client // self.parts]
 
     def settled(self, row: int) -> bool:
         """Whether nobody waits for this operation any more."""
@@ -187,18 +207,20 @@ class Clients:
 
     def value(self, token: int) -> bytes:
         """The value that the operation of this token writes: the token, and zeros up to its size."""
-        return pack_u64(token, self.recorder.size_of(token - 1))
+        if self.parts > 1 and (token - 1) % self.parts != self.part:
+            return pack_u64(token, self.foreign_sizes[token])
+        return pack_u64(token, self.recorder.size_of(self.row_of(token)))
 
     def answer_arrives(self, client: int, replica: int, depart_ns: int, size: int) -> int:
         """When an answer that leaves a replica now reaches its client."""
-        session = self.sessions[client]
+        session = self.session_of(client)
         link = session.links_from[replica]
         return link.carry(depart_ns, size)
 
     def answered(self, client: int, sequence: int, result: bytes) -> None:
         """The result of an operation arrived."""
-        row = sequence - 1
-        session = self.sessions[client]
+        row = self.row_of(sequence)
+        session = self.session_of(client)
         session.heard_ns = self.queue.time
         if self.settled(row) or result[0] == STALE:
             return
@@ -208,6 +230,8 @@ class Clients:
             if result[0] == APPLIED:
                 assert len(result) > TOKEN_BYTES, "a value begins with its token"
                 returned = load_u64(result, 1)
+                if self.uses_cas and self.parts > 1:
+                    self.foreign_sizes[returned] = len(result) - 1
         elif kind == CAS:
             returned = result[0]
         self.recorder.complete(row, self.queue.time, OK, returned)
@@ -225,7 +249,7 @@ class Clients:
         if kind == READ:
             self.seen[key] = returned
         elif kind == WRITE or returned:
-            self.seen[key] = row + 1
+            self.seen[key] = self.number_of(row)
 
     def think_then_issue(self, session: Session) -> None:
         """A closed client thinks, then asks again."""
@@ -237,8 +261,8 @@ class Clients:
 
     def redirected(self, client: int, sequence: int, leader: int) -> None:
         """A replica does not lead: ask the one it names, or, where it knows none, the next one after a while."""
-        row = sequence - 1
-        session = self.sessions[client]
+        row = self.row_of(sequence)
+        session = self.session_of(client)
         if self.settled(row):
             return
         refusals = self.refusals.get(row, 0) + 1
@@ -252,9 +276,9 @@ class Clients:
 
     def let_go(self, client: int, sequence: int) -> None:
         """The replica lost its leadership before the operation was decided: ask again, as it may not have happened."""
-        if not self.settled(sequence - 1):
+        if not self.settled(self.row_of(sequence)):
             if self.routing == LEADER:
-                session = self.sessions[client]
+                session = self.session_of(client)
                 self.turn(session, (session.target + 1) % self.replicas)
             self.pause(sequence, 0)
 
@@ -277,7 +301,7 @@ class Clients:
         """Send an operation once more, or give it up when its time is over."""
         if self.settled(row):
             return
-        session = self.sessions[self.recorder.client_of(row)]
+        session = self.session_of(self.recorder.client_of(row))
         if self.queue.time - self.recorder.started_ns(row) >= self.operation_ns:
             self.give_up(session, row)
         else:
@@ -302,7 +326,7 @@ class Clients:
     def retry(self, sequence: int) -> None:
         """A pause after a refusal is over, or it is time to look for operations without an answer."""
         if sequence != SWEEP:
-            self.resend(sequence - 1)
+            self.resend(self.row_of(sequence))
             return
         now = self.queue.time
         while self.cursor < self.recorder.count and self.recorder.started_ns(self.cursor) + self.request_ns <= now:
@@ -328,7 +352,7 @@ class Clients:
         if self.settled(row):
             return
         now = self.queue.time
-        session = self.sessions[self.recorder.client_of(row)]
+        session = self.session_of(self.recorder.client_of(row))
         if now - session.heard_ns >= self.request_ns:
             self.turn(session, (session.target + 1) % self.replicas)
         self.retries.append((now, row))

@@ -3,14 +3,16 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import signal
 import time
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.driver.children import HOST, READY_S, Child, Household, free_ports
+from bench.driver.children import HOST, READY_S, Household, free_ports
+from bench.driver.homes import Here, Home, Residence, tls_of
 from bench.driver.overseer import Board, Control, ControlError, Status
 from bench.driver.protocols import PROTOCOLS
+from bench.driver.stations import Hosts, Station, stations
+from bench.driver.tls import Credentials
 
 if TYPE_CHECKING:
     from bench.scenario import Scenario
@@ -20,16 +22,16 @@ STATUS_S = 1.0
 
 
 class Replica:
-    """One replica's place: its address and folder, and the process that lives there now."""
+    """One replica: its home, and the process that lives there now."""
 
-    def __init__(self, id: int, port: int, data: Path) -> None:
+    def __init__(self, id: int, home: Home) -> None:
         self.id = id
-        self.address = (HOST, port)
-        self.data = data
+        self.home = home
+        self.address = home.address
         self.incarnation = 0
         self.up = False
         self.paused = False
-        self.child: Child
+        self.child: Residence
         self.control: Control
         self.conditions: dict[str, tuple[str, dict[str, Any]]] = {}
 
@@ -43,16 +45,26 @@ class Replica:
 
 
 class Cluster:
-    """The replicas of a run, and what they say of themselves."""
+    """The replicas of a run, on this machine or on given hosts, and what they say of themselves."""
 
-    def __init__(self, scenario: Scenario, engine: str, seed: int, household: Household) -> None:
+    def __init__(
+        self, scenario: Scenario, engine: str, seed: int, household: Household, hosts: Hosts | None = None
+    ) -> None:
         self.scenario = scenario
         self.engine = engine
         self.seed = seed
-        self.household = household
-        self.secret = secrets.token_bytes(32)
-        ports = free_ports(scenario.replicas)
-        self.replicas = [Replica(id, port, household.folder / f"log-{id}") for id, port in enumerate(ports)]
+        self.tls = tls_of(scenario)
+        self.credentials = Credentials(self.tls) if self.tls is not None else None
+        self.stations: list[Station] = []
+        homes: Sequence[Home]
+        if hosts is None:
+            self.secret = secrets.token_bytes(32)
+            addresses = {id: (HOST, port) for id, port in enumerate(free_ports(scenario.replicas))}
+            homes = [Here(household, id, addresses, self.secret, self.tls) for id in addresses]
+        else:
+            self.secret, self.stations = stations(household, hosts, scenario.replicas, self.credentials)
+            homes = self.stations
+        self.replicas = [Replica(id, home) for id, home in enumerate(homes)]
         self.board = Board(frozenset(kind.__name__ for kind in PROTOCOLS[engine][0].HEARTBEATS))
         self.start_ns = time.monotonic_ns()
 
@@ -68,24 +80,18 @@ class Cluster:
         """Start an incarnation; returns what it says when it is ready."""
         replica.incarnation += 1
         config = {
-            "id": replica.id, "engine": self.engine, "scenario": self.scenario.resolved(), "listen": replica.address,
-            "peers": {str(each.id): each.address for each in self.replicas}, "secret": self.secret.hex(),
-            "data": str(replica.data), "seed": self.seed, "incarnation": replica.incarnation,
-            "loop": self.scenario.processes.loop,
+            "engine": self.engine, "scenario": self.scenario.resolved(), "seed": self.seed,
+            "incarnation": replica.incarnation, "loop": self.scenario.processes.loop,
         }  # fmt: skip
-        name = f"replica-{replica.id}-{replica.incarnation}"
-        replica.child = await self.household.start(name, "bench.driver.replica", config)
-        ready = await replica.child.line("ready", READY_S)
-        replica.control = await Control.open(replica.address, self.secret, replica.id, READY_S)
+        replica.child, ready = await replica.home.start(config)
+        replica.control = await Control.open(replica.address, self.secret, replica.id, READY_S, self.credentials)
         replica.up, replica.paused = True, False
         return ready
 
     async def kill(self, replica: Replica) -> None:
         """SIGKILL, and wait until it is gone."""
         replica.up = False
-        replica.child.may_end = True
-        replica.child.signal(signal.SIGKILL)
-        await replica.child.process.wait()
+        await replica.child.kill()
         replica.control.close()
 
     async def restart(self, replica: Replica) -> dict[str, Any]:
@@ -113,7 +119,8 @@ class Cluster:
         """What a replica says now; ControlError where it cannot be asked, TimeoutError where it is silent."""
         if not replica.awake:
             raise ControlError(f"{replica} cannot be asked")
-        status = await replica.control.do("status", STATUS_S)
+        asked_ns = time.monotonic_ns()
+        status = replica.home.dated(await replica.control.do("status", STATUS_S), asked_ns, time.monotonic_ns())
         if "applied" not in status:
             raise ControlError(f"{replica} is not ready")
         self.board.take(replica.id, status)
@@ -147,10 +154,11 @@ class Cluster:
 
     async def stop(self) -> None:
         """An orderly end: logs are flushed and closed."""
-        await self.household.end([replica.child for replica in self.replicas if replica.up])
+        await asyncio.gather(*(replica.home.end() for replica in self.replicas if replica.up))
 
     def close(self) -> None:
         """Let go of the control channels."""
         for replica in self.replicas:
             if replica.up:
                 replica.control.close()
+            replica.home.close()

@@ -11,11 +11,22 @@ import socket
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
-from bench.driver.frames import FRAME_LIMIT_BYTES, HANDSHAKE_LIMIT_BYTES, Door, FrameError, Frames, Greeting, Hello
+from bench.driver.frames import (
+    FRAME_LIMIT_BYTES,
+    HANDSHAKE_LIMIT_BYTES,
+    PEER_FRAME_LIMIT_BYTES,
+    Door,
+    FrameError,
+    Frames,
+    Greeting,
+    Hello,
+)
+from bench.driver.shaping import HELD_LIMIT_BYTES
+from bench.driver.tls import Session
 
 HANDSHAKE_S = 5.0
-# What may wait to be sent: to a replica a snapshot and more, to a client no more than a few hundred thousand answers.
-PEER_UNSENT_LIMIT_BYTES = 2 * FRAME_LIMIT_BYTES
+# What may wait to be sent, or else twice the longest frame: a replica's whole state may be longer.
+PEER_UNSENT_LIMIT_BYTES = HELD_LIMIT_BYTES
 UNSENT_LIMIT_BYTES = FRAME_LIMIT_BYTES // 8
 KEEPALIVE_PROBES = 3
 STRANGERS_LIMIT = 512
@@ -29,6 +40,7 @@ class Household(Protocol):
     user_timeout_ns: int
     loop: asyncio.AbstractEventLoop
 
+    def session(self, peer: int | None) -> Session | None: ...
     def strangers(self) -> int: ...
     def made(self, connection: Connection) -> None: ...
     def admit(self, connection: Connection, hello: Hello) -> None: ...
@@ -48,10 +60,11 @@ class Connection(asyncio.Protocol):
         self.dialled = peer is not None
         self.pause_s = pause_s
         self.role = "stranger"
-        # A welcome and a long frame may arrive in one piece, so that a dialler allows for both.
-        self.frames = Frames(FRAME_LIMIT_BYTES if self.dialled else HANDSHAKE_LIMIT_BYTES)
+        self.frames = Frames(HANDSHAKE_LIMIT_BYTES)
+        self.longest_bytes = 0
         self.receive: Callable[[memoryview], None] = self._knock if peer is None else self._greet
         self.answers: list[Any] = []
+        self.session = replica.session(peer)
         self.lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -63,6 +76,8 @@ class Connection(asyncio.Protocol):
         self.transport.set_write_buffer_limits(high=PEER_UNSENT_LIMIT_BYTES)
         self.deadline = self.replica.loop.call_later(HANDSHAKE_S, self.drop, "no handshake in time")
         self.replica.made(self)
+        if self.dialled and self.session is not None:
+            self.write(b"")
         if self.peer is not None:
             self.greeting = Greeting(self.replica.secret, "peer", self.replica.id, self.peer)
         elif self.replica.strangers() > STRANGERS_LIMIT:
@@ -74,6 +89,8 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take what is complete."""
         try:
+            if self.session is not None:
+                data = self._unseal(self.session, data)
             for body in self.frames.feed(data):
                 if self.transport.is_closing():
                     return
@@ -91,15 +108,29 @@ class Connection(asyncio.Protocol):
         """The other end has proved itself: from now on its frames go to ``receive``."""
         self.role = role
         self.receive = receive
-        self.frames.limit = FRAME_LIMIT_BYTES
+        self.frames.limit = PEER_FRAME_LIMIT_BYTES if role == "peer" else FRAME_LIMIT_BYTES
+        # A welcome and a long frame may have arrived in one piece.
+        self.replica.loop.call_soon(self.data_received, b"")
         self.deadline.cancel()
 
     def write(self, data: bytes | bytearray) -> None:
         """Send now what the kernel takes, the rest as it can. A loop of its own would send only at the end of its turn,
         which lasts as long as a sync of the disk.
         """
+        self._send(data if self.session is None else self.session.seal(data))
+
+    def _unseal(self, session: Session, data: bytes) -> bytes:
+        try:
+            return session.unseal(data)
+        finally:
+            answer = session.outgoing.read()  # of TLS itself, as why it refuses the other end
+            if answer:
+                self._send(answer)
+
+    def _send(self, data: bytes | bytearray) -> None:
         if self.transport.is_closing():
             return
+        length = len(data)
         if not self.transport.get_write_buffer_size():
             try:
                 sent = os.write(self.file, data)
@@ -108,12 +139,13 @@ class Connection(asyncio.Protocol):
             except OSError:
                 self.transport.abort()
                 return
-            if sent == len(data):
+            if sent == length:
                 return
             data = bytes(memoryview(data)[sent:])
         self.transport.write(data)
+        self.longest_bytes = max(self.longest_bytes, length)
         limit = PEER_UNSENT_LIMIT_BYTES if self.role == "peer" else UNSENT_LIMIT_BYTES
-        if self.transport.get_write_buffer_size() > limit:
+        if self.transport.get_write_buffer_size() > max(limit, 2 * self.longest_bytes):
             self.drop("reads too slowly")
 
     def drop(self, reason: str) -> None:

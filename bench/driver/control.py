@@ -88,6 +88,7 @@ class Control:
             "dropped": dict(self.dropped),
             "fsyncs": log.syncs,
             "fsync_ns": log.sync_ns,
+            "disk_delay_ns": world.disk_delay_ns,
             "log_bytes": log.written_bytes,
             "client_requests": world.requests,
             "paused": world.paused,
@@ -103,6 +104,8 @@ class Control:
         return {
             "carried": self.world.sent[peer],
             "blocked": link.blocked_messages,
+            "slowed": self.world.shaper.slowed[peer],
+            "under_way": self.world.shaper.under_way[peer],
             "held": len(link.held),
             "lost": link.lost_messages,
             "connected": peer in self.world.peers,

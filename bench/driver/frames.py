@@ -27,10 +27,12 @@ import msgspec
 
 from bench.driver.host import Forward, ForwardAnswer
 from engines.core import Engine
+from engines.machine import client_of
 
 VERSION = 1
 LENGTH_BYTES = 4
 FRAME_LIMIT_BYTES = 64 << 20
+PEER_FRAME_LIMIT_BYTES = 2 << 30  # between replicas, where one message may carry the whole state
 HANDSHAKE_LIMIT_BYTES = 1024
 NONCE_BYTES = 32
 Role = Literal["peer", "client", "control"]
@@ -117,16 +119,16 @@ def encode(message: Any) -> bytes:
     return len(body).to_bytes(LENGTH_BYTES, "little") + body
 
 
-def encode_messages(messages: list[Any]) -> list[bytes | bytearray]:
-    """The frames of these messages: one, or several where one would exceed the limit. ValueError where a single one does."""
+def encode_messages(messages: list[Any], limit: int = FRAME_LIMIT_BYTES) -> list[bytes | bytearray]:
+    """The frames of these messages: one, or several where one would exceed the limit. FrameError where a single one does."""
     frame = bytearray(LENGTH_BYTES)
     encoder.encode_into(messages, frame, LENGTH_BYTES)
     size = len(frame) - LENGTH_BYTES
-    if size > FRAME_LIMIT_BYTES:
+    if size > limit:
         half = len(messages) // 2
         if half == 0:
-            raise ValueError(f"a {type(messages[0]).__name__} of {size} bytes exceeds the limit of {FRAME_LIMIT_BYTES}")
-        return encode_messages(messages[:half]) + encode_messages(messages[half:])
+            raise FrameError(f"message too long: a {type(messages[0]).__name__} of {size} bytes exceeds the limit of {limit}")
+        return encode_messages(messages[:half], limit) + encode_messages(messages[half:], limit)
     frame[:LENGTH_BYTES] = size.to_bytes(LENGTH_BYTES, "little")
     return [frame]
 
@@ -139,8 +141,15 @@ def _decoded(decoder: msgspec.msgpack.Decoder[Any], body: bytes | memoryview) ->
 
 
 def decode_requests(body: bytes | memoryview) -> list[Request]:
-    """What a client sent; FrameError where it is malformed."""
+    """What a client sent; FrameError where it is malformed, or a command is not its client's."""
     requests: list[Request] = _decoded(_requests, body)
+    for request in requests:
+        try:
+            genuine = client_of(request.command) == request.client
+        except ValueError:
+            genuine = False
+        if not genuine:
+            raise FrameError("a command that is not its client's")
     return requests
 
 
@@ -185,19 +194,23 @@ class Frames:
         self.rest = bytearray()
         self.wanted = LENGTH_BYTES
 
-    def feed(self, data: bytes) -> list[memoryview]:
-        """The bodies that are complete with these bytes; FrameError where a frame is longer than the limit."""
+    def feed(self, data: bytes | memoryview) -> list[memoryview]:
+        """The bodies that are complete with these bytes, as views of them; FrameError where a frame is longer than the limit.
+        Behind others such a frame is left for the next feed: they may raise the limit.
+        """
         if self.rest:
             self.rest += data
             if len(self.rest) < self.wanted:
                 return []
             data, self.rest = bytes(self.rest), bytearray()
         view, size, at = memoryview(data), len(data), 0
-        bodies = []
+        bodies: list[memoryview] = []
         self.wanted = LENGTH_BYTES
         while size - at >= LENGTH_BYTES:
             length = int.from_bytes(view[at : at + LENGTH_BYTES], "little")
             if length > self.limit:
+                if bodies:
+                    break
                 raise FrameError(f"frame too long: {length} bytes, and the limit is {self.limit}")
             if size - at - LENGTH_BYTES < length:
                 self.wanted = LENGTH_BYTES + length

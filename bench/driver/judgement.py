@@ -1,11 +1,12 @@
 """What is said of a trial of either world when it is over: checks, and what must be equal for a comparison to be fair."""
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from bench.checkers.linearizability import LINEARIZABLE, NOT_LINEARIZABLE, Budget
 from bench.checkers.recorded import check
+from bench.checkers.statements import judge
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,14 +17,14 @@ LINEARIZABILITY = "linearizability"
 Leaders = list[tuple[int, int, int]]
 
 
-def checks(scenario: Scenario, statements: Iterable[str], operations: np.ndarray, violations: list[str]) -> dict[str, str]:
-    """What each check says; a history that nothing explains becomes one of the ``violations``."""
+def checks(
+    scenario: Scenario, engine: str, watched: Collection[str], operations: np.ndarray, violations: list[str]
+) -> dict[str, str]:
+    """What each check says, where the statements called ``watched`` were looked at; a history that nothing explains becomes
+    one of the ``violations``.
+    """
     linearizable = _linearizable(scenario, operations, violations)
-    return {name: _answer(name, violations) for name in statements} | {LINEARIZABILITY: linearizable}
-
-
-def _answer(name: str, violations: list[str]) -> str:
-    return "failed" if any(violation.startswith(name) for violation in violations) else "passed"
+    return judge(engine, watched, violations) | {LINEARIZABILITY: linearizable}
 
 
 def _linearizable(scenario: Scenario, operations: np.ndarray, violations: list[str]) -> str:

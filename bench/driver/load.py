@@ -1,16 +1,15 @@
-"""The client process: ``python -m bench.driver.load CONFIG``. All clients of a run, in real time, against replicas on sockets.
+"""The client process: ``python -m bench.driver.load CONFIG``. The clients of a run, in real time, against replicas on sockets.
 
 CONFIG is a JSON file (see Config). The process connects to every replica, computes its schedule, and prints ``{"ready": true}``.
 A line ``{"start_ns": N}`` on standard input is the agreed moment, on the monotonic clock, that all its times count from. At the
 end it leaves its operations (dtype OPERATION) in a .npy file, prints a Report, and exits. It exits, too, when its standard input
 closes: its parent has died.
 
-One loop selects with microseconds of precision (an event loop's timers have milliseconds), reads everything that has come, lets
-due events happen, and writes one frame to each replica for all commands of the turn.
+Several such processes may have the clients between them (``share``). Each loop reads everything that has come, lets due events
+happen, and writes one frame to each replica for all commands of the turn.
 """
 from __future__ import annotations
 
-import select
 import sys
 import time
 from pathlib import Path
@@ -21,8 +20,10 @@ import numpy as np
 
 from bench.driver.channel import Channel
 from bench.driver.dialogue import Dialogue
-from bench.driver.frames import decode_answers, encode
+from bench.driver.exchange import Exchange
 from bench.driver.population import build_clients, window_of
+from bench.driver.tls import Credentials, TlsFiles
+from bench.metrics.summary import PERCENTILES, percentile, within
 from bench.scenario import Place, read_scenario
 from engines.core import NEVER
 from ext.events import EventQueue
@@ -34,20 +35,26 @@ CONNECT_NS = 10_000_000_000
 
 
 class Config(msgspec.Struct, frozen=True):
-    """What a client process is told. ``replicas`` are the addresses by number; ``out`` is where the operations go."""
+    """What a client process is told. ``replicas`` are the addresses by number; ``out`` is where the operations go; ``share`` is
+    which of how many such processes it is.
+    """
 
     scenario: dict[str, Any]
     seed: int
     replicas: dict[int, tuple[str, int]]
     secret: str
     out: str
+    share: tuple[int, int] = (0, 1)
+    tls: TlsFiles | None = None
 
 
 class Report(msgspec.Struct, frozen=True):
     """What a client process tells of itself: the window's integral of operations under way, and its own costs.
 
     ``cpu_ns`` is the processor time it took within the measured window, ``connections`` how many it opened, ``lost_requests``
-    how many were never written for want of one.
+    how many were never written for want of one. Of the window, too: ``loop_lag_max_ns``, the longest that something due had to
+    wait until its loop looked, and ``lateness_p50_ns`` and ``lateness_p99_ns`` of operations behind their intended start (None
+    where they are too few to say).
     """
 
     end_ns: int
@@ -56,39 +63,40 @@ class Report(msgspec.Struct, frozen=True):
     cpu_ns: int
     connections: int
     lost_requests: int
+    loop_lag_max_ns: int
+    lateness_p50_ns: int | None
+    lateness_p99_ns: int | None
 
 
 class Load:
-    """The sockets of a client process, and the dialogue over them. ``parent`` is a descriptor that the parent keeps silent."""
+    """The clients of a process, and their exchange with the replicas. ``parent`` is a descriptor that the parent keeps silent."""
 
     def __init__(self, config: Config, parent: int = 0) -> None:
         self.config = config
         self.scenario = read_scenario(config.scenario, Place("CONFIG", Path()))
         self.queue = EventQueue()
-        self.clients = build_clients(self.scenario, config.seed, self.queue)
+        self.clients = build_clients(self.scenario, config.seed, self.queue, config.share)
         self.dialogue = Dialogue(self.queue, self.clients, self.scenario.replicas)
         secret = bytes.fromhex(config.secret)
+        credentials = Credentials(config.tls) if config.tls is not None else None
         self.channels = [
-            Channel(config.replicas[replica], secret, "client", 0, replica) for replica in range(self.scenario.replicas)
+            Channel(config.replicas[replica], secret, "client", 0, replica, credentials)
+            for replica in range(self.scenario.replicas)
         ]
-        self.start_ns = time.monotonic_ns()
-        self.lost_requests = 0
-        self.parent = parent
+        self.exchange = Exchange(self.dialogue, self.channels, parent)
         self.marks = window_of(self.scenario)
         self.cpu_at: list[int] = []
-
-    def now(self) -> int:
-        """Time since the agreed start; negative before it."""
-        return time.monotonic_ns() - self.start_ns
+        self.lag_ns = 0
 
     def connect(self) -> None:
         """Open a connection to every replica; RuntimeError where that takes too long."""
-        give_up_ns = self.now() + CONNECT_NS
+        exchange = self.exchange
+        give_up_ns = exchange.now() + CONNECT_NS
         while not all(channel.open for channel in self.channels):
-            if self.now() > give_up_ns:
-                missing = [replica for replica, channel in enumerate(self.channels) if not channel.open]
-                raise RuntimeError(f"replicas {missing} do not answer")
-            self.wait(self.now() + LOOK_UP_NS)
+            if exchange.now() > give_up_ns:
+                missing = {replica: channel.trouble for replica, channel in enumerate(self.channels) if not channel.open}
+                raise RuntimeError(f"replicas {list(missing)} do not answer: {next(iter(missing.values()))}")
+            exchange.wait(exchange.now() + LOOK_UP_NS)
 
     def await_start(self) -> None:
         """Read the agreed start, and sleep until then."""
@@ -96,73 +104,53 @@ class Load:
         line = sys.stdin.buffer.readline()
         if not line:
             raise SystemExit(1)
-        self.start_ns = msgspec.json.decode(line, type=dict[str, int])["start_ns"]
-        time.sleep(max(0, -self.now()) / 1e9)
+        self.start_at(msgspec.json.decode(line, type=dict[str, int])["start_ns"])
+        time.sleep(max(0, -self.exchange.now()) / 1e9)
+
+    def start_at(self, start_ns: int) -> None:
+        """All times count from this moment of the monotonic clock."""
+        self.exchange.start_ns = start_ns
 
     def run(self) -> None:
         """The load, and then the time that what is under way may take."""
         self.clients.start()
-        end_ns = self.scenario.end_ns
+        exchange, dialogue, recorder, end_ns = self.exchange, self.dialogue, self.clients.recorder, self.scenario.end_ns
+        mark_ns = self.marks[0]
         while True:
-            now = self.now()
-            next_ns = self.dialogue.turn(now, TURN)
-            self.flush()
-            while len(self.cpu_at) < len(self.marks) and now >= self.marks[len(self.cpu_at)]:
-                self.cpu_at.append(time.process_time_ns())
-            drained = self.dialogue.recorder.outstanding == 0
-            if now >= end_ns and (drained or now >= end_ns + DRAIN_NS):
+            now = exchange.now()
+            next_ns = dialogue.turn(now, TURN)
+            exchange.flush()
+            while now >= mark_ns:
+                mark_ns = self.mark()
+            if now >= end_ns and (recorder.outstanding == 0 or now >= end_ns + DRAIN_NS):
                 return
-            self.wait(min(next_ns, end_ns if now < end_ns else NEVER, now + LOOK_UP_NS))
+            exchange.wait(min(next_ns, end_ns if now < end_ns else NEVER, now + LOOK_UP_NS))
 
-    def flush(self) -> None:
-        """One frame to each replica for what the turn brought."""
-        for channel, requests in zip(self.channels, self.dialogue.outgoing, strict=True):
-            if requests:
-                if not channel.write(encode(requests)):
-                    self.lost_requests += len(requests)
-                requests.clear()
-
-    def wait(self, until_ns: int) -> None:
-        """Exchange bytes with the replicas; wait for them no longer than to ``until_ns``."""
-        now = self.now()
-        reading: list[Any] = [self.parent]
-        writing: list[Any] = []
-        by_descriptor: dict[Any, tuple[int, Channel]] = {}
-        for replica, channel in enumerate(self.channels):
-            channel.tend(now)
-            if channel.open and channel.writing:
-                channel.writable(now)
-            if channel.socket is not None:
-                by_descriptor[channel.socket] = (replica, channel)
-                reading.append(channel.socket)
-                if channel.writing:
-                    writing.append(channel.socket)
-        readable, writable, _ = select.select(reading, writing, [], max(0, until_ns - self.now()) / 1e9)
-        now = self.now()
-        for end in writable:
-            by_descriptor[end][1].writable(now)
-        for end in readable:
-            if end not in by_descriptor:
-                raise SystemExit(1)
-            replica, channel = by_descriptor[end]
-            if channel.socket is end:
-                for body in channel.readable(now):
-                    self.dialogue.hear(replica, decode_answers(body), now)
+    def mark(self) -> int:
+        """An edge of the window has come; returns the next."""
+        self.cpu_at.append(time.process_time_ns())
+        self.lag_ns, self.exchange.lag_ns = self.exchange.lag_ns, 0
+        return self.marks[len(self.cpu_at)] if len(self.cpu_at) < len(self.marks) else NEVER
 
     def report(self) -> Report:
         """Close the books, and write the operations."""
-        recorder, now = self.clients.recorder, self.now()
+        recorder, now = self.clients.recorder, self.exchange.now()
         self.clients.finish()
         recorder.advance(now)
         operations = recorder.operations()
         np.save(self.config.out, operations, allow_pickle=False)
+        measured = within(operations, self.marks)
+        late = np.sort(measured["started_ns"] - measured["intended_ns"])
         return Report(
             end_ns=now,
             outstanding_ns=recorder.outstanding_ns,
             operations=len(operations),
             cpu_ns=self.cpu_at[-1] - self.cpu_at[0],
             connections=sum(channel.opened for channel in self.channels),
-            lost_requests=self.lost_requests,
+            lost_requests=self.exchange.lost_requests,
+            loop_lag_max_ns=self.lag_ns,
+            lateness_p50_ns=percentile(late, PERCENTILES["p50"]),
+            lateness_p99_ns=percentile(late, PERCENTILES["p99"]),
         )
 
 

@@ -2,14 +2,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import ssl
 from collections import deque
 from typing import Any
 
-from bench.checkers.invariants import AGREEMENT, Agreement
+from bench.checkers.invariants import Agreement
+from bench.checkers.statements import AGREEMENT
 from bench.driver.frames import FRAME_LIMIT_BYTES, Do, Frames, Greeting, decode_dones, encode
+from bench.driver.tls import Credentials, reason_of
 
 READ_BYTES = 1 << 16
-DIAL_S = 0.02
+DIAL_S, LONGEST_DIAL_S = 0.02, 0.5
 Status = dict[str, Any]
 
 
@@ -29,34 +33,42 @@ class Control:
         self.task: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, address: tuple[str, int], secret: bytes, replica: int, within_s: float) -> Control:
-        """Connect and prove oneself, as often as it takes; TimeoutError where it takes too long."""
-        async with asyncio.timeout(within_s):
-            while True:
-                try:
-                    reader, writer = await asyncio.open_connection(*address)
-                except OSError:
-                    await asyncio.sleep(DIAL_S)
-                    continue
-                control = cls(replica, reader, writer)
-                if await control._greet(secret):
-                    control.task = asyncio.create_task(control._listen())
-                    return control
-                writer.close()
-                await asyncio.sleep(DIAL_S)
+    async def open(
+        cls, address: tuple[str, int], secret: bytes, replica: int, within_s: float, credentials: Credentials | None = None
+    ) -> Control:
+        """Connect and prove oneself, as often as it takes; TimeoutError, with the last trouble, where it takes too long."""
+        host, port = address
+        context = None if credentials is None else credentials.connecting
+        name = None if credentials is None else host
+        trouble, pause_s = "it does not answer", DIAL_S
+        try:
+            async with asyncio.timeout(within_s):
+                while True:
+                    try:
+                        streams = await asyncio.open_connection(host, port, ssl=context, server_hostname=name)
+                        control = cls(replica, *streams)
+                        await control._greet(secret)
+                        return control
+                    except OSError as error:
+                        trouble = _trouble(error)
+                        await asyncio.sleep(pause_s)
+                        pause_s = min(2 * pause_s, LONGEST_DIAL_S)
+        except TimeoutError:
+            raise TimeoutError(trouble) from None
 
-    async def _greet(self, secret: bytes) -> bool:
+    async def _greet(self, secret: bytes) -> None:
         greeting = Greeting(secret, "control", 0, self.replica)
         try:
             while not greeting.done:
                 data = await self.reader.read(READ_BYTES)
                 if not data:
-                    return False
+                    raise ConnectionResetError("it closes the connection")
                 for body in self.frames.feed(data):
                     self.writer.write(greeting.answer(body))
-        except OSError:
-            return False
-        return True
+        except BaseException:
+            self.writer.close()
+            raise
+        self.task = asyncio.create_task(self._listen())
 
     async def _listen(self) -> None:
         try:
@@ -93,6 +105,13 @@ class Control:
         self.writer.close()
 
 
+def _trouble(error: OSError) -> str:
+    """Why there is no connection; the words of event loops repeat the address."""
+    if isinstance(error, ssl.SSLError):
+        return reason_of(error)
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+
+
 class Board:
     """What replicas said of themselves, of every incarnation the newest: counters, leaders, and whether histories agree."""
 
@@ -125,12 +144,12 @@ class Board:
     def totals(self) -> dict[str, int]:
         """The counters of Trial.counts, and "kind NAME" for each class of messages, summed over all incarnations."""
         totals = dict.fromkeys(
-            ("commits", "messages", "heartbeats", "message_bytes", "fsyncs", "client_requests"), 0
+            ("commits", "messages", "heartbeats", "message_bytes", "fsyncs", "client_requests", "cpu_ns"), 0
         )
         totals["commits"] = self.decided()
         for status in self.newest.values():
-            totals["fsyncs"] += status["fsyncs"]
-            totals["client_requests"] += status["client_requests"]
+            for name in ("fsyncs", "client_requests", "cpu_ns"):
+                totals[name] += status[name]
             for name, (count, size) in status["messages"].items():
                 heartbeat = name in self.heartbeats
                 totals["heartbeats" if heartbeat else "messages"] += count

@@ -28,25 +28,32 @@ def window_of(scenario: Scenario) -> tuple[int, int]:
     return scenario.warmup_ns, scenario.warmup_ns + scenario.duration_ns
 
 
-def build_clients(scenario: Scenario, seed: int, queue: EventQueue) -> Clients:
-    """All clients of one run; their schedule is computed here, before anything runs."""
+def build_clients(scenario: Scenario, seed: int, queue: EventQueue, share: tuple[int, int] = (0, 1)) -> Clients:
+    """All clients of one run; their schedule is computed here, before anything runs.
+
+    ``share`` is (which, of how many) parts of them: clients and arrivals are dealt out in turn, and all parts together have
+    those of the whole. What they ask for is drawn by each part for itself.
+    """
+    part, parts = share
+    own_seed = int(generator(seed, CLIENT, part).integers(2**63)) if part else seed
     workload, arrivals = scenario.workload, scenario.workload.arrivals
     planned = None
     if arrivals.kind == "open":
-        planned = schedule(arrivals, generator(seed, ARRIVALS), scenario.end_ns)
+        planned = schedule(arrivals, generator(seed, ARRIVALS), scenario.end_ns)[part::parts]
     return Clients(
         queue,
-        _sessions(scenario, seed),
-        Operations(workload, generator(seed, WORKLOAD)),
+        _sessions(scenario, own_seed)[part::parts],
+        Operations(workload, generator(own_seed, WORKLOAD)),
         workload.mix,
         Recorder(*window_of(scenario)),
         planned,
-        durations(arrivals.think, seed, THINK),
+        durations(arrivals.think, own_seed, THINK),
         ROUTING[workload.routing],
         scenario.timeouts.request_ns,
         scenario.timeouts.operation_ns,
         scenario.end_ns,
         workload.routing == "leader" or not scenario.network.duplicate,
+        share,
     )
 
 

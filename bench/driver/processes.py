@@ -3,7 +3,7 @@
     children    Household: folder, processes, janitor; nothing outlives it
     cluster     the replicas: started, asked, killed, restarted, told to misbehave
     breakage    the faults, each proven
-    load        the client process
+    load        the client processes
     audit       what the logs on disk say in the end
 
 Here is the course of a trial: readiness, the agreed start, load and faults, the window's edges, the checks at the end.
@@ -14,23 +14,24 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
-from bench.checkers.invariants import AGREEMENT, NO_LOSS, ONE_LEADER
+from bench.checkers.statements import NO_LOSS, RECORDS, STATUSES, watched
 from bench.driver import resources
-from bench.driver.audit import audit
 from bench.driver.breakage import Breakage
 from bench.driver.children import READY_S, Child, Household
 from bench.driver.cluster import Cluster
+from bench.driver.homes import Here
 from bench.driver.judgement import checks, fairness
 from bench.driver.load import DRAIN_NS, Report
 from bench.driver.population import window_of
-from bench.driver.storage import StorageError
-from bench.metrics.trial import Trial
+from bench.driver.stations import Hosts
+from bench.metrics.trial import OK, Trial
 from bench.workloads.arrivals import offered_ops_per_s
 
 if TYPE_CHECKING:
@@ -39,21 +40,22 @@ if TYPE_CHECKING:
 START_IN_NS = 50_000_000
 LEVEL_S = 10.0
 REPORT_S = 30.0
-STATEMENTS = (AGREEMENT, ONE_LEADER, NO_LOSS)
 
 
 def run_processes(
-    scenario: Scenario, engine: str, axes: dict[str, Any], seed: int, trial: int, folder: Path
+    scenario: Scenario, engine: str, axes: dict[str, Any], seed: int, trial: int, folder: Path, hosts: Hosts | None = None
 ) -> Trial:
-    """One trial in processes, whose logs lie below ``folder`` meanwhile. ProcessError where one of them fails."""
-    return asyncio.run(_run(scenario, engine, axes, seed, trial, folder))
+    """One trial in processes, its replicas here or on ``hosts``; what it has here lies below ``folder`` meanwhile.
+    ProcessError where a process fails.
+    """
+    return asyncio.run(_run(scenario, engine, axes, seed, trial, folder, hosts))
 
 
 async def _run(
-    scenario: Scenario, engine: str, axes: dict[str, Any], seed: int, trial: int, folder: Path
+    scenario: Scenario, engine: str, axes: dict[str, Any], seed: int, trial: int, folder: Path, hosts: Hosts | None
 ) -> Trial:
     async with Household(folder) as household:
-        run = Run(scenario, engine, seed, household)
+        run = Run(scenario, engine, seed, household, hosts)
         course = asyncio.create_task(run.perform())
         try:
             await asyncio.wait({course, household.failed}, return_when=asyncio.FIRST_COMPLETED)
@@ -75,20 +77,60 @@ def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
     return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
+class Generator:
+    """A client process, which has part ``part`` of ``parts`` of the clients; ``out`` is where it leaves its operations."""
+
+    def __init__(self, child: Child, out: Path, part: int, parts: int) -> None:
+        self.child = child
+        self.out = out
+        self.part = part
+        self.parts = parts
+        self.report: Report
+
+    def operations(self) -> np.ndarray:
+        """What it did, of dtype OPERATION, in the order in which it began."""
+        found: np.ndarray = np.load(self.out, allow_pickle=False)
+        return found
+
+    def acknowledged(self) -> np.ndarray:
+        """The sequence numbers of what was answered (see Clients.number_of)."""
+        return np.flatnonzero(self.operations()["status"] == OK) * self.parts + self.part + 1
+
+    def taken(self, window_s: float) -> dict[str, Any]:
+        """What it took, and how late it was, for the record of the trial."""
+        report = self.report
+        return {
+            "cpu_share": round(report.cpu_ns / 1e9 / window_s, 4),
+            "connections": report.connections,
+            "lost_requests": report.lost_requests,
+            "loop_lag_max_ns": report.loop_lag_max_ns,
+            "lateness_p50_ns": report.lateness_p50_ns,
+            "lateness_p99_ns": report.lateness_p99_ns,
+        }
+
+
+def merged(parts: list[np.ndarray]) -> np.ndarray:
+    """The operations of all client processes, in the order in which they began."""
+    operations = np.concatenate(parts)
+    return operations[np.argsort(operations["started_ns"], kind="stable")]
+
+
 class Run:
     """The course of one trial."""
 
-    def __init__(self, scenario: Scenario, engine: str, seed: int, household: Household) -> None:
+    def __init__(
+        self, scenario: Scenario, engine: str, seed: int, household: Household, hosts: Hosts | None = None
+    ) -> None:
         self.scenario = scenario
         self.engine = engine
         self.seed = seed
         self.household = household
         self.window = window_of(scenario)
-        self.cluster = Cluster(scenario, engine, seed, household)
+        self.cluster = Cluster(scenario, engine, seed, household, hosts)
         self.breakage = Breakage(self.cluster, scenario.faults, seed)
         self.marks: list[dict[str, int]] = []
         self.samples: list[resources.Sample] = []
-        self.report: Report
+        self.generators: list[Generator] = []
         self.operations: np.ndarray
         self.level: list[int] = []
         self.pids: dict[int, int] = {}
@@ -99,53 +141,61 @@ class Run:
         async with asyncio.TaskGroup() as group:
             for replica in cluster.replicas:
                 group.create_task(cluster.boot(replica))
-        self.pids = {replica.id: replica.child.pid for replica in cluster.replicas}
-        load = await self._start_load()
+        here = [replica for replica in cluster.replicas if isinstance(replica.home, Here)]
+        self.pids = {replica.id: replica.child.pid for replica in here}
+        await self._start_load()
         async with asyncio.TaskGroup() as group:
             looking = group.create_task(cluster.keep_looking())
             faults = group.create_task(self.breakage.run())
-            group.create_task(self._mark(load))
+            group.create_task(self._mark())
             limit_s = (self.scenario.end_ns + DRAIN_NS) / 1e9 + REPORT_S
-            self.report = msgspec.convert(await load.line("end_ns", limit_s), Report)
-            await self.household.end([load])
+            for generator in self.generators:
+                generator.report = msgspec.convert(await generator.child.line("end_ns", limit_s), Report)
+            await self.household.end([generator.child for generator in self.generators])
             await faults
             level = await cluster.level(LEVEL_S + 2 * self.scenario.timeouts.election_ns[1] / 1e9)
             self.level = [replica.id for replica in level]
             looking.cancel()
-        self.operations = np.load(self.household.folder / "operations.npy", allow_pickle=False)
+        self.operations = merged([generator.operations() for generator in self.generators])
         await cluster.stop()
         if self.scenario.storage.durability != "none":
-            await asyncio.to_thread(self._audit)
+            await self._audit()
 
-    async def _start_load(self) -> Child:
+    async def _start_load(self) -> None:
         config = {
             "scenario": self.scenario.resolved(), "seed": self.seed, "secret": self.cluster.secret.hex(),
             "replicas": {str(replica.id): replica.address for replica in self.cluster.replicas},
-            "out": str(self.household.folder / "operations.npy"),
+            "tls": self.cluster.tls,
         }  # fmt: skip
-        load = await self.household.start("clients", "bench.driver.load", config)
-        await load.line("ready", READY_S)
+        parts = self.scenario.processes.generators
+        for part in range(parts):
+            out = self.household.folder / f"operations-{part}.npy"
+            share = {"out": str(out), "share": (part, parts)}
+            child = await self.household.start(f"clients-{part}", "bench.driver.load", config | share)
+            self.generators.append(Generator(child, out, part, parts))
+        for generator in self.generators:
+            await generator.child.line("ready", READY_S)
         self.cluster.start_ns = time.monotonic_ns() + START_IN_NS
-        load.say({"start_ns": self.cluster.start_ns})
-        return load
+        for generator in self.generators:
+            generator.child.say({"start_ns": self.cluster.start_ns})
 
-    async def _mark(self, load: Child) -> None:
+    async def _mark(self) -> None:
         """Counters and resources at both edges of the window."""
         for edge_ns in self.window:
             await self.cluster.until(edge_ns)
-            pids = [replica.child.pid for replica in self.cluster.replicas]
-            self.samples.append(resources.sample([*pids, load.pid, os.getpid()]))
+            here = [replica.child.pid for replica in self.cluster.replicas if isinstance(replica.home, Here)]
+            self.samples.append(resources.sample([*here, *(generator.child.pid for generator in self.generators), os.getpid()]))
+            await asyncio.gather(*(station.mark() for station in self.cluster.stations))
             await self.cluster.look()
             self.marks.append(self.cluster.board.totals())
 
-    def _audit(self) -> None:
-        board, folders = self.cluster.board, {replica.id: replica.data for replica in self.cluster.replicas}
-        said = {id: board.current[id] for id in self.level}
-        try:
-            for violation in audit(self.scenario, self.engine, folders, said, self.operations):
+    async def _audit(self) -> None:
+        board = self.cluster.board
+        acknowledged = np.concatenate([generator.acknowledged() for generator in self.generators])
+        for id in self.level:
+            home = self.cluster.replicas[id].home
+            for violation in await home.audit(self.scenario, self.engine, board.current[id], acknowledged):
                 board.agreement.violated(violation)
-        except StorageError as error:
-            board.agreement.violated(f"{NO_LOSS}: a log cannot be read back: {error}")
 
     def trial(self, axes: dict[str, Any], trial: int) -> Trial:
         """The outcome, after ``perform``."""
@@ -165,22 +215,25 @@ class Run:
             trial=trial,
             axes=axes,
             window_ns=self.window,
-            end_ns=self.report.end_ns,
+            end_ns=max(generator.report.end_ns for generator in self.generators),
             offered_ops_per_s=offered_ops_per_s(scenario.workload.arrivals, self.window, scenario.end_ns),
             operations=self.operations,
             counts={name: count for name, count in counts.items() if not name.startswith("kind ")},
             messages_by_kind={name[5:]: count for name, count in counts.items() if name.startswith("kind ") and count},
-            outstanding_ns=self.report.outstanding_ns,
+            outstanding_ns=sum(generator.report.outstanding_ns for generator in self.generators),
             leaders=leaders,
             faults=self.breakage.records,
             violations=violations,
             checks=self._checks(violations),
-            fairness=fairness(scenario, self.engine, leaders) | {"loop": scenario.processes.loop},
+            fairness=fairness(scenario, self.engine, leaders)
+            | {"loop": scenario.processes.loop, "tls": self.cluster.tls is not None},
             resources=self._resources(),
         )
 
     def _checks(self, violations: list[str]) -> dict[str, str]:
-        said = checks(self.scenario, STATEMENTS, self.operations, violations)
+        durable = self.scenario.storage.durability == "fsync"
+        names = watched(self.engine, self.scenario.checks.invariants, durable, (STATUSES, RECORDS))
+        said = checks(self.scenario, self.engine, names, self.operations, violations)
         if not self.level:
             said[NO_LOSS] = "unknown"
         if self.scenario.storage.durability == "none":
@@ -189,11 +242,19 @@ class Run:
 
     def _resources(self) -> dict[str, Any]:
         first, last = self.samples
-        found = resources.between(first, last, self.pids, self.report.cpu_ns / 1e9, self.household.where)
-        found["generator"] |= {
-            "connections": self.report.connections, "lost_requests": self.report.lost_requests
-        }  # fmt: skip
+        stations = self.cluster.stations
+        found = resources.between(first, last, self.pids, None if stations else self.household.where)
+        for station in stations:
+            there = station.taken()
+            found["replicas"] |= there["replicas"]
+            found.setdefault("hosts", {})[str(station.id)] = there["machine"] | station.host
+        window_s = (self.window[1] - self.window[0]) / 1e9
+        found["generators"] = {str(part): generator.taken(window_s) for part, generator in enumerate(self.generators)}
         statuses = self.cluster.board.newest
-        found["dropped"] = sum(sum(status["dropped"].values()) for status in statuses.values())
+        dropped: Counter[str] = Counter()
+        for status in statuses.values():
+            dropped.update(status["dropped"])
+        found["dropped"] = dict(dropped)
+        found["caught_up"] = self.level
         found["loop_lag_max_ns"] = max(status["loop_lag_ns"] for status in statuses.values())
         return found

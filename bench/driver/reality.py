@@ -12,7 +12,7 @@ import time
 from typing import Any, cast
 
 from bench.driver.connections import Connection
-from bench.driver.frames import Answer, Request, encode_messages
+from bench.driver.frames import PEER_FRAME_LIMIT_BYTES, Answer, FrameError, Request, encode_messages
 from bench.driver.host import Forward, ForwardAnswer, Host, World
 from bench.driver.occasions import REFUSED
 from bench.driver.protocols import PROTOCOLS, new_host
@@ -77,6 +77,7 @@ class Reality(World):
         self.pending = False
         self.paused = False
         self.disk_factor = 1.0
+        self.disk_delay_ns = 0
         self.requests = 0
         self.request_bytes = 0
         self.commands = 0
@@ -129,9 +130,10 @@ class Reality(World):
         """Hand clients' commands to the host; the end of the turn settles them together."""
         host, clients = self.host, self.clients
         for request in requests:
+            command = request.command
             clients[request.client] = connection
-            self.request_bytes += len(request.command)
-            host.request(request.client, request.command, now, True)
+            self.request_bytes += len(command)
+            host.request(request.client, command, now, True)
         self.requests += len(requests)
         if connection.lost:
             for request in requests:
@@ -203,6 +205,8 @@ class Reality(World):
 
     def release(self, now: int) -> None:
         """What shaped links have held back until now, and the connections that were held back for too long."""
+        if not self.shaper.parcels and not self.shaper.holding:
+            return
         for to, message in self.shaper.due(now):
             self.outboxes[to].append(message)
         for peer in self.shaper.starving(now):
@@ -219,7 +223,12 @@ class Reality(World):
             if outbox:
                 self.outboxes[to] = []
                 self.sent[to] += len(outbox)
-                for frame in encode_messages(outbox):
+                try:
+                    frames = encode_messages(outbox, PEER_FRAME_LIMIT_BYTES)
+                except FrameError as error:
+                    self.peers[to].drop(str(error))
+                    continue
+                for frame in frames:
                     self.sent_bytes += len(frame)
                     self.peers[to].write(frame)
         for connection in self.answering:
@@ -230,12 +239,12 @@ class Reality(World):
 
     def balance(self) -> None:
         """Where clients send more than is decided, let them wait: their sockets are not read until the queue is short."""
-        limit = self.queue_limit()
-        if not self.paused and self.host.queue.count > limit:
+        limit, queued = self.queue_limit(), self.host.queue.count
+        if not self.paused and queued > limit:
             self.paused = True
             for connection in self.audience:
                 connection.transport.pause_reading()
-        elif self.paused and self.host.queue.count <= limit // 2:
+        elif self.paused and queued <= limit // 2:
             self.paused = False
             for connection in self.audience:
                 connection.transport.resume_reading()
@@ -283,7 +292,9 @@ class Reality(World):
         before_ns = self.log.sync_ns
         self.log.write(records, self.host.compaction_first, self.host.compaction_last)
         if self.disk_factor > 1.0:
-            time.sleep((self.disk_factor - 1.0) * (self.log.sync_ns - before_ns) / SECOND_NS)
+            delay_ns = int((self.disk_factor - 1.0) * (self.log.sync_ns - before_ns))
+            time.sleep(delay_ns / SECOND_NS)
+            self.disk_delay_ns += delay_ns
 
     # Watchers
 

@@ -12,6 +12,7 @@ see, as in the simulation; each direction is shaped by its sender.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import gc
 import os
@@ -29,13 +30,14 @@ import msgspec
 import ext  # noqa: F401  (installs the finder of compiled modules first)
 from bench.driver.connections import Connection
 from bench.driver.control import Control
-from bench.driver.frames import FrameError, Hello, PeerMessages, Request, decode_dos, decode_requests
+from bench.driver.frames import FrameError, Hello, PeerMessages, decode_dos, decode_requests
+from bench.driver.private import read_private
 from bench.driver.protocols import PROTOCOLS
 from bench.driver.reality import DOWN, MESSAGES, REQUESTS, SECOND_NS, UP, Reality
 from bench.driver.storage import StorageError, WriteAheadLog
 from bench.driver.timer import Alarm
+from bench.driver.tls import Credentials, Session, TlsFiles
 from bench.scenario import Place, read_scenario
-from engines.machine import client_of
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 1.0
 LAG_EVERY_S = 0.05
@@ -61,6 +63,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     incarnation: int
     peers: dict[str, tuple[str, int]] = {}
     loop: Literal["uvloop", "asyncio"] = "uvloop"
+    tls: TlsFiles | None = None
 
 
 class Replica:
@@ -78,6 +81,7 @@ class Replica:
         self.id = config.id
         self.engine_class = PROTOCOLS[config.engine][0]
         self.secret = bytes.fromhex(config.secret)
+        self.credentials = Credentials(config.tls) if config.tls is not None else None
         self.user_timeout_ns = scenario.network.user_timeout_ns
         self.others = [id for id in range(scenario.replicas) if id != self.id]
         self.messages = PeerMessages(self.engine_class)
@@ -195,11 +199,13 @@ class Replica:
 
     def fail(self, error: Any) -> None:
         """Stop at once and loudly: nothing that is not yet sent leaves."""
-        if isinstance(error, BaseException) and not isinstance(error, StorageError | ValueError):
-            traceback.print_exception(error)
-            error = f"{type(error).__name__}: {error}"
-        complain(error)
-        os._exit(1)
+        try:
+            if isinstance(error, BaseException) and not isinstance(error, StorageError | ValueError):
+                complain("".join(traceback.format_exception(error)).rstrip())
+                error = f"{type(error).__name__}: {error}"
+            complain(error)
+        finally:
+            os._exit(1)
 
     def measure_lag(self, expected_ns: int) -> None:
         """How late the loop is, now and then."""
@@ -208,6 +214,12 @@ class Replica:
         self.loop.call_later(LAG_EVERY_S, self.measure_lag, now + int(LAG_EVERY_S * SECOND_NS))
 
     # Connections
+
+    def session(self, peer: int | None) -> Session | None:
+        """What encrypts a new connection, to ``peer`` or from whoever comes; None without TLS."""
+        if self.credentials is None:
+            return None
+        return self.credentials.accept() if peer is None else self.credentials.connect(self.addresses[peer][0])
 
     def strangers(self) -> int:
         """How many have not yet said who they are."""
@@ -227,7 +239,7 @@ class Replica:
         elif not self.started:
             connection.transport.abort()
         elif hello.role == "client":
-            connection.trust("client", lambda body: self.requested(connection, decode_requests(body)))
+            connection.trust("client", lambda body: self.post(REQUESTS, connection, decode_requests(body)))
             self.world.listen_to(connection)
         elif hello.id not in self.others or hello.id < self.id:
             raise FrameError("a replica that has nothing to ask here")
@@ -255,9 +267,11 @@ class Replica:
             self.dial_after(connection.peer, connection.pause_s)
 
     def drop(self, connection: Connection, reason: str) -> None:
-        """Somebody broke a rule: it is counted by the kind of reason, and reported."""
-        self.dropped[reason.partition(":")[0]] += 1
-        complain(f"dropped a {connection.role}: {reason}")
+        """Somebody broke a rule: counted by the kind of reason, and reported ever more rarely, lest strangers fill a disk."""
+        kind = reason.partition(":")[0]
+        self.dropped[kind] += 1
+        if self.dropped[kind].bit_count() == 1:
+            complain(f"dropped a {connection.role}: {reason} ({self.dropped[kind]} such until now)")
 
     def dial_after(self, peer: int, pause_s: float) -> None:
         """Dial a replica after a pause."""
@@ -282,17 +296,6 @@ class Replica:
         self.world.inbox.append((what, connection, content))
         self.soon()
 
-    def requested(self, connection: Connection, requests: list[Request]) -> None:
-        """Requests of clients; FrameError where a command is not its client's."""
-        for request in requests:
-            try:
-                genuine = client_of(request.command) == request.client
-            except ValueError:
-                genuine = False
-            if not genuine:
-                raise FrameError("a command that is not its client's")
-        self.post(REQUESTS, connection, requests)
-
 
 def say(what: dict[str, Any]) -> None:
     """One line for whoever started this process."""
@@ -301,19 +304,15 @@ def say(what: dict[str, Any]) -> None:
 
 
 def complain(what: Any) -> None:
-    """One line on standard error."""
-    sys.stderr.write(f"replica: {what}\n")
-    sys.stderr.flush()
+    """One line on standard error, if there is room: what stops a replica is often a full disk, and must not be stopped by it."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"replica: {what}\n".encode(errors="replace"))
 
 
 def read_config(path: Path) -> Config:
     """ValueError where the file is not as it must be."""
     try:
-        if path.stat().st_mode & 0o077:
-            raise ValueError(f"{path} holds a secret and can be read by others; chmod 600 it")
-        return msgspec.json.decode(path.read_bytes(), type=Config)
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+        return msgspec.json.decode(read_private(path), type=Config)
     except msgspec.DecodeError as error:
         raise ValueError(f"{path}: {error}") from None
 

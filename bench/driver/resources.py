@@ -59,11 +59,11 @@ def _taken(pid: int) -> Taken | None:
         return None
 
 
-def between(first: Sample, last: Sample, replicas: dict[int, int], generator_cpu_s: float, folder: Path) -> dict[str, Any]:
+def between(first: Sample, last: Sample, replicas: dict[int, int], logs: Path | None) -> dict[str, Any]:
     """The record of a Trial. ``replicas`` are their processes; one that was not there all the time is left out.
 
     machine: ``idle_share``, ``steal_share`` and ``foreign_share`` (of processes outside the run) of all processors, how many
-    they are, and the file system of the logs; generator and replicas: ``cpu_share`` of one processor, and totals.
+    they are, and the file system of the logs, where these are here; replicas: ``cpu_share`` of one processor, and totals.
     """
     length_s = last.at_s - first.at_s
     total_s = max(last.total_s - first.total_s, 1e-9)
@@ -76,9 +76,8 @@ def between(first: Sample, last: Sample, replicas: dict[int, int], generator_cpu
             "idle_share": round(idle_s / total_s, 4),
             "steal_share": round((last.steal_s - first.steal_s) / total_s, 4),
             "foreign_share": round(foreign_s / total_s, 4),
-            "filesystem": filesystem(folder),
-        },
-        "generator": {"cpu_share": round(generator_cpu_s / length_s, 4)},
+        }
+        | ({} if logs is None else {"filesystem": filesystem(logs)}),
         "replicas": {
             str(replica): _difference(first.processes[pid], last.processes[pid], length_s)
             for replica, pid in replicas.items()

@@ -16,7 +16,9 @@ from bench.scenario import Network
 from engines.core import NEVER
 
 SECOND_NS = 1_000_000_000
-HELD_LIMIT_BYTES = 64 << 20
+# More than an engine has under way to a follower that catches up (Configuration: 256 messages of 1 MiB), which would else
+# lose its connection again and again.
+HELD_LIMIT_BYTES = 384 << 20
 
 
 def imposes_nothing(network: Network) -> bool:
@@ -41,13 +43,16 @@ class Shaper:
         self.open: set[int] = set()  # peers to whom messages pass at once
         self.holding: set[int] = set()
         self.kept_bytes = dict.fromkeys(peers, 0)
+        self.longest_bytes = dict.fromkeys(peers, 0)  # of the messages to each: a state may be longer than the limit
         self.parcels: list[tuple[int, int, int, int, int, Any]] = []
         self.under_way = dict.fromkeys(peers, 0)
+        self.slowed = dict.fromkeys(peers, 0)  # messages that a fault made slower
         self.order = 0
 
     def send(self, to: int, message: Any, size: int, now: int) -> None:
         """Take a message to a peer that is not in ``open``."""
         link = self.links[to]
+        self.longest_bytes[to] = max(self.longest_bytes[to], size)
         if link.blocks:
             link.blocked_messages += 1
         if not link.blocks and to in self.connected:
@@ -85,7 +90,10 @@ class Shaper:
     def starving(self, now: int) -> list[int]:
         """The peers whose connection, or the attempt to make one, has to be given up."""
         starved = {peer for peer in self.holding if now - self.links[peer].held_since_ns >= self.user_timeout_ns}
-        return sorted(starved | {peer for peer, kept in self.kept_bytes.items() if kept > HELD_LIMIT_BYTES})
+        for peer, kept in self.kept_bytes.items():
+            if kept > max(HELD_LIMIT_BYTES, 2 * self.longest_bytes[peer]):
+                starved.add(peer)
+        return sorted(starved)
 
     def connect(self, peer: int, now: int) -> None:
         """A connection has been made: what waited for it flows."""
@@ -136,6 +144,8 @@ class Shaper:
         arrival_ns = link.carry(depart_ns, size)
         if arrival_ns == LOST:
             return
+        if link.extra_ns:
+            self.slowed[to] += 1
         self._put(to, link, message, size, arrival_ns)
         if link.duplicated():
             arrival_ns = link.carry(depart_ns, size)

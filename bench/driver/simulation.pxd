@@ -1,6 +1,6 @@
 cimport cython
 
-from bench.checkers.invariants cimport Agreement
+from bench.checkers.invariants cimport Agreement, Watcher
 from bench.driver.clients cimport Clients
 from bench.driver.host cimport Host, World
 from bench.driver.network cimport Durations, Link
@@ -64,11 +64,13 @@ cdef class Simulation(World):
     cdef bint free_cpu
     cdef dict record_kinds
     cdef readonly Agreement agreement
+    cdef public Watcher watcher
     cdef public Clients clients
     cdef readonly list leaders
     cdef public i64 user_timeout_ns
     cdef readonly i64 requests
     cdef readonly i64 events
+    cdef bint releasing
     cdef public object trace
 
     @cython.locals(node=Node)
@@ -110,7 +112,7 @@ cdef class Simulation(World):
     cpdef void write(self, Host host, list persists) except *
     @cython.locals(kind=Kind, size=i64)
     cdef i64 record_size(self, Node node, object record) except -1
-    @cython.locals(persist=Persist)
+    @cython.locals(persist=Persist, watcher=Watcher)
     cdef int synced(self, Node node, i64 incarnation) except -1
     cdef int keep(self, Node node, object record) except -1
 
@@ -127,5 +129,6 @@ cdef class Simulation(World):
         self, Host host, i64 client, u64 sequence, int outcome, u64 leader, bytes result
     ) except *
 
+    @cython.locals(digest=u64, first=bint)
     cpdef void applied(self, Host host, u64 position, bytes command, bint answered) except *
     cpdef void led(self, Host host) except *

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import cython
 
-from bench.checkers.invariants import Agreement
+from bench.checkers.invariants import Agreement, Watcher
 from bench.driver.host import Host, World
 from bench.driver.network import LOST
 from bench.driver.occasions import (
@@ -142,12 +142,14 @@ class Simulation(World):
         self.disk_byte_fs = round(disk_byte_ns * FEMTOSECONDS)
         self.free_cpu = per_byte_ns == 0.0 and all(n.per_message.constant and not n.per_message.value for n in nodes)
         self.record_kinds: dict[type, Kind] = {}
-        self.agreement = Agreement()
-        self.clients: Any = None  # set by who builds the simulation
+        self.agreement = Agreement(len(nodes))
+        self.watcher: Watcher | None = None  # of the protocol; set, as the next, by who builds the simulation
+        self.clients: Any = None
         self.leaders: list[tuple[int, int, int]] = []
         self.user_timeout_ns = NEVER
         self.requests = 0
         self.events = 0
+        self.releasing = False  # what leaves rode on a write, and the watcher was asked when that was done
         self.trace: Callable[[str, Node, Any], None] | None = None
 
     def set_clock_rate(self, id: int, rate: float) -> None:
@@ -170,7 +172,10 @@ class Simulation(World):
         node.host = self.new_host(self, id, node.incarnation)
         if self.trace is not None:
             self.trace("boot", node, f"{len(node.stable)} records")
+        self.agreement.restarted(id)
         node.host.start(list(node.stable), node.local(self.now))
+        if self.watcher is not None and node.incarnation > 1:
+            self.watcher.recovered(id, list(node.stable), node.host.engine.status())
         self.arm(node)
 
     def crash(self, id: int, survivors: int) -> None:
@@ -251,6 +256,8 @@ class Simulation(World):
         link = node.links[to]
         if self.trace is not None:
             self.trace("send", node, (to, message))
+        if self.watcher is not None and not self.releasing:
+            self.watcher.sent(node.id, to, message)
         if link.blocks or link.broken:
             link.blocked_messages += 1
             if link.tcp:
@@ -444,10 +451,15 @@ class Simulation(World):
     def synced(self, node: Node, incarnation: int) -> None:
         """The sync is done: its records survive crashes, its promises leave."""
         if node.up and incarnation == node.incarnation:
+            watcher = self.watcher
             for persist in node.host.writing:
                 if persist.record is not None:
                     self.keep(node, persist.record)
+                if watcher is not None and persist.then is not None:
+                    watcher.promised(node.id, persist.then.to, persist.then.message)
+            self.releasing = True
             node.host.synced(node.local(self.now))
+            self.releasing = False
             self.arm(node)
 
     def keep(self, node: Node, record: Record) -> None:
@@ -455,6 +467,8 @@ class Simulation(World):
         if record is node.host.compaction_first:
             node.compaction_from = len(node.stable)
         node.stable.append(record)
+        if self.watcher is not None:
+            self.watcher.kept(node.id, record)
         if record is node.host.compaction_last:
             del node.stable[: node.compaction_from]
 
@@ -468,6 +482,8 @@ class Simulation(World):
             if wake_at < node.wake_at_ns:
                 node.wake_at_ns = wake_at
                 push_event(self.queue, wake_at, None, WAKE, node.id, node.incarnation)
+        if self.watcher is not None and self.watcher.thorough:
+            self.watcher.seen(node.id, node.host.engine.status())
 
     def wake(self, node: Node, incarnation: int) -> None:
         """A wake-up, which may be early because the deadline has moved since."""
@@ -523,7 +539,10 @@ class Simulation(World):
 
     def applied(self, host: Host, position: int, command: bytes, answered: bool) -> None:
         """Every application is compared with the other replicas'."""
-        self.agreement.applied(host.id, position, host.machine.digest, len(command) == 0)
+        digest = host.machine.digest
+        first = self.agreement.applied(host.id, position, digest, host.machine.duplicates, command)
+        if first and self.watcher is not None:
+            self.watcher.chosen(host.id, position, digest, command)
         if answered:
             self.agreement.acknowledged(position)
 
@@ -532,5 +551,7 @@ class Simulation(World):
         term = host.engine.status().term
         self.leaders.append((self.now, host.id, term))
         self.agreement.led(host.id, term)
+        if self.watcher is not None:
+            self.watcher.led(host.id, term, host.machine.applied)
         if self.trace is not None:
             self.trace("lead", self.nodes[host.id], term)

@@ -29,6 +29,7 @@ from engines.core import Engine, Record
 
 MAGIC = b"wal1"
 HEADER = struct.Struct("<4sIIIQQ")
+HEADER_BYTES = HEADER.size
 CHECKED_FROM = 8
 SEGMENT, RECORD, COMPACTED = 1, 2, 3
 NUMBER = struct.Struct("<Q")
@@ -243,11 +244,14 @@ class WriteAheadLog:
         """Make the records durable. ``first`` and ``last`` are those of the latest compaction, where there was one."""
         if self.broken:
             raise StorageError(f"{self.folder} failed before, and is written no more")
-        start = next((at for at, record in enumerate(records) if record is first), None)
-        ends = any(record is last for record in records)
+        start, ends = -1, False
+        for at, record in enumerate(records):
+            if record is first:
+                start = at
+            ends = ends or record is last
         payloads = [msgspec.msgpack.encode(record) for record in records]
         try:
-            if start is None:
+            if start < 0:
                 self._append(payloads, ends)
             else:
                 self._append(payloads[:start], False)
@@ -284,7 +288,10 @@ class WriteAheadLog:
             self.number -= 1
 
     def _room(self, payloads: list[bytes]) -> int:
-        return sum(len(payload) + HEADER.size for payload in payloads) + HEADER.size + NUMBER.size
+        room = HEADER_BYTES + NUMBER.size
+        for payload in payloads:
+            room += HEADER_BYTES + len(payload)
+        return room
 
     def _append(self, payloads: list[bytes], closes_compaction: bool) -> None:
         """Write as one group, in a new segment where this one has no room."""

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from bench.checkers.invariants import ASSERTIONS, STATEMENTS
+from bench.checkers.statements import ASSERTIONS, MOMENTS, RECORDS, STATUSES, watched
+from bench.checkers.watchers import watchers
 from bench.driver.faults import Faults
 from bench.driver.host import Forward, ForwardAnswer, Host
 from bench.driver.judgement import checks, fairness
@@ -57,16 +58,20 @@ def no_cycle_collection() -> Iterator[None]:
 class TrialRun:
     """A simulation built from a scenario, and the clients and faults in it."""
 
-    def __init__(self, scenario: Scenario, engine: str, seed: int) -> None:
+    def __init__(self, scenario: Scenario, engine: str, seed: int, invariants: str = "") -> None:
+        """``invariants`` is a level of bench.checkers.statements; by default that of the scenario."""
         self.scenario = scenario
         self.engine = engine
         self.seed = seed
         self.window = window_of(scenario)
         self.load_end_ns = scenario.end_ns
         self.marks: list[dict[str, int]] = []
+        self.invariants = invariants or scenario.checks.invariants
+        self.durable = scenario.storage.durability == "fsync"
         self.simulation = self._simulation()
         self.clients = build_clients(scenario, seed, self.simulation.queue)
         self.simulation.clients = self.clients
+        self._watch()
         self.faults = Faults(self.simulation, scenario.faults, seed)
 
     def _simulation(self) -> Simulation:
@@ -96,6 +101,12 @@ class TrialRun:
         )
         simulation.user_timeout_ns = network.user_timeout_ns
         return simulation
+
+    def _watch(self) -> None:
+        """Look at the replicas from outside."""
+        simulation, scenario = self.simulation, self.scenario
+        simulation.agreement.recorder = self.clients.recorder
+        simulation.watcher = watchers(self.engine, scenario.replicas, simulation.agreement, self.invariants, self.durable)
 
     def _new_host(self, simulation: Simulation, id: int, incarnation: int) -> Host:
         return new_host(simulation, self.engine, id, incarnation, self.scenario, self.seed)
@@ -157,14 +168,18 @@ class TrialRun:
             totals[f"kind {kind.name}"] = kind.count
         return totals
 
+    def _watched(self) -> set[str]:
+        return watched(self.engine, self.invariants, self.durable, (STATUSES, RECORDS, MOMENTS))
+
     def trial(self, axes: dict[str, Any], trial: int) -> Trial:
         """The outcome; call it once, after ``perform``."""
         simulation, recorder = self.simulation, self.clients.recorder
         first, last = self.marks
         counts = {name: last[name] - first[name] for name in last}
-        violations = list(simulation.agreement.violations)
         operations = recorder.operations()
-        said = checks(self.scenario, STATEMENTS, operations, violations)
+        simulation.agreement.outcomes(operations)
+        violations = list(simulation.agreement.violations)
+        said = checks(self.scenario, self.engine, self._watched(), operations, violations)
         arrivals = self.scenario.workload.arrivals
         return Trial(
             engine=self.engine,

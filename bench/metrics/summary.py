@@ -24,6 +24,7 @@ COLUMNS = (
     "latency_mean_ns", "latency_max_ns",
     "service_p50_ns", "service_p99_ns",
     "messages_per_commit", "bytes_per_commit", "fsyncs_per_commit", "verdict", "heartbeats_per_s", "longest_gap_ns",
+    "cpu_ns_per_commit",
 )  # fmt: skip
 PERCENTILES = {"p50": 500, "p90": 900, "p99": 990, "p999": 999}  # in thousandths
 
@@ -61,6 +62,7 @@ def summarise(trial: Trial) -> dict[str, Any]:
         "fsyncs_per_commit": _per_commit(trial, "fsyncs"),
         "heartbeats_per_s": trial.counts["heartbeats"] / window_s,
         "longest_gap_ns": longest_gap_ns(completed, trial.window_ns),
+        "cpu_ns_per_commit": _per_commit(trial, "cpu_ns") if "cpu_ns" in trial.counts else None,
     }
     return row | trial.axes
 

@@ -44,7 +44,8 @@ class Trial(msgspec.Struct, kw_only=True):
     """The raw outcome. Times are in ns since the start of the run; the window is what is measured (warm-up and cool-down cut).
 
     ``counts`` are totals within the window: commits (distinct commands committed), messages, heartbeats, message_bytes
-    (between replicas; heartbeats counted apart, in neither messages nor their bytes), fsyncs, and client_requests.
+    (between replicas; heartbeats counted apart, in neither messages nor their bytes), fsyncs, and client_requests; of
+    processes also cpu_ns, what all replicas took of the processors.
     ``messages_by_kind`` is by message class. ``outstanding_ns`` is the time integral, over the window, of the number of
     operations between intended start and completion, kept by the driver independently of the recorder. ``leaders`` lists
     (time, replica, term) whenever a replica became leader.

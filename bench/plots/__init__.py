@@ -42,13 +42,16 @@ def _panels_of_points(rows: int) -> Callable[[Sequence[Result]], tuple[int, int]
     return lambda results: (rows, style.settings_shown(results))
 
 
+def _panels_of_costs(results: Sequence[Result]) -> tuple[int, int]:
+    count = len(costs.panels(results))
+    return (1, count) if len(sweep.settings(results)) <= style.MOST_SHOWN else (count, 1)
+
+
 KINDS = {
     "latency-throughput": Kind(latency_throughput.draw, lambda _: (1, 2)),
     "cdf": Kind(cdf.draw, _panels_of_points(1)),
     "timeline": Kind(timeline.draw, _panels_of_points(2)),
-    "costs": Kind(
-        costs.draw, lambda results: (1, 3) if len(sweep.settings(results)) <= style.MOST_SHOWN else (3, 1)
-    ),
+    "costs": Kind(costs.draw, _panels_of_costs),
 }
 
 

@@ -1,4 +1,4 @@
-"""What a committed command costs: messages, bytes and syncs."""
+"""What a committed command costs: messages, bytes and syncs; of real processes, processor time, too."""
 
 from __future__ import annotations
 
@@ -21,8 +21,15 @@ PANELS = (
     ("bytes_per_commit", "bytes per commit"),
     ("fsyncs_per_commit", "fsyncs per commit"),
 )
+OF_PROCESSES = ("cpu_ns_per_commit", "CPU ns per commit, all replicas")
 LABELLED_BARS = 8
 MARKS: dict[str, dict[str, Any]] = {INVALID: {"facecolor": "none"}, SUSPECT: {"hatch": "///", "linewidth": 0}}
+
+
+def panels(results: Sequence[Result]) -> tuple[tuple[str, str], ...]:
+    """The costs that these results have: (column, title) of each."""
+    column = OF_PROCESSES[0]
+    return (*PANELS, OF_PROCESSES) if any(result.points[column].notna().any() for result in results) else PANELS
 
 
 def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
@@ -36,7 +43,7 @@ def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
     labelled = len(groups) * len(labels) <= LABELLED_BARS
     width = 0.8 / max(len(labels), 1)
     verdicts = [verdict for result in results for verdict in result.points["verdict"]]
-    for panel, (column, title) in zip(axes, PANELS, strict=False):
+    for panel, (column, title) in zip(axes, panels(results), strict=False):
         for place, setting in enumerate(groups):
             for beside, label in enumerate(labels):
                 left = place - 0.4 + (beside + 0.5) * width

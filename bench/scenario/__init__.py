@@ -4,6 +4,7 @@ from bench.scenario.fields import Place, ScenarioError, nearest
 from bench.scenario.files import Suite, load, load_suite, scenario_names
 from bench.scenario.load import Arrivals, Fault, Keys, Mix, ValueSize, Workload
 from bench.scenario.network import Loss, Matrix, Network, network_names
+from bench.scenario.peers import Address, address_text, read_address, read_peers
 from bench.scenario.scenario import (
     ENGINES,
     Batching,
@@ -22,6 +23,7 @@ from bench.scenario.toml import as_toml
 
 __all__ = [
     "ENGINES",
+    "Address",
     "Arrivals",
     "Batching",
     "Checks",
@@ -44,11 +46,14 @@ __all__ = [
     "ValueSize",
     "Workload",
     "Zab",
+    "address_text",
     "as_toml",
     "load",
     "load_suite",
     "nearest",
     "network_names",
+    "read_address",
+    "read_peers",
     "read_scenario",
     "scenario_names",
 ]

@@ -198,6 +198,11 @@ class Checks(Table, frozen=True, kw_only=True):
     linearizability_steps: Annotated[
         int, Integer(0, 10**12), "of the search in a trial's history, some 5 ns each; then unknown. 0: none"
     ] = 200_000_000
+    invariants: Annotated[
+        str,
+        Choice("level of watching", "all", "cheap", "thorough"),
+        "of the replicas; cheap: not their protocol, which makes a run suspect; thorough: every message and status",
+    ] = "all"
 
 
 class Zab(Table, frozen=True, kw_only=True):
@@ -215,6 +220,35 @@ class Processes(Table, frozen=True, kw_only=True):
     """Where world is processes. ``[cpu]`` and the costs of ``[storage]`` are the machine's own there."""
 
     loop: Annotated[str, Choice("event loop", "uvloop", "asyncio"), "of each replica"] = "uvloop"
+    generators: Annotated[
+        int, Integer(1, 64), "client processes, which have clients and arrivals between them; no effect in a simulation"
+    ] = 1
+
+
+class File(Kind):
+    """The path of a file, relative to that of the scenario; it is opened when it is needed."""
+
+    def read(self, value: Any, place: Place) -> str:
+        path = Text().read(value, place)
+        if not path:
+            raise ValueError("the name is empty; name a file")
+        return str((place.folder / path).absolute())
+
+
+class Tls(Table, frozen=True, kw_only=True):
+    """Between processes, where the three are given: each end shows its certificate, which the authority must have issued
+    and which must name the address that it is reached at (127.0.0.1 on one machine).
+    """
+
+    ca: Annotated[str | None, File(), "certificate of the authority that every process trusts (PEM)"] = None
+    certificate: Annotated[str | None, File(), "that every process shows (PEM)"] = None
+    key: Annotated[str | None, File(), "of the certificate (PEM), readable by its owner only"] = None
+
+    def __post_init__(self) -> None:
+        given = {"ca": self.ca, "certificate": self.certificate, "key": self.key}
+        missing = [name for name, path in given.items() if path is None]
+        if 0 < len(missing) < len(given):
+            raise ValueError(f"{missing[0]}: is missing; give ca, certificate and key, or none of them")
 
 
 class Sweep(Kind):
@@ -283,6 +317,7 @@ class Scenario(Table, frozen=True, kw_only=True):
     paxos: Annotated[Paxos, Sub(Paxos), "where engine is paxos"] = Paxos()
     zab: Annotated[Zab, Sub(Zab), "where engine is zab"] = Zab()
     processes: Annotated[Processes, Sub(Processes), "where world is processes"] = Processes()
+    tls: Annotated[Tls, Sub(Tls), "where world is processes"] = Tls()
     sweep: Annotated[
         dict[str, tuple[Any, ...]],
         Sweep(),
@@ -348,8 +383,22 @@ class Scenario(Table, frozen=True, kw_only=True):
         self._require_faults()
         self._require_quorums()
 
+    def _require_generators(self) -> None:
+        generators = self.processes.generators
+        if generators > self.workload.arrivals.clients:
+            raise ValueError(
+                f"processes.generators: {generators} client processes for {self.workload.arrivals.clients} clients; "
+                "give at most one for each client (workload.arrivals.clients)"
+            )
+        if generators > 1 and self.workload.mix.insert:
+            raise ValueError(
+                "processes.generators: new keys come one after the other, from one process; set generators = 1, or "
+                "choose a mix without inserts"
+            )
+
     def _require_world(self) -> None:
         if self.world == "processes":
+            self._require_generators()
             if self.network.transport != "tcp":
                 raise ValueError(
                     'network.transport: processes speak over tcp; set transport = "tcp", or world = "simulation"'

@@ -1,4 +1,4 @@
-# The messages of the steady state as C sees them: fields in alphabetical order (see ext.fields).
+# The messages and records of the steady state as C sees them: fields in alphabetical order (see ext.fields).
 
 
 cdef extern class engines.raft.messages.AppendEntries [object AppendEntriesObject, check_size error]:
@@ -13,3 +13,8 @@ cdef extern class engines.raft.messages.AppendEntries [object AppendEntriesObjec
 cdef extern class engines.raft.messages.AppendEntriesReply [object AppendEntriesReplyObject, check_size error]:
     cdef object match
     cdef object term
+
+
+cdef extern class engines.raft.messages.Entries [object EntriesObject, check_size error]:
+    cdef bytes entries
+    cdef object first

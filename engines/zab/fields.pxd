@@ -1,4 +1,4 @@
-# The messages of the steady state as C sees them: fields in alphabetical order (see ext.fields).
+# The messages and records of the steady state as C sees them: fields in alphabetical order (see ext.fields).
 
 
 cdef extern class engines.zab.messages.Proposal [object ProposalObject, check_size error]:
@@ -16,3 +16,7 @@ cdef extern class engines.zab.messages.Ack [object AckObject, check_size error]:
 cdef extern class engines.zab.messages.CommitProposal [object CommitProposalObject, check_size error]:
     cdef object epoch
     cdef object position
+
+
+cdef extern class engines.zab.messages.Appended [object AppendedObject, check_size error]:
+    cdef bytes entries

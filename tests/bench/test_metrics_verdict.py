@@ -141,7 +141,7 @@ def test_a_late_generator_is_suspect():
 @pytest.mark.parametrize(
     ("resources", "said"),
     [
-        ({"generator": {"cpu_share": 0.95}}, "The generator was the bottleneck"),
+        ({"generators": {"0": {"cpu_share": 0.5}, "1": {"cpu_share": 0.95}}}, "The generator was the bottleneck"),
         ({"machine": {"foreign_share": 0.3}}, "The machine was not ours: others took 30% of it"),
         ({"machine": {"idle_share": 0.01}}, "The machine was overloaded"),
         ({"machine": {"filesystem": "tmpfs"}}, "The logs lay in memory (tmpfs)"),
@@ -150,7 +150,7 @@ def test_a_late_generator_is_suspect():
 def test_a_machine_that_made_the_numbers_is_suspect(resources, said):
     answer, reasons = judged(synthetic_trial(resources=resources))
     assert (answer, said in reasons) == ("suspect", True)
-    sound = {"generator": {"cpu_share": 0.5}, "machine": {"foreign_share": 0.05, "idle_share": 0.3, "filesystem": "ext4"}}
+    sound = {"generators": {"0": {"cpu_share": 0.5}}, "machine": {"foreign_share": 0.05, "idle_share": 0.3, "filesystem": "ext4"}}
     assert judged(synthetic_trial(resources=sound)) == ("valid", "")
 
 

@@ -168,6 +168,14 @@ def test_costs_are_bars_of_the_table(sweep):
         assert heights == pytest.approx(sorted(sweep.points[column]))
 
 
+def test_costs_of_processes_have_a_panel_for_processor_time(tmp_path):
+    counts = trial().counts | {"cpu_ns": 7_000_000}
+    result = stored(tmp_path / "real", [trial(counts=counts)])
+    assert plots.KINDS["costs"].panels([result]) == (1, 4)
+    panel = drawn(costs.draw, [result], 4)[3]
+    assert [patch.get_height() for patch in panel.patches if patch.get_height()] == [7_000_000 / counts["commits"]]
+
+
 def test_points_that_differ_in_more_than_load_are_separate_curves(tmp_path):
     axes = [{"batching.max_commands": batch, RATE: rate} for batch in (1, 64) for rate in (2000, 1000)]
     result = stored(tmp_path / "two", [trial(axes=each, rate=each[RATE]) for each in axes])

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -56,9 +57,12 @@ class Caller:
     """A blocking connection to a replica in some role."""
 
     def __init__(
-        self, port: int, role: Role, id: int, replica: int, secret: bytes = SECRET, patience_s: float = PATIENCE_S
-    ) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=patience_s)
+        self, port: int, role: Role, id: int, replica: int, secret: bytes = SECRET, patience_s: float = PATIENCE_S,
+        context: ssl.SSLContext | None = None, host: str = "127.0.0.1",
+    ) -> None:  # fmt: skip
+        self.socket = socket.create_connection((host, port), timeout=patience_s)
+        if context is not None:
+            self.socket = context.wrap_socket(self.socket, server_hostname="127.0.0.1")
         self.patience_s = patience_s
         self.frames = Frames(FRAME_LIMIT_BYTES)
         self.arrived: list[memoryview] = []
@@ -104,8 +108,10 @@ class Process:
             "incarnation": 0,
             "loop": loop,
         }
+        self.module = "bench.driver.replica"
         self.errors = folder / f"errors-{id}"
         self.process: subprocess.Popen[bytes] | None = None
+        self.context: ssl.SSLContext | None = None  # of its callers, where it has TLS
 
     def start(self, limits: Callable[[], None] | None = None) -> None:
         """Start an incarnation, and wait until it listens."""
@@ -115,7 +121,7 @@ class Process:
         path.write_text(json.dumps(self.config))
         with self.errors.open("ab") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "bench.driver.replica", str(path)],
+                [sys.executable, "-m", self.module, str(path)],
                 cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, preexec_fn=limits,  # noqa: PLW1509
             )  # fmt: skip
         self.config["listen"][1] = self.line()["listening"]
@@ -143,8 +149,11 @@ class Process:
         self.process.send_signal(number)
         return self.process.wait(PATIENCE_S)
 
+    def caller(self, role: Role, id: int = 0, patience_s: float = PATIENCE_S) -> Caller:
+        return Caller(self.port, role, id, self.id, patience_s=patience_s, context=self.context)
+
     def status(self) -> dict[str, Any]:
-        caller = Caller(self.port, "control", 0, self.id)
+        caller = self.caller("control")
         try:
             return caller.do("status")
         finally:
@@ -179,7 +188,7 @@ class Cluster:
         addresses = {str(replica.id): ["127.0.0.1", replica.port] for replica in self.replicas}
         for replica in self.replicas:
             replica.config["peers"] = addresses
-            caller = Caller(replica.port, "control", 0, replica.id)
+            caller = replica.caller("control")
             caller.do("peers", **addresses)
             caller.close()
         for replica in self.replicas:
@@ -213,7 +222,7 @@ class Cluster:
         """Ask one replica; False where it does not lead or is not there."""
         try:
             if self.caller is None:
-                self.caller = Caller(self.replicas[self.target].port, "client", 1, self.target, patience_s=ATTEMPT_S)
+                self.caller = self.replicas[self.target].caller("client", 1, ATTEMPT_S)
             self.caller.socket.sendall(encode([Request(1, command)]))
             while True:
                 for answer in decode_answers(self.caller.body()):
@@ -257,7 +266,13 @@ class Cluster:
 @contextlib.contextmanager
 def cluster(engine: str, folder: Path, **options: Any) -> Iterator[Cluster]:
     """A running cluster, gone at the end."""
-    made = Cluster(engine, folder, **options)
+    with running(Cluster(engine, folder, **options)) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def running(made: Cluster) -> Iterator[Cluster]:
+    """Start a cluster; it is gone at the end."""
     try:
         made.start()
         yield made

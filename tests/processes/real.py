@@ -38,6 +38,7 @@ def ran(engine: str, folder: Path, **changes: Any) -> Trial:
     kept = trial.fairness["durability"] != "none"
     assert trial.checks["no acknowledged loss"] == ("passed" if kept else "not run")
     assert trial.checks["linearizability"] in ("passed", "unknown")
+    assert trial.resources["caught_up"] == ([0] if engine == "unreplicated" else list(range(trial.replicas)))
     assert nothing_left(folder)
     return trial
 

@@ -67,7 +67,7 @@ async def loaded(folder: Path, *replies: Reply, cut_after_s: float = 0, **change
 
     def work() -> Any:
         load.connect()
-        load.start_ns = time.monotonic_ns()
+        load.start_at(time.monotonic_ns())
         load.run()
         return load.report()
 
@@ -102,7 +102,7 @@ def test_an_open_loop_keeps_the_schedule_that_was_fixed_before_the_run(tmp_path:
 
 def test_the_integral_that_little_needs_is_that_of_the_rows(tmp_path: Path) -> None:
     operations, load = asyncio.run(loaded(tmp_path, accept, workload={"arrivals": {"kind": "closed", "clients": 4}}))
-    trial = synthetic_trial(operations=operations, window_ns=load.marks, end_ns=load.now(), outstanding_ns=0)
+    trial = synthetic_trial(operations=operations, window_ns=load.marks, end_ns=load.exchange.now(), outstanding_ns=0)
     assert load.clients.recorder.outstanding_ns == pytest.approx(outstanding_ns(trial), rel=1e-9)
 
 

@@ -9,6 +9,7 @@ from bench.driver.overseer import Board
 def status(**changed: Any) -> dict[str, Any]:
     said = {
         "incarnation": 1, "applied": 5, "digest": 55, "digests": [], "led": [], "fsyncs": 3, "client_requests": 2,
+        "cpu_ns": 1000,
         "messages": {"Append": [4, 400], "Heartbeat": [7, 70]},
     }  # fmt: skip
     return said | changed
@@ -23,6 +24,7 @@ def test_counters_are_summed_over_incarnations_of_which_only_the_newest_word_cou
     totals = board.totals()
     assert totals["fsyncs"] == 3 + 10 + 3
     assert totals["commits"] == 9
+    assert totals["cpu_ns"] == 3000
     assert (totals["messages"], totals["message_bytes"], totals["heartbeats"]) == (12, 1200, 21)
     assert totals["kind Append"] == 12
 

@@ -45,7 +45,7 @@ def test_an_engine_serves_an_open_loop_and_passes_every_check(engine: str, tmp_p
     assert trial.fairness["durability"] == "fsync"
     assert trial.leaders
     assert set(trial.resources["replicas"]) == {"0", "1", "2"}
-    assert trial.resources["generator"]["cpu_share"] > 0
+    assert trial.resources["generators"]["0"]["cpu_share"] > 0
 
 
 def test_clients_of_a_closed_loop_have_one_operation_under_way_each(tmp_path: Path) -> None:

@@ -52,6 +52,18 @@ class Wire:
         self.lost = True
 
 
+class WitnessedLog(WriteAheadLog):
+    """A log whose syncs go into the diary of its owner."""
+
+    def __init__(self, folder: Path, diary: list[Any]) -> None:
+        super().__init__(folder)
+        self.diary = diary
+
+    def _sync(self) -> None:
+        self.diary.append(SYNC)
+        super()._sync()
+
+
 class Trio:
     """Three worlds and the wires between them."""
 
@@ -71,16 +83,9 @@ class Trio:
         self.quiet()
 
     def world(self, scenario: Any, engine: str, id: int, folder: Path) -> Reality:
-        log = WriteAheadLog(folder / str(id))
+        log = WitnessedLog(folder / str(id), self.diaries[id])
         world = Reality(scenario, engine, id, 1, log)
         world.start(log.recover(PROTOCOLS[engine][0]), 1)
-        real = log._sync
-
-        def sync() -> None:
-            self.diaries[id].append(SYNC)
-            real()
-
-        log._sync = sync  # type: ignore[method-assign]
         return world
 
     def turn(self, id: int) -> list[Any]:

@@ -231,6 +231,37 @@ async def _measured_delays(shaped: Shaper, count: int, gap_ns: int, loop: asynci
     return delays
 
 
+@pytest.mark.parametrize("fallback", [False, True], ids=["timerfd", "loop's own"])
+def test_an_alarm_rings_once_at_the_time_that_it_was_last_set_to(fallback: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Moved later, moved sooner, taken back: never early, and never for a time that was replaced."""
+    if fallback:
+        monkeypatch.setattr("sys.platform", "another")
+    loop = new_loop("asyncio")
+    rung: list[int] = []
+    alarm = Alarm(loop, lambda: rung.append(time.monotonic_ns()))
+
+    def after(*delays_ns: int) -> int:
+        """Set the alarm again and again, and wait for longer than the last delay; returns the time it was last set to."""
+        last_ns = 0
+        for delay_ns in delays_ns:
+            last_ns = NEVER if delay_ns == NEVER else time.monotonic_ns() + delay_ns
+            alarm.set(last_ns)
+        loop.run_until_complete(asyncio.sleep(0.08))
+        return last_ns
+
+    try:
+        for delays_ns in ((5 * MS, 20 * MS), (40 * MS, 10 * MS), (10 * MS, NEVER, 30 * MS)):
+            wanted_ns = after(*delays_ns)
+            assert len(rung) == 1
+            assert rung.pop() >= wanted_ns
+        after(5 * MS, NEVER)
+        assert not rung
+        assert after(0) <= rung.pop()
+    finally:
+        alarm.close()
+        loop.close()
+
+
 @pytest.mark.parametrize("kind", ["uvloop", "asyncio"])
 def test_messages_are_really_held_back_as_long_as_the_model_says(kind: str) -> None:
     """Real alarms, 10,000 messages: never early, 0.2 ms late at the median, and beside that distributed as requested.

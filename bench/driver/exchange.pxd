@@ -1,0 +1,25 @@
+cimport cython
+
+from bench.driver.channel cimport Channel
+from bench.driver.dialogue cimport Dialogue
+from bench.driver.frames cimport encode_messages
+
+ctypedef long long i64
+
+cdef double SECOND_NS
+
+
+cdef class Exchange:
+    cdef readonly Dialogue dialogue
+    cdef readonly list channels
+    cdef int parent
+    cdef public i64 start_ns
+    cdef readonly i64 lost_requests
+    cdef public i64 lag_ns
+
+    cpdef i64 now(self) except? -1
+    @cython.locals(channel=Channel, replica=Py_ssize_t, requests=list)
+    cpdef void flush(self) except *
+    @cython.locals(channel=Channel, replica=Py_ssize_t, reading=list, writing=list, readable=list, writable=list, now=i64)
+    cpdef void wait(self, i64 until_ns) except *
+    cdef void read(self, Py_ssize_t replica, Channel channel, i64 now) except *

@@ -1,0 +1,87 @@
+cimport cython
+
+from bench.driver.host cimport Host, World
+from bench.driver.shaping cimport Shaper
+from bench.driver.storage cimport WriteAheadLog
+from bench.driver.wire cimport Kind
+from engines.core cimport Persist
+
+ctypedef unsigned long long u64
+ctypedef long long i64
+
+cdef i64 NEVER, QUEUE_LIMIT_BYTES, QUEUE_LEAST, QUEUE_MOST
+cdef u64 DIGEST_EVERY
+
+
+@cython.final
+cdef class Clock:
+    cdef readonly double rate
+    cdef i64 base_ns
+    cdef i64 set_ns
+
+    cpdef i64 local(self, i64 now) noexcept
+    cpdef i64 real(self, i64 local) noexcept
+    cpdef void set_rate(self, double rate, i64 now) except *
+
+
+cdef class Reality(World):
+    cdef readonly object scenario
+    cdef readonly str engine
+    cdef readonly int id
+    cdef readonly object seed
+    cdef readonly i64 incarnation
+    cdef readonly WriteAheadLog log
+    cdef readonly Clock clock
+    cdef readonly Shaper shaper
+    cdef readonly dict kinds
+    cdef public object host
+    cdef public list inbox
+    cdef readonly dict peers
+    cdef dict clients
+    cdef set audience
+    cdef dict outboxes
+    cdef list answering
+    cdef readonly bint pending
+    cdef readonly bint paused
+    cdef public double disk_factor
+    cdef readonly i64 disk_delay_ns
+    cdef readonly i64 requests
+    cdef i64 request_bytes
+    cdef readonly i64 commands
+    cdef readonly dict sent
+    cdef readonly i64 sent_bytes
+    cdef readonly list leaderships
+    cdef readonly list digests
+
+    @cython.locals(now=i64, local=i64, inbox=list, what=int, content=list)
+    cpdef void turn(self) except *
+    @cython.locals(deadline=i64)
+    cpdef i64 next_ns(self) except? -1
+    @cython.locals(clients=dict, command=bytes)
+    cdef void serve(self, object connection, list requests, i64 now) except *
+    cdef void deliver(self, object connection, list messages, i64 now) except *
+    cdef void refuse(self, int peer, object forward) except *
+    cdef void peer_up(self, object connection, i64 now) except *
+    cdef void peer_down(self, object connection, i64 now) except *
+    cdef void forsake(self, int peer, i64 now) except *
+
+    @cython.locals(kind=Kind, size=i64)
+    cpdef void transmit(self, Host host, u64 to, object message) except *
+    cpdef void answer(
+        self, Host host, i64 client, u64 sequence, int outcome, u64 leader, bytes result
+    ) except *
+    cdef void release(self, i64 now) except *
+    @cython.locals(outbox=list)
+    cdef void leave(self) except *
+    @cython.locals(limit=i64, queued=i64)
+    cdef void balance(self) except *
+    @cython.locals(each=i64)
+    cdef i64 queue_limit(self) except -1
+
+    cpdef void write(self, Host host, list persists) except *
+    @cython.locals(persists=list)
+    cdef void make_durable(self) except *
+    @cython.locals(persist=Persist, records=list, before_ns=i64, delay_ns=i64)
+    cdef void save(self, list persists) except *
+    cpdef void applied(self, Host host, u64 position, bytes command, bint answered) except *
+    cpdef void led(self, Host host) except *
