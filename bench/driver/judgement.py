@@ -49,7 +49,7 @@ def fairness(scenario: Scenario, engine: str, leaders: Leaders) -> dict[str, Any
         "transport": resolved["network"]["transport"],
         "clients": resolved["workload"]["arrivals"]["clients"],
         "routing": resolved["workload"]["routing"],
-        "reads": "through the log",
+        "reads": "through the log" if scenario.workload.kind == "key-value" else "from the master's memory, under its lease",
         "reply_point": "leader, after applying",
         "options": resolved.get(engine, {}),
         "leader_in": _leader_place(scenario, leaders),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bench.driver.host import DURABILITY, Host, HostOptions
 from engines.core import Configuration, Dice, Engine
+from engines.lock_service import LockTree, Master
 from engines.machine import KeyValue
 from engines.paxos import Paxos, PaxosOptions
 from engines.raft import Raft, RaftOptions
@@ -76,4 +77,8 @@ def new_host(world: World, name: str, id: int, incarnation: int, scenario: Scena
         compact_after_bytes=scenario.storage.compact_after_bytes,
     )
     engine = build(name, id, scenario, random.Random(f"{seed}/engine/{id}/{incarnation}"))
+    if scenario.workload.kind == "locks":
+        tree = LockTree()
+        master = Master(id, tree, scenario.locks.options(scenario.timeouts.request_ns))
+        return Host(world, engine, tree, options, master)
     return Host(world, engine, KeyValue(), options)

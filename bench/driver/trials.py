@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from bench.checkers.statements import ASSERTIONS, MOMENTS, RECORDS, STATUSES, watched
+from bench.checkers.statements import ASSERTIONS, MOMENTS, ONCE, RECORDS, STATUSES, VALIDITY, watched
 from bench.checkers.watchers import watchers
 from bench.driver.faults import Faults
 from bench.driver.host import Forward, ForwardAnswer, Host
 from bench.driver.judgement import checks, fairness
 from bench.driver.network import CPU, DISK, link_between
-from bench.driver.population import build_clients, durations, window_of
+from bench.driver.population import build_population, durations, window_of
 from bench.driver.protocols import PROTOCOLS, new_host
 from bench.driver.simulation import Node, Simulation
 from bench.driver.wire import Kind
@@ -69,7 +69,7 @@ class TrialRun:
         self.invariants = invariants or scenario.checks.invariants
         self.durable = scenario.storage.durability == "fsync"
         self.simulation = self._simulation()
-        self.clients = build_clients(scenario, seed, self.simulation.queue)
+        self.clients = build_population(scenario, seed, self.simulation.queue)
         self.simulation.clients = self.clients
         self._watch()
         self.faults = Faults(self.simulation, scenario.faults, seed)
@@ -105,7 +105,8 @@ class TrialRun:
     def _watch(self) -> None:
         """Look at the replicas from outside."""
         simulation, scenario = self.simulation, self.scenario
-        simulation.agreement.recorder = self.clients.recorder
+        if scenario.workload.kind == "key-value":  # the numbers of other commands are no rows of the recorder
+            simulation.agreement.recorder = self.clients.recorder
         simulation.watcher = watchers(self.engine, scenario.replicas, simulation.agreement, self.invariants, self.durable)
 
     def _new_host(self, simulation: Simulation, id: int, incarnation: int) -> Host:
@@ -169,7 +170,8 @@ class TrialRun:
         return totals
 
     def _watched(self) -> set[str]:
-        return watched(self.engine, self.invariants, self.durable, (STATUSES, RECORDS, MOMENTS))
+        names = watched(self.engine, self.invariants, self.durable, (STATUSES, RECORDS, MOMENTS))
+        return names if self.scenario.workload.kind == "key-value" else names - {VALIDITY, ONCE}
 
     def trial(self, axes: dict[str, Any], trial: int) -> Trial:
         """The outcome; call it once, after ``perform``."""

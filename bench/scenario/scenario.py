@@ -35,6 +35,7 @@ from bench.scenario.fields import (
     write_table,
 )
 from bench.scenario.load import Fault, FaultKind, Workload
+from bench.scenario.locks import Locks
 from bench.scenario.network import DRAWN, Network, require_region
 from bench.scenario.settings import axis_keys, set_key
 
@@ -316,6 +317,7 @@ class Scenario(Table, frozen=True, kw_only=True):
     raft: Annotated[Raft, Sub(Raft), "where engine is raft"] = Raft()
     paxos: Annotated[Paxos, Sub(Paxos), "where engine is paxos"] = Paxos()
     zab: Annotated[Zab, Sub(Zab), "where engine is zab"] = Zab()
+    locks: Annotated[Locks, Sub(Locks), "where workload.kind is locks"] = Locks()
     processes: Annotated[Processes, Sub(Processes), "where world is processes"] = Processes()
     tls: Annotated[Tls, Sub(Tls), "where world is processes"] = Tls()
     sweep: Annotated[
@@ -399,6 +401,8 @@ class Scenario(Table, frozen=True, kw_only=True):
     def _require_world(self) -> None:
         if self.world == "processes":
             self._require_generators()
+            if self.workload.kind == "locks":
+                raise ValueError('workload.kind: locks are for the simulation so far; set world = "simulation"')
             if self.network.transport != "tcp":
                 raise ValueError(
                     'network.transport: processes speak over tcp; set transport = "tcp", or world = "simulation"'

@@ -9,7 +9,7 @@
 Every machine has its own clock, which may run at its own rate, stand still for nobody, and yet be watched: a paused machine
 does nothing while its clock goes on. Links keep order; a cut one holds what is sent until it is mended, a crash loses it.
 
-Always watched: what the module's docstring of ``watch`` says.
+Always watched: what the docstring of ``tests.locks.watch`` says.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 from bench.driver.host import Host, HostOptions, World
 from bench.driver.occasions import ACCEPTED
-from engines.core import NEVER, NOBODY, Configuration, Engine, Message, Persist
+from engines.core import NEVER, Configuration, Engine, Message, Persist
 from engines.lock_service import Client, LockOptions, LockTree, Master
 from engines.lock_service.client import EXPIRED, NONE, SAFE, Ask, Completed, Told, Turned
 from engines.lock_service.commands import FILE, Answer, Opened
@@ -94,7 +94,13 @@ class Cell(World):
     """Replicas of one engine and their clients."""
 
     def __init__(
-        self, engine: type[Engine], replicas: int = 3, clients: int = 1, seed: int = 0, options: LockOptions = OPTIONS, **host: Any
+        self,
+        engine: type[Engine],
+        replicas: int = 3,
+        clients: int = 1,
+        seed: int = 0,
+        options: LockOptions = OPTIONS,
+        **host: Any,
     ) -> None:
         self.dice = random.Random(f"{engine.NAME} {seed}")
         self.engine = engine
@@ -268,8 +274,7 @@ class Cell(World):
         if outcome == ACCEPTED:
             self.post(host.id, person, lambda: self.heard(person, "answered", sequence, result))
         else:
-            hint = leader if outcome != ACCEPTED else NOBODY
-            self.post(host.id, person, lambda: self.heard(person, "redirected", sequence, hint))
+            self.post(host.id, person, lambda: self.heard(person, "redirected", sequence, leader))
 
     def write(self, host: Host, persists: list[Persist]) -> None:  # noqa: ARG002
         replica = self.replicas[host.id]

@@ -100,7 +100,8 @@ class Watch:
             self.acknowledged[path] = max(self.acknowledged.get(path, 0), answer.generation)
         elif isinstance(answer, Contents) and key in self.reads:
             path, least = self.reads[key]
-            require(answer.generation >= least, f"client {person.id} read {path} of {answer.generation} after {least} was acknowledged")
+            read = f"client {person.id} read {path} of {answer.generation}"
+            require(answer.generation >= least, f"{read} after {least} was acknowledged")
         elif isinstance(answer, Granted):
             self.grants += 1
 
