@@ -5,7 +5,8 @@ the handle on a lock, at its first use, are opened on the way and are not counte
 """
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from bench.driver.clients import Population, Session
 from bench.driver.occasions import ISSUE, REQUEST, RETRY
@@ -40,7 +41,7 @@ class Tenant:
 
 
 class LockClients(Population):
-    """All clients, in a closed loop until ``stop_ns``. ``draw`` gives so many locks by their numbers."""
+    """All clients, in a closed loop until ``stop_ns``. ``draw`` gives the next locks by number; None: each client has its own."""
 
     def __init__(
         self,
@@ -49,7 +50,7 @@ class LockClients(Population):
         recorder: Recorder,
         options: LockOptions,
         lock_delay_ns: int,
-        draw: Any,
+        draw: Callable[[], list[int]] | None,
         think: Durations,
         hold: Durations,
         stop_ns: int,
@@ -84,15 +85,21 @@ class LockClients(Population):
 
     def begin(self, tenant: Tenant) -> None:
         """Another lock, on which there may be no handle yet."""
-        if not self.drawn:
-            self.drawn = self.draw()
-        tenant.lock = self.drawn.pop()
+        tenant.lock = self.next_lock(tenant)
         if tenant.lock in tenant.handles:
             self.acquire(tenant)
         else:
             tenant.call = tenant.library.open(
                 f"/lock-{tenant.lock}", self.queue.time, kind=FILE, lock_delay_ns=self.lock_delay_ns
             )
+
+    def next_lock(self, tenant: Tenant) -> int:
+        """The lock of the next round, by its number."""
+        if self.draw is None:
+            return tenant.session.id
+        if not self.drawn:
+            self.drawn = self.draw()
+        return self.drawn.pop()
 
     def acquire(self, tenant: Tenant) -> None:
         """The operation lasts until the lock is granted."""

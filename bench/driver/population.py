@@ -52,7 +52,7 @@ def build_lock_clients(scenario: Scenario, seed: int, queue: EventQueue) -> Lock
         Recorder(*window_of(scenario)),
         scenario.locks.options(scenario.timeouts.request_ns),
         scenario.locks.lock_delay_ns,
-        lambda: keys.draw(workload.keys, dice, locks).tolist()[::-1],
+        None if scenario.locks.own else lambda: keys.draw(workload.keys, dice, locks).tolist()[::-1],
         durations(workload.arrivals.think, seed, THINK),
         durations(scenario.locks.hold, seed, HOLD),
         scenario.end_ns,

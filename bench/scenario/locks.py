@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from bench.distributions import ZERO, Distribution
-from bench.scenario.fields import DURATION, Number, Table
+from bench.scenario.fields import DURATION, Number, Switch, Table
 from bench.scenario.network import DRAWN
 from engines.lock_service import LockOptions
 
@@ -22,6 +22,7 @@ class Locks(Table, frozen=True, kw_only=True):
     lock_delay_ns: Annotated[int, DURATION, "nobody gets a lock whose holder failed, at most 1m"] = 0
     master_lease_ns: Annotated[int, DURATION, "of the master, renewed through the log"] = DEFAULTS.master_lease_ns
     skew: Annotated[float, Number(0, 1), "bound on how much faster one clock runs than another"] = 0.01
+    own: Annotated[bool, Switch(), "each client has a lock of its own; otherwise workload.keys says which"] = False
     hold: Annotated[Distribution, DRAWN, "between the grant of a lock and its release"] = ZERO
 
     def options(self, request_ns: int) -> LockOptions:
