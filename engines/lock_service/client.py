@@ -322,12 +322,18 @@ class Client:
     @property
     def deadline(self) -> int:
         """When ``tick`` is next due."""
+        return self.next_deadline()
+
+    def next_deadline(self) -> int:
+        """As ``deadline``, for compiled callers."""
         due = self.again_ns
+        if self.state == JEOPARDY:
+            return min(due, self.lease_until_ns + self.options.grace_ns)
         if self.state == SAFE:
             due = min(due, self.lease_until_ns)
-        elif self.state == JEOPARDY:
-            return min(due, self.lease_until_ns + self.options.grace_ns)
-        return min([due, *(call.again_ns for call in self.calls.values())])
+        for call in self.calls.values():
+            due = min(due, call.again_ns)
+        return due
 
     # The session
 
@@ -410,7 +416,7 @@ class Client:
             self.handles[answer.handle] = Opening(call.path)
         elif type(answer) is Granted:
             if request.handle in self.handles and not call.spoiled:
-                self.handles[request.handle].held = Sequencer(call.path, request.mode, answer.generation)
+                self.opening(request.handle).held = Sequencer(call.path, request.mode, answer.generation)
         elif type(answer) is Contents:
             self.keep(call, answer, now)
         elif type(request) is Close:
@@ -420,8 +426,10 @@ class Client:
 
     def keep(self, call: Call, contents: Contents, now: int) -> None:
         """Cache what was read, unless it has been invalidated meanwhile, or is about to be by a write of our own."""
-        writing = any(other.path == call.path and type(other.request) in (SetContents, Delete) for other in self.calls.values())
-        if contents.cachable and contents.epoch == self.epoch and not call.spoiled and not writing and self.valid(now):
+        if contents.cachable and contents.epoch == self.epoch and not call.spoiled and self.valid(now):
+            for other in self.calls.values():
+                if other.path == call.path and type(other.request) in (SetContents, Delete):
+                    return
             self.cache[call.path] = contents
 
     # Asking
@@ -444,8 +452,12 @@ class Client:
         call.target = self.target
         call.queued = False
         call.again_ns = now + self.options.request_ns
-        lowest = next((number for number, each in self.calls.items() if type(each.request) not in UNLOGGED), sequence)
-        command = encode_request(self.id, sequence, min(lowest, sequence), call.request)
+        lowest = sequence
+        for number, each in self.calls.items():
+            if number >= sequence or type(each.request) not in UNLOGGED:
+                lowest = min(number, sequence)
+                break
+        command = encode_request(self.id, sequence, lowest, call.request)
         self.effects.append(Ask(self.target, command))
 
     def ask_again(self, when_ns: int) -> None:

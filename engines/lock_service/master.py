@@ -286,13 +286,15 @@ class Master(Service):
         """Who waited has the lock; if its client has not asked this master yet, it will."""
         waited = self.waiting.pop(news.handle, None)
         if waited is not None:
-            self.answer(*waited, encode_answer(Granted(news.generation)))
+            client, sequence = waited
+            self.answer(client, sequence, encode_answer(Granted(news.generation)))
 
     def withdrawn(self, news: Withdrawal) -> None:
         """Who waited will not have it."""
         waited = self.waiting.pop(news.handle, None)
         if waited is not None:
-            self.answer(*waited, refused(WITHDRAWN))
+            client, sequence = waited
+            self.answer(client, sequence, refused(WITHDRAWN))
 
     def delay(self, news: Delay) -> None:
         """2.4. Where another master had begun to count, this one begins anew."""
@@ -444,7 +446,8 @@ class Master(Service):
         """Tell who may have it in its cache; who has not heard of this epoch yet may have anything (2.9.5)."""
         cached = self.caching.pop(path, set())
         for session in cached:
-            self.leases[session].cached.discard(path)
+            lease = self.leases[session]
+            lease.cached.discard(path)
         for session in sorted((cached | self.unaware) - {writer}):
             lease = self.leases[session]
             barrier.sessions.add(session)

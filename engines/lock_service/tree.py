@@ -7,7 +7,7 @@ positions of the log, so that they increase for each name, even beyond the end o
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -185,14 +185,14 @@ class LockTree(Machine):
             self.request = decode_request(command)
         except ValueError:
             return 0
-        return ENVELOPE_BYTES if type(self.request) in self.HANDLERS else 0
+        return ENVELOPE_BYTES if type(self.request) in HANDLERS else 0
 
     def perform(self, command: bytes, body_from: int) -> bytes:  # noqa: ARG002
         """As Machine says."""
         request = self.request
         if type(request) is OpenSession:
             return self.open_session(int.from_bytes(command[:8], "little"))
-        return self.HANDLERS[type(request)](self, request)
+        return HANDLERS[type(request)](self, request)
 
     # Sessions and handles
 
@@ -455,21 +455,6 @@ class LockTree(Machine):
         """2.2: the master's lease goes on, if nobody has taken over."""
         return DONE if request.epoch == self.epoch else refused(STALE_EPOCH)
 
-    HANDLERS: ClassVar[dict[Any, Callable[[Any, Any], bytes]]] = {
-        OpenSession: open_session,
-        EndSession: end_session,
-        Open: open,
-        Close: close,
-        Acquire: acquire,
-        Release: release,
-        SetContents: set_contents,
-        Delete: delete,
-        TakeOver: take_over,
-        Renew: renew,
-        Expire: expire,
-        EndDelay: end_delay,
-    }
-
     def snapshot(self) -> bytes:
         """As Machine says."""
         return msgspec.msgpack.encode(
@@ -494,6 +479,22 @@ class LockTree(Machine):
         self.handles = read.handles
         self.tenancies = read.tenancies
         self.sessions.load(read.sessions)
+
+
+HANDLERS: dict[Any, Callable[[Any, Any], bytes]] = {
+    OpenSession: LockTree.open_session,
+    EndSession: LockTree.end_session,
+    Open: LockTree.open,
+    Close: LockTree.close,
+    Acquire: LockTree.acquire,
+    Release: LockTree.release,
+    SetContents: LockTree.set_contents,
+    Delete: LockTree.delete,
+    TakeOver: LockTree.take_over,
+    Renew: LockTree.renew,
+    Expire: LockTree.expire,
+    EndDelay: LockTree.end_delay,
+}
 
 
 def refused(why: str) -> bytes:
