@@ -28,12 +28,12 @@ Why nobody holds an exclusive lock twice. Let every clock run at most (1 + skew)
    ``valid`` = a + L - r, and the client believes until s + valid / (1 + skew) of its own. Since s came before r, and valid /
    (1 + skew) of the client's clock take no longer than valid of the master's, that is no later (``Client.kept_alive``). A new
    master waits L * (1 + skew) from when it begins to serve, which is after all that the old one can have granted (2.9.3).
-3. A lock changes hands by a Release, Close, Delete or EndSession of its holder, who believes in it no more from the *call* on, or
-   by the Expire of its session, which the master proposes once the lease is over. An Expire of an older epoch is void; one
-   that was decided before the TakeOver was right when it was proposed, as leases are never shortened.
+3. A lock changes hands by a Release, Close, Delete or EndSession of its holder, who believes in it no more from the *call*
+   on, or by the Expire of its session, which the master proposes once the lease is over. An Expire of an older epoch is
+   void; one that was decided before the TakeOver was right when it was proposed, as leases are never shortened.
 
-So with clocks within the bound no two clients believe, with leases that they believe valid, to hold the same exclusive lock. Beyond
-the bound they may; then the sequencer tells which of them is right (2.4), since the lock's generation has moved on.
+So with clocks within the bound no two clients believe, with leases that they believe valid, to hold the same exclusive lock.
+Beyond the bound they may; then the sequencer tells which of them is right (2.4), since the lock's generation has moved on.
 
 Why no cache serves what is older than an acknowledged write: the master has a write decided only when each session that may have
 the file in its cache has acknowledged an invalidation, or its lease is over (2.7); meanwhile the file is not cachable. A session

@@ -379,6 +379,13 @@ def test_what_cannot_be_asked_is_refused_at_once(name: str, arguments: tuple[Any
         safe().do(name, *arguments, **more)
 
 
+def test_durations_are_stretched_and_shrunk_by_the_bound_on_clocks() -> None:
+    """At 1 %: what waits for others' clocks waits 12.12 s for 12 s; what others wait for is over after 11.88 s."""
+    assert OPTIONS.longest_ns(LEASE) == 12_120_000_000
+    assert OPTIONS.shortest_ns(LEASE) == 11_881_188_118
+    assert LockOptions(skew_ppm=1).longest_ns(1) == 2, "never a nanosecond too short"
+
+
 @pytest.mark.parametrize("more", [{"lease_ns": 1}, {"skew_ppm": -1}, {"master_lease_ns": 0}, {"grace_ns": -1}])
 def test_times_that_cannot_be_are_refused(more: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="must"):

@@ -21,7 +21,8 @@ engines = pytest.mark.parametrize("engine", REPLICATED)
 
 def lock_world(engine: str, clients: int = 1, **changes: Any) -> Trial:
     """A free world, in which every client has a lock of its own, unless there is something else in ``changes``."""
-    workload = {"kind": "locks", "mix": None, "value_size": None, "arrivals": {"kind": "closed", "clients": clients, "think": "100ms"}}
+    arrivals = {"kind": "closed", "clients": clients, "think": "100ms"}
+    workload = {"kind": "locks", "mix": None, "value_size": None, "arrivals": arrivals}
     base = {"workload": workload, "locks": {"own": True}, "timeouts": {"request": "1s"}}
     return run_trial(free_world(engine, **merged(base, changes)), engine)
 
@@ -53,7 +54,8 @@ def test_a_contended_lock_is_handed_over_by_the_commit_of_its_release(engine: st
     trial = lock_world(engine, 8, **changes)
     assert trial.violations == []
     first, last = trial.window_ns
-    granted = np.sort(trial.operations["completed_ns"][(trial.operations["kind"] == ACQUIRE) & (trial.operations["status"] == OK)])
+    acquired = (trial.operations["kind"] == ACQUIRE) & (trial.operations["status"] == OK)
+    granted = np.sort(trial.operations["completed_ns"][acquired])
     inside = granted[(granted >= first) & (granted < last)]
     assert set(np.diff(inside)) == {12 * MS}, "the hold, and the commit of the release"
     holders = trial.operations[trial.operations["kind"] == ACQUIRE]["client"]
