@@ -36,7 +36,7 @@ cdef class Agreement:
     cpdef void acknowledged(self, u64 position) except *
     cpdef void restarted(self, u64 replica) except *
     cpdef void led(self, u64 replica, u64 term) except *
-    cpdef void finish(self, dict applied) except *
+    cpdef void finish(self, dict machines) except *
     cpdef void violated(self, str statement) except *
 
 
@@ -44,6 +44,11 @@ cdef class Watcher:
     cdef readonly Agreement agreement
     cdef readonly bint durable
     cdef readonly bint thorough
+    cdef str alone
+    cdef str forward
+    cdef dict leaders
+    cdef dict speakers
+    cdef dict statuses
 
     cpdef object kept(self, u64 replica, object record)
     cpdef object promised(self, u64 replica, u64 to, object message)
@@ -52,4 +57,6 @@ cdef class Watcher:
     cpdef object led(self, u64 replica, u64 term, u64 applied)
     cpdef object recovered(self, u64 replica, list records, object status)
     cpdef object seen(self, u64 replica, object status)
+    cdef void elected(self, u64 replica, u64 term) except *
+    cdef void speaks(self, u64 replica, u64 term) except *
     cdef void violated(self, str name, str what) except *

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from bench.cli.arguments import BAD_INPUT, GOOD, INTERRUPTED, refuse
+from bench.cli.calibrate import calibrate
 from bench.cli.check import check
 from bench.cli.compare import compare
 from bench.cli.list import list_known
@@ -76,7 +77,7 @@ def replbench() -> None:
     """
 
 
-for verb in (list_known, run, plot, show, compare, replay, check, serve, micro):
+for verb in (list_known, run, plot, show, compare, replay, check, serve, calibrate, micro):
     replbench.add_command(verb)
 
 

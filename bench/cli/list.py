@@ -7,12 +7,13 @@ import json
 import click
 
 from bench.cli.arguments import json_option
-from bench.scenario import ENGINES, load_suite, network_names, scenario_names
+from bench.scenario import ENGINES, costs_names, load_suite, network_names, scenario_names
+from bench.scenario.costs import CostsKind
 from bench.scenario.fields import Place
 from bench.scenario.load import YCSB, MixKind
 from bench.scenario.network import MatrixKind
 
-GROUPS = ("engines", "scenarios", "networks", "workloads")
+GROUPS = ("engines", "scenarios", "networks", "costs", "workloads")
 
 ABOUT_ENGINES = {
     "paxos": "Multi-Paxos with a stable leader",
@@ -38,6 +39,12 @@ def _networks() -> dict[str, str]:
     return {name: ", ".join(matrix.regions) for name, matrix in matrices.items()}
 
 
+def _costs() -> dict[str, str]:
+    from pathlib import Path
+
+    return {name: CostsKind().read(name, Place(name, Path())).about for name in costs_names()}
+
+
 def _workloads() -> dict[str, str]:
     written = {name: MixKind.shares(mix) for name, mix in YCSB.items()}
     return {
@@ -58,7 +65,9 @@ def list_known(group: str | None, as_json: bool) -> None:
     """
     from bench.cli.tables import print_table
 
-    known = {"engines": _engines, "scenarios": _scenarios, "networks": _networks, "workloads": _workloads}
+    known = {
+        "engines": _engines, "scenarios": _scenarios, "networks": _networks, "costs": _costs, "workloads": _workloads
+    }  # fmt: skip
     found = {name: known[name]() for name in ([group] if group else GROUPS)}
     if as_json:
         click.echo(json.dumps(found, indent=1))

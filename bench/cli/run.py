@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import time
@@ -64,12 +63,12 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def tasks_of(suite: Suite, folder: Path, hosts: Hosts | None = None) -> list[Task]:
-    """Every trial of a suite in the order of its result: part, engine, point, trial; each trial has the next
-    seed. Where ``hosts`` are given, their replicas are driven.
+    """Every trial of a suite in the order of its result: part, engine, point, world, trial; each trial has the
+    next seed. Where ``hosts`` are given, their replicas are driven.
     """
     found: list[Task] = []
     for part in suite.parts:
-        points = part.points()
+        points = [(axes, world) for axes, point in part.points() for world in point.worlds()]
         for engine in part.engine:
             for axes, point in points:
                 for trial in range(point.trials):
@@ -123,7 +122,12 @@ def perform(task: Task) -> PointSummary:
 @click.option(
     "--engine", type=Engines(), metavar="NAME[,NAME...]", help="Engines to run, instead of the scenario's."
 )
-@click.option("--world", metavar="WORLD", help="simulation, or processes: real ones, on this machine.")
+@click.option("--world", metavar="WORLD", help="simulation, processes (real ones, on this machine) or both.")
+@click.option(
+    "--costs",
+    metavar="NAME|FILE",
+    help="A cost profile for simulations (see calibrate); for both worlds it is made first where none is given.",
+)
 @click.option("--seed", type=int, help="Of all randomness: same seed and code, same bytes.")
 @click.option("--trials", type=int, help="Repetitions of each point, each with the next seed.")
 @settings_option
@@ -164,6 +168,7 @@ def run(
     replbench run wan-5 --set 'workload.clients_in="eu-west-1"' --out results/local/europe
     replbench run my-scenario.toml --trials 5 --seed 7
     replbench run lan-3 --world processes --trials 3
+    replbench run both-3 --costs results/local/costs.toml
     replbench run lan-3 --cluster peers.toml --secret secret
 
     The table ends with the path of the result, for `replbench plot`, `show`, `compare` and `replay`. Exit 3
@@ -172,21 +177,36 @@ def run(
     """
     if cluster is not None and fields["world"] is None:
         fields["world"] = "processes"
+    given = {name: value for name, value in fields.items() if value is not None}
+    if str(given.get("costs", "")).endswith(".toml"):
+        given["costs"] = str(Path(given["costs"]).resolve())
     with reported():
-        suite = load_suite(
-            scenario, settings, **{name: value for name, value in fields.items() if value is not None}
-        )
-    hosts = _prepared(suite, cluster, secret)
+        suite = load_suite(scenario, settings, **given)
+        hosts = _prepared(suite, cluster, secret)
+        if any(part.world == "both" and part.costs is None for part in suite.parts):
+            suite = load_suite(scenario, settings, **given, costs=_calibrated(quiet or as_json))
     with reported_results():
         context.exit(_run(suite, out, jobs or default_jobs(), hosts, plots=plots, quiet=quiet, as_json=as_json))
 
 
+def _calibrated(quiet: bool) -> str:
+    """The path of a cost profile of this machine, made now."""
+    from bench.cli.calibrate import PROFILE, unwritable, write_profile
+
+    refused = unwritable(PROFILE)
+    if refused:
+        raise click.ClickException(refused)
+    click.echo(f"replbench: no cost profile is given, so this machine is measured first, into {PROFILE}", err=True)
+    write_profile(PROFILE, quiet)
+    return str(PROFILE.resolve())
+
+
 def _prepared(suite: Suite, cluster: Path | None, secret: Path | None) -> Hosts | None:
     """What real processes need is seen to before anything is made; the hosts to drive, where there are any."""
-    points = [point for _, _, point in suite.points() if point.world == "processes"]
+    points = [point for _, _, point in suite.points() if point.world != "simulation"]
     if (cluster is None) != (secret is None):
         raise click.UsageError("--cluster and --secret go together; give both")
-    if cluster is not None and not points:
+    if cluster is not None and not all(point.world == "processes" for _, _, point in suite.points()):
         raise click.UsageError('--cluster drives processes; leave --world out, or set it to "processes"')
     if not points:
         return None
@@ -196,6 +216,8 @@ def _prepared(suite: Suite, cluster: Path | None, secret: Path | None) -> Hosts 
         descriptors.require(max(point.replicas for point in points))
         if cluster is None or secret is None:
             return None
+        import asyncio
+
         from bench.driver.private import read_secret
         from bench.driver.stations import Hosts, require_ready
 
@@ -279,15 +301,20 @@ def fresh_folder(name: str) -> Path:
 
 def report(rows: list[PointSummary], path: Path | None, quiet: bool, as_json: bool) -> None:
     """The table, what is wrong with which point, and the path of the result last."""
-    from bench.cli.tables import print_points
+    from bench.cli.tables import print_errors, print_points
+    from bench.metrics.prediction import errors
+    from bench.metrics.result import tabulated
 
-    table = [{**row.row, "scenario": row.point.scenario, "point": row.point.point, **row.point.axes} for row in rows]
+    table = [{**values, **row.point.axes} for values, row in zip(tabulated(rows), rows, strict=True)]
     axes = list(dict.fromkeys(axis for row in rows for axis in row.point.axes))
+    wrong = errors(table, axes)
     if as_json:
-        click.echo(json.dumps({"points": table, "result": None if path is None else str(path)}, indent=1))
+        found = {"points": table, "result": None if path is None else str(path)}
+        click.echo(json.dumps(found | ({"prediction": msgspec.to_builtins(wrong)} if wrong else {}), indent=1))
         return
     if table and not quiet:
         print_points(table, axes)
+        print_errors(wrong)
     for row in rows:
         if row.point.verdict == "invalid":
             where = ", ".join(f"{axis} = {value}" for axis, value in row.point.axes.items())

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from bench.metrics.prediction import Error
 
 SECOND_NS = 1_000_000_000
 
@@ -24,6 +27,11 @@ def milliseconds(value: Any) -> str:
 def ratio(value: Any) -> str:
     """A cost per commit."""
     return "n/a" if absent(value) else f"{value:.2f}"
+
+
+def share(value: Any) -> str:
+    """A ratio of two worlds; nothing where there is none."""
+    return "" if absent(value) else f"{value:.2f}"
 
 
 def microseconds(value: Any) -> str:
@@ -47,20 +55,27 @@ MEASURES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "messages\n/commit": ("messages_per_commit", ratio),
     "fsyncs\n/commit": ("fsyncs_per_commit", ratio),
 }
+# Of predicted by measured, where a result holds both.
+RATIOS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "ratio of\nops/s": ("throughput_ratio", share),
+    "of p50": ("latency_p50_ratio", share),
+    "of p99": ("latency_p99_ratio", share),
+}
 # Of real processes only.
 PROCESSOR = {"CPU us\n/commit": ("cpu_ns_per_commit", microseconds)}
 
 
 def print_points(rows: Sequence[Mapping[str, Any]], axes: Sequence[str]) -> None:
     """A row for each engine, point and trial: ``rows`` have the columns of points.csv and the axes."""
-    several = {"scenario": "scenario", "trial": "trial"}
+    several = {"scenario": "scenario", "world": "world", "trial": "trial"}
     # What `replay --point` asks for.
     numbered = ["point"] if all("point" in row for row in rows) else []
     names = [*numbered, "engine", *(name for name in several if len({row.get(name) for row in rows}) > 1)]
     # The offered rate says what this axis would.
     shown = [axis for axis in axes if axis != "workload.arrivals.rate"]
     real = not all(absent(row.get("cpu_ns_per_commit")) for row in rows)
-    measures = {**MEASURES, **(PROCESSOR if real else {})}
+    compared = any("throughput_ratio" in row for row in rows)
+    measures = MEASURES | (PROCESSOR if real else {}) | (RATIOS if compared else {})
     headings = [*names, *(axis.removeprefix("workload.") for axis in shown), *measures, "verdict"]
     cells = [
         [
@@ -94,3 +109,16 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], right: I
     with console.capture() as printed:
         console.print(table, soft_wrap=True)
     click.echo(printed.get(), nl=False)
+
+
+def print_errors(errors: Sequence[Error]) -> None:
+    """How far predictions were from what was measured, an engine a line; nothing where nothing was compared."""
+    for error in errors:
+        median = ", ".join(
+            f"{name} {'n/a' if value is None else f'{value:.0%}'}"
+            for name, value in (("throughput", error.throughput), ("p50", error.p50), ("p99", error.p99))
+        )
+        click.echo(
+            f"{error.engine}: median error of the prediction at {error.points} points below saturation: {median}; "
+            f"most throughput predicted / measured: {error.saturation:.2f}"
+        )

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from bench.driver.overseer import ControlError
+from bench.driver.shapes import cut_links
 from bench.metrics.trial import FaultRecord
 
 if TYPE_CHECKING:
@@ -102,9 +103,9 @@ class Breakage:
 
     async def _crash(self, fault: Fault) -> Struck:
         replica = await self._resolve(fault.replica)
-        if not replica.up:
-            return str(replica), _nothing, _not_healed
         await self.cluster.look()
+        if not replica.up:  # another fault may have struck it meanwhile
+            return str(replica), _nothing, _not_healed
         decided, incarnation = self.cluster.board.decided(), replica.incarnation
         child = replica.child
         await self.cluster.kill(replica)
@@ -187,15 +188,11 @@ class Breakage:
             total.update(of_one.get(other) or of_one.get(str(other)) or {})
         return total
 
-    async def _partition(self, fault: Fault) -> Struck:
-        replicas = [replica.id for replica in self.cluster.replicas]
-        groups = [list(group) for group in fault.groups]
-        if not groups:
-            alone = (await self._resolve(fault.replica)).id
-            groups = [[alone], [replica for replica in replicas if replica != alone]]
-        side = {replica: number for number, group in enumerate(groups) for replica in group}
-        links = [(one, other) for one in replicas for other in replicas if side[one] != side[other]]
-        return await self._cut(" | ".join(" ".join(map(str, group)) for group in groups), links)
+    async def _shape(self, fault: Fault) -> Struck:
+        struck = 0 if fault.groups else (await self._resolve(fault.replica)).id
+        return await self._cut(*cut_links(fault, len(self.cluster.replicas), struck))
+
+    _partition = _minority = _bridge = _deaf = _mute = _shape
 
     async def _pair(self, fault: Fault) -> tuple[int, int]:
         one, other = (await self._resolve(fault.sender)).id, (await self._resolve(fault.receiver)).id

@@ -25,7 +25,8 @@ from bench.driver.shaping import HELD_LIMIT_BYTES
 from bench.driver.tls import Session
 
 HANDSHAKE_S = 5.0
-# What may wait to be sent, or else twice the longest frame: a replica's whole state may be longer.
+# What may wait when a further frame comes, which itself may be as long as it likes; between replicas twice the longest frame
+# where that is more, for a state may be.
 PEER_UNSENT_LIMIT_BYTES = HELD_LIMIT_BYTES
 UNSENT_LIMIT_BYTES = FRAME_LIMIT_BYTES // 8
 KEEPALIVE_PROBES = 3
@@ -130,8 +131,12 @@ class Connection(asyncio.Protocol):
     def _send(self, data: bytes | bytearray) -> None:
         if self.transport.is_closing():
             return
-        length = len(data)
-        if not self.transport.get_write_buffer_size():
+        length, waiting = len(data), self.transport.get_write_buffer_size()
+        peer = self.role == "peer"
+        if waiting > (max(PEER_UNSENT_LIMIT_BYTES, 2 * self.longest_bytes) if peer else UNSENT_LIMIT_BYTES):
+            self.drop("reads too slowly")
+            return
+        if not waiting:
             try:
                 sent = os.write(self.file, data)
             except BlockingIOError:
@@ -144,9 +149,6 @@ class Connection(asyncio.Protocol):
             data = bytes(memoryview(data)[sent:])
         self.transport.write(data)
         self.longest_bytes = max(self.longest_bytes, length)
-        limit = PEER_UNSENT_LIMIT_BYTES if self.role == "peer" else UNSENT_LIMIT_BYTES
-        if self.transport.get_write_buffer_size() > max(limit, 2 * self.longest_bytes):
-            self.drop("reads too slowly")
 
     def drop(self, reason: str) -> None:
         """End the connection at once, and count why."""

@@ -6,3 +6,7 @@
 
 # Decided and applied; certainly not taken by this replica; taken, but leadership was lost before it was decided.
 ACCEPTED, REFUSED, UNDECIDED = range(3)
+
+# What a replica is handed carries where it came from: a client's number with this bit, or size, epoch and number of a replica.
+FROM_CLIENT = 1 << 62
+CLIENT = (1 << 32) - 1

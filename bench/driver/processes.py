@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from bench.checkers.statements import NO_LOSS, RECORDS, STATUSES, watched
+from bench.checkers.statements import NO_LOSS, RECORDS, STATUSES
 from bench.driver import resources
 from bench.driver.breakage import Breakage
 from bench.driver.children import READY_S, Child, Household
@@ -231,13 +231,11 @@ class Run:
         )
 
     def _checks(self, violations: list[str]) -> dict[str, str]:
-        durable = self.scenario.storage.durability == "fsync"
-        names = watched(self.engine, self.scenario.checks.invariants, durable, (STATUSES, RECORDS))
-        said = checks(self.scenario, self.engine, names, self.operations, violations)
-        if not self.level:
+        kept = self.scenario.storage.durability != "none"
+        needs = (STATUSES, RECORDS) if kept else (STATUSES,)
+        said = checks(self.scenario, self.engine, self.scenario.checks.invariants, needs, self.operations, violations)
+        if kept and not self.level:
             said[NO_LOSS] = "unknown"
-        if self.scenario.storage.durability == "none":
-            said[NO_LOSS] = "not run"
         return said
 
     def _resources(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from engines.core cimport Persist
 ctypedef unsigned long long u64
 ctypedef long long i64
 
-cdef i64 NEVER, QUEUE_LIMIT_BYTES, QUEUE_LEAST, QUEUE_MOST
+cdef i64 NEVER, QUEUE_LEAST, QUEUE_MOST
 cdef u64 DIGEST_EVERY
 
 

@@ -19,6 +19,7 @@ cdef class Shaper:
     cdef readonly set holding
     cdef readonly dict kept_bytes
     cdef readonly dict slowed
+    cdef readonly dict longest_bytes
     cdef readonly list parcels
     cdef readonly dict under_way
     cdef i64 order

@@ -13,7 +13,7 @@ import io
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,7 @@ import msgspec
 import numpy as np
 
 from bench.checkers.verdict import verdict
-from bench.metrics import environment, history, summary
+from bench.metrics import environment, history, prediction, summary
 from bench.metrics.trial import KINDS, OK, PENDING, FaultRecord, Trial
 
 if TYPE_CHECKING:
@@ -221,14 +221,14 @@ class ResultWriter:
     def _write_points(self) -> None:
         rows = [self.summaries[index] for index in sorted(self.summaries)]
         axes = list(dict.fromkeys(axis for row in rows for axis in row.point.axes))
+        values = tabulated(rows)
+        compared = prediction.RATIOS if any("throughput_ratio" in row for row in values) else ()
+        columns = (*summary.COLUMNS, "scenario", "point", *compared, *axes)
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
-        table.writerow([*summary.COLUMNS, "scenario", "point", *axes])
-        for row in rows:
-            values = {**row.row, "scenario": row.point.scenario, "point": row.point.point}
-            table.writerow(
-                [_cell(values.get(name)) for name in (*summary.COLUMNS, "scenario", "point", *axes)]
-            )
+        table.writerow(columns)
+        for row in values:
+            table.writerow([_cell(row.get(name)) for name in columns])
         (self.folder / "points.csv").write_text(text.getvalue())
 
     def _write_document(self, incomplete: bool) -> None:
@@ -242,6 +242,13 @@ class ResultWriter:
         )
         encoded = msgspec.json.encode(document, order="sorted")
         (self.folder / "result.json").write_bytes(msgspec.json.format(encoded, indent=1) + b"\n")
+
+
+def tabulated(summaries: Sequence[PointSummary]) -> list[dict[str, Any]]:
+    """The rows of points.csv, with ratios in those predictions that have a measurement beside them."""
+    rows = [{**each.row, "scenario": each.point.scenario, "point": each.point.point} for each in summaries]
+    axes = list(dict.fromkeys(axis for each in summaries for axis in each.point.axes))
+    return [row | ratio for row, ratio in zip(rows, prediction.ratios(rows, axes), strict=True)]
 
 
 def _cell(value: Any) -> Any:

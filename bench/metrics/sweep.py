@@ -26,7 +26,7 @@ def setting(result: Result, point: int) -> Setting:
 def at(results: Sequence[Result], wanted: Setting) -> list[tuple[str, Result, int]]:
     """(label, result, point) of every point at a point of the sweep; a label names only what differs."""
     return [
-        (str(result.points.loc[point, "engine"]) + of(result, results), result, int(point))
+        (str(result.points.loc[point, "engine"]) + in_world(result, point) + of(result, results), result, int(point))
         for result in results
         for point in result.points.index
         if setting(result, point) == wanted
@@ -56,10 +56,16 @@ def unequal_fairness(results: Sequence[Result]) -> list[str]:
     for group, of_sweep in [(everyone, False), *((group, True) for group in groups)]:
         by_label = _fields(group)
         homes = {label: name(result, results) for label, result, _ in group}
+        # A prediction has no event loop, and nothing else that only processes have.
+        predicted = {label for label, result, point in group if "simulation" in in_world(result, point)}
         for field in sorted({field for values in by_label.values() for field in values}):
             if (field in swept) == of_sweep:
                 for labels in _peers(list(by_label), field):
-                    values = {label: by_label[label].get(field, {"not recorded"}) for label in labels}
+                    values = {
+                        label: by_label[label].get(field, {"not recorded"})
+                        for label in labels
+                        if field in by_label[label] or label not in predicted
+                    }
                     if len({frozenset(value) for value in values.values()}) > 1:
                         found[f"{field}: {_unequal(values, homes)}"] = None
     return list(found)
@@ -104,6 +110,12 @@ def _peers(labels: list[str], field: str) -> list[list[str]]:
 def of(result: Result, results: Sequence[Result]) -> str:
     """What tells a result from the others, for a label; nothing where it is the only one."""
     return f" ({name(result, results)})" if len(results) > 1 else ""
+
+
+def in_world(result: Result, point: int) -> str:
+    """What tells a prediction from a measurement, for a label; nothing where the result holds one world."""
+    worlds = result.points["world"]
+    return f" ({worlds[point]})" if worlds.nunique() > 1 else ""
 
 
 def name(result: Result, results: Sequence[Result]) -> str:

@@ -92,6 +92,8 @@ def at(results: Sequence[Result], wanted: Setting) -> list[tuple[str, Look, Resu
         style = look(str(result.points.loc[point, "engine"]))
         if len(results) > 1:
             style = style._replace(linestyle=VARIANTS[list(results).index(result) % len(VARIANTS)])
+        elif sweep.in_world(result, point):
+            style = style._replace(linestyle=VARIANTS[_predicted(result, point)])
         found.append((label, style, result, point))
     return found
 
@@ -102,19 +104,27 @@ def curves(results: Sequence[Result]) -> list[Curve]:
     variants: dict[Any, int] = {}
     for place, result in enumerate(results):
         load = load_axis(result.axes)
-        groups: dict[tuple[str, Setting], list[int]] = {}
-        for point in result.points.index:
+        groups: dict[tuple[str, Setting, str], list[int]] = {}
+        # Measurements first, so that they have the solid lines.
+        for point in sorted(result.points.index, key=lambda point: (_predicted(result, point), point)):
             rest = tuple(pair for pair in sweep.setting(result, point) if pair[0] != load)
-            groups.setdefault((str(result.points.loc[point, "engine"]), rest), []).append(point)
-        many = len({rest for _, rest in groups}) > 1 or len(results) > 1
-        for (engine, rest), members in groups.items():
-            variant = variants.setdefault((place, rest), len(variants)) % len(VARIANTS)
+            engine = str(result.points.loc[point, "engine"])
+            groups.setdefault((engine, rest, sweep.in_world(result, point)), []).append(point)
+        many = len({(rest, world) for _, rest, world in groups}) > 1 or len(results) > 1
+        for (engine, rest, world), members in groups.items():
+            variant = variants.setdefault((place, rest, world), len(variants)) % len(VARIANTS)
             style = look(engine)._replace(linestyle=VARIANTS[variant]) if many else look(engine)
             points = result.points.loc[members]
             if load is not None:
                 points = points.sort_values(load, kind="stable")
-            found.append(Curve(f"{engine}{sweep.of(result, results)}{_said(rest)}", style, result, points))
+            label = f"{engine}{world}{sweep.of(result, results)}{_said(rest)}"
+            found.append(Curve(label, style, result, points))
     return found
+
+
+def _predicted(result: Result, point: int) -> bool:
+    """Whether a point is a simulation's."""
+    return str(result.points.loc[point, "world"]) == "simulation"
 
 
 def load_axis(axes: Sequence[str]) -> str | None:

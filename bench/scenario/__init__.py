@@ -1,5 +1,6 @@
 """What is to be run: reads and checks scenarios. ``load`` and ``load_suite`` are the way in."""
 
+from bench.scenario.costs import Costs, costs_names
 from bench.scenario.fields import Place, ScenarioError, nearest
 from bench.scenario.files import Suite, load, load_suite, scenario_names
 from bench.scenario.load import Arrivals, Fault, Keys, Mix, ValueSize, Workload
@@ -27,6 +28,7 @@ __all__ = [
     "Arrivals",
     "Batching",
     "Checks",
+    "Costs",
     "Cpu",
     "Fault",
     "Keys",
@@ -48,6 +50,7 @@ __all__ = [
     "Zab",
     "address_text",
     "as_toml",
+    "costs_names",
     "load",
     "load_suite",
     "nearest",

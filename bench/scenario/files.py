@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from bench.scenario.fields import Place, ScenarioError, nearest
+from bench.scenario.costs import CostsKind
+from bench.scenario.fields import Place, ScenarioError, nearest, read, write_table
 from bench.scenario.scenario import Scenario, read_scenario
 from bench.scenario.settings import parse_setting, release_axis, set_key
 from bench.scenario.toml import read_toml
@@ -96,6 +97,10 @@ def _part(
 ) -> Scenario:
     table = {"name": path.stem} | table
     place = Place(f"{source} with --set" if overrides else source, path.parent)
+    costs = fields.get("costs", table.get("costs"))
+    if isinstance(costs, str):  # a profile, of which --set may change a part
+        table["costs"] = write_table(read(CostsKind(), costs, place.at("costs")))
+        fields = {key: value for key, value in fields.items() if key != "costs"}
     for override in overrides:
         keys, value = parse_setting(override)
         release_axis(table, keys)

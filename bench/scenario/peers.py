@@ -36,6 +36,8 @@ class Peers(Table, frozen=True, kw_only=True):
     replica: Annotated[tuple[Peer, ...], Several(Sub(Peer)), "one for each"]
 
     def __post_init__(self) -> None:
+        if not self.replica:
+            raise ValueError("replica: is empty; give a [[replica]] for each")
         seen: dict[object, int] = {}
         for index, peer in enumerate(self.replica):
             host, port = peer.address

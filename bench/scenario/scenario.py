@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import msgspec
 
 from bench.distributions import Constant, Distribution
+from bench.scenario.costs import Costs, CostsKind
 from bench.scenario.fields import (
     COST,
     DURATION,
@@ -46,7 +47,7 @@ ENGINES = ("paxos", "raft", "zab", "unreplicated")
 FIFO_ONLY = (
     "zab",
 )  # those whose paper assumes FIFO channels (Junqueira, Reed, Serafini, DSN 2011, section III)
-WORLDS = ("simulation", "processes")
+WORLDS = ("simulation", "processes", "both")
 COUNT = Integer(1, 1_000_000)
 TICKS = Integer(2, 1_000_000)  # in fewer no answer to a ping can have come
 
@@ -80,11 +81,19 @@ class Storage(Table, frozen=True, kw_only=True):
 
 
 class Batching(Table, frozen=True, kw_only=True):
-    """How a leader's host gathers commands: one layer, the same for every engine."""
+    """How a leader gathers commands, and what it has under way: the same for every engine."""
 
     max_commands: Annotated[int, COUNT, "in one proposal"] = 64
     max_delay_ns: Annotated[int, DURATION, "that a command waits for company"] = 0
     pipeline: Annotated[int, COUNT, "proposals under way at once"] = 32
+    message_bytes: Annotated[
+        int, SIZE, "of entries that a replica puts into one message, though one entry at least"
+    ] = 2**20
+    inflight_messages: Annotated[int, COUNT, "with entries, under way to one follower at once"] = 256
+
+    def __post_init__(self) -> None:
+        if not self.message_bytes:
+            raise ValueError('message: must be above zero; "1B" makes one entry a message')
 
 
 class Timeouts(Table, frozen=True, kw_only=True):
@@ -191,6 +200,7 @@ class Paxos(Table, frozen=True, kw_only=True):
 
     phase1_quorum: Annotated[Quorum, QuorumKind(Quorum), "to become leader"] = Quorum()
     phase2_quorum: Annotated[Quorum, QuorumKind(Quorum), "to decide a slot"] = Quorum()
+    inquire: Annotated[bool, Switch(), "ask whether others have lost the leader too, before standing"] = True
 
 
 class Checks(Table, frozen=True, kw_only=True):
@@ -204,6 +214,21 @@ class Checks(Table, frozen=True, kw_only=True):
         Choice("level of watching", "all", "cheap", "thorough"),
         "of the replicas; cheap: not their protocol, which makes a run suspect; thorough: every message and status",
     ] = "all"
+    progress: Annotated[
+        tuple[tuple[int, int], ...],
+        Several(Row("a span, from one time to another", DURATION, DURATION)),
+        "spans since the start of the run; in each some operation that begins there must succeed there",
+    ] = ()
+    level_within_ns: Annotated[
+        int, DURATION, "after the load, by which all replicas must hold the same; 0s: not asked (only simulated)"
+    ] = 0
+    witnesses: Annotated[
+        bool, Switch(), "a fault that nothing witnessed makes the run invalid; false for faults drawn at random"
+    ] = True
+
+    def __post_init__(self) -> None:
+        if any(begin >= end for begin, end in self.progress):
+            raise ValueError('progress: a span ends before it begins; give the earlier time first, as in [["3s", "5s"]]')
 
 
 class Zab(Table, frozen=True, kw_only=True):
@@ -309,6 +334,9 @@ class Scenario(Table, frozen=True, kw_only=True):
     )
     cpu: Annotated[Cpu, Sub(Cpu), "of each replica"] = Cpu()
     storage: Annotated[Storage, Sub(Storage), "of each replica"] = Storage()
+    costs: Annotated[
+        Costs | None, CostsKind(), "a cost profile, in place of [cpu] and storage's: all on one machine"
+    ] = None
     batching: Annotated[Batching, Sub(Batching), "of the leader's host"] = Batching()
     timeouts: Annotated[Timeouts, Sub(Timeouts), "of protocols and clients"] = Timeouts()
     workload: Annotated[Workload, Sub(Workload), "what clients do"] = Workload()
@@ -337,6 +365,12 @@ class Scenario(Table, frozen=True, kw_only=True):
         if "everywhere" in self.workload.clients_in:
             return tuple(dict.fromkeys(self.network.placement))
         return self.workload.clients_in
+
+    def worlds(self) -> list[Scenario]:
+        """This scenario in the one world that it names, or in each of both."""
+        if self.world != "both":
+            return [self]
+        return [msgspec.structs.replace(self, world=world) for world in WORLDS if world != self.world]
 
     def resolved(self) -> dict[str, Any]:
         """Every field as it would stand in a file, defaults included; ``read_scenario`` gives an equal
@@ -392,6 +426,10 @@ class Scenario(Table, frozen=True, kw_only=True):
                 f"processes.generators: {generators} client processes for {self.workload.arrivals.clients} clients; "
                 "give at most one for each client (workload.arrivals.clients)"
             )
+        if generators > 1 and self.world == "both":
+            raise ValueError(
+                'processes.generators: a simulated machine has one client process; set generators = 1, or world = "processes"'
+            )
         if generators > 1 and self.workload.mix.insert:
             raise ValueError(
                 "processes.generators: new keys come one after the other, from one process; set generators = 1, or "
@@ -399,19 +437,25 @@ class Scenario(Table, frozen=True, kw_only=True):
             )
 
     def _require_world(self) -> None:
-        if self.world == "processes":
+        if self.world != "simulation" and self.network.transport != "tcp":
+            raise ValueError(
+                'network.transport: processes speak over tcp; set transport = "tcp", or world = "simulation"'
+            )
+        if self.world != "simulation":
             self._require_generators()
-            if self.workload.kind == "locks":
-                raise ValueError('workload.kind: locks are for the simulation so far; set world = "simulation"')
-            if self.network.transport != "tcp":
-                raise ValueError(
-                    'network.transport: processes speak over tcp; set transport = "tcp", or world = "simulation"'
-                )
-            return
+        if self.workload.kind == "locks" and (self.world != "simulation" or self.costs is not None):
+            raise ValueError(
+                'workload.kind: locks run only in the simulation so far; set world = "simulation", and leave costs out'
+            )
         for index, fault in enumerate(self.faults):
-            if fault.kind == "pause":
+            if fault.kind == "torn_write" and self.world != "simulation":
                 raise ValueError(
-                    f'faults[{index}].pause: only a process can be paused; set world = "processes", or use crash'
+                    f"faults[{index}].torn_write: only a simulated disk tears a write on demand; "
+                    'use crash, or set world = "simulation"'
+                )
+            if fault.kind in ("torn_write", "pause") and self.costs is not None and self.world == "simulation":
+                raise ValueError(
+                    f"faults[{index}].{fault.kind}: replicas that share one machine know no such fault; leave costs out, or use crash"
                 )
 
     def _require_places(self) -> None:
@@ -444,6 +488,8 @@ class Scenario(Table, frozen=True, kw_only=True):
                         f"faults[{index}].{fault.kind}: {target} is not a "
                         f"replica; give 0 to {self.replicas - 1}"
                     )
+            if fault.kind == "bridge" and self.replicas < 3:
+                raise ValueError(f"faults[{index}].bridge: needs two replicas beside the bridge; add some, or use partition")
             if members and len(members) != self.replicas:
                 raise ValueError(
                     f"faults[{index}].partition: the groups must hold each of "

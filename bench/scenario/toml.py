@@ -57,6 +57,8 @@ def as_toml(table: Table) -> str:
                 f"[{name}]  # {known[name].about}",
                 *_assignments(inner, written[name], list(inner)),
             ]
+        elif name not in written:
+            lines += ["", f"# [{name}] is not set: {known[name].about}"]
         elif isinstance(written[name], Mapping):
             lines += ["", f"[{name}]  # {known[name].about}"]
             lines += [f"{_key(key)} = {_value(each)}" for key, each in written[name].items()]
@@ -71,7 +73,7 @@ def as_toml(table: Table) -> str:
 
 def _stands_apart(field: Field) -> bool:
     """Whether it is written under a heading of its own; TOML wants these after the plain keys."""
-    return isinstance(field.kind, Sub) or field.name in ("faults", "sweep")
+    return isinstance(field.kind, Sub) or field.name in ("costs", "faults", "sweep")
 
 
 def _assignments(known: Mapping[str, Field], written: Mapping[str, Any], names: list[str]) -> list[str]:

@@ -9,17 +9,44 @@ import pytest
 from nbclient import NotebookClient
 
 from bench.metrics.result import ResultWriter, write_point
+from bench.scenario import Costs
+from bench.scenario.fields import write_table
 from tests.bench.trials import synthetic_trial
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-REFERENCE = ROOT / "results" / "quick-reference"
+# What each reads where nothing else is named, and how many figures it makes of the small result here.
+REFERENCES = {
+    "01-latency-throughput": ("quick-reference", 4 * 2),  # kinds, scenarios
+    "02-simulation-and-reality": ("both-reference", 2),
+}
 
 
 @pytest.fixture(scope="module")
-def suite(tmp_path_factory):
-    """A small result of two scenarios, one of them a sweep."""
-    target = tmp_path_factory.mktemp("results") / "suite"
+def results(tmp_path_factory):
+    """A small result for each notebook."""
+    folder = tmp_path_factory.mktemp("results")
+    return {"01-latency-throughput": suite(folder / "suite"), "02-simulation-and-reality": both(folder / "both")}
+
+
+def both(target):
+    """Two engines at two points, predicted and measured."""
+    costs = Costs(name="here", about="a machine", cores=2)
+    trials = [
+        synthetic_trial(engine, rate, capacity=capacity, seconds=0.4, world=world)
+        for engine in ("raft", "zab")
+        for rate in (1000, 9000)
+        for world, capacity in (("simulation", 10_000), ("processes", 8_000))
+    ]
+    with ResultWriter(target, "both", {"both": {"costs": write_table(costs)}}) as writer:
+        for index, trial in enumerate(trials):
+            writer.add(write_point(writer.folder, index, trial, "both"))
+        writer.finish()
+    return target
+
+
+def suite(target):
+    """Two scenarios, one of them a sweep."""
     trials = [
         ("lan", synthetic_trial(engine, rate, seconds=0.4))
         for engine in ("raft", "zab")
@@ -56,18 +83,20 @@ def figures(document):
 
 
 def test_there_are_notebooks():
-    assert [path.name for path in NOTEBOOKS] == ["01-latency-throughput.ipynb"]
+    assert [path.stem for path in NOTEBOOKS] == list(REFERENCES)
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_reproduces_the_figures_of_any_result(notebook, suite, monkeypatch, tmp_path):
-    document = executed(notebook, ROOT, monkeypatch, tmp_path, suite)
-    assert len(figures(document)) == 4 * 2  # kinds, scenarios
+def test_a_notebook_reproduces_the_figures_of_any_result(notebook, results, monkeypatch, tmp_path):
+    document = executed(notebook, ROOT, monkeypatch, tmp_path, results[notebook.stem])
+    assert len(figures(document)) == REFERENCES[notebook.stem][1]
 
 
-@pytest.mark.skipif(not REFERENCE.exists(), reason="there is no reference result")
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_reads_the_reference_result_from_its_own_folder(notebook, monkeypatch, tmp_path):
+    reference = ROOT / "results" / REFERENCES[notebook.stem][0]
+    if not reference.exists():
+        pytest.skip(f"there is no {reference}")
     assert figures(executed(notebook, ROOT / "notebooks", monkeypatch, tmp_path))
 
 

@@ -23,6 +23,7 @@ from bench.driver.tls import Credentials, Session, TlsError, TlsFiles
 from bench.scenario import ScenarioError
 from tests.processes.certificates import issue, table
 from tests.processes.cluster import SECRET, Caller, Cluster, eventually
+from tests.processes.doorkeeper import Doorkeeper
 from tests.processes.real import ran, short
 
 HOST = "127.0.0.1"
@@ -195,48 +196,18 @@ def test_a_replica_with_foreign_papers_does_not_hurt_the_others(papers: Papers, 
 # What leaves at once
 
 
-class Doorkeeper:
-    """What a Connection needs of a replica."""
-
-    id, secret, user_timeout_ns = 0, SECRET, 10_000_000_000
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, credentials: Credentials | None) -> None:
-        self.loop = loop
-        self.credentials = credentials
-        self.bodies: list[bytes] = []
-        self.admitted: asyncio.Future[Connection] = loop.create_future()
-
-    def session(self, peer: int | None) -> Session | None:
-        assert peer is None, "it dials nobody"
-        return None if self.credentials is None else self.credentials.accept()
-
-    def strangers(self) -> int:
-        return 1
-
-    def made(self, connection: Connection) -> None: ...
-
-    def lost(self, connection: Connection) -> None: ...
-
-    def drop(self, connection: Connection, reason: str) -> None:
-        raise AssertionError(f"dropped a {connection.role}: {reason}")
-
-    def admit(self, connection: Connection, hello: Any) -> None:
-        connection.trust(hello.role, lambda body: self.bodies.append(bytes(body)))
-        self.loop.call_soon(self.admitted.set_result, connection)
-
-
 @pytest.mark.parametrize("kind", ["uvloop", "asyncio"])
 def test_what_is_written_has_left_before_the_loop_goes_on(papers: Papers, kind: str) -> None:
     """The turn writes, then blocks in a sync: the bytes must be on their way by then."""
     loop = new_loop(kind)
 
     async def course() -> None:
-        keeper = Doorkeeper(loop, Credentials(papers.good))
+        keeper = Doorkeeper(loop, 0, Credentials(papers.good))
         server = await loop.create_server(lambda: Connection(cast(Any, keeper)), HOST, 0)
         port = server.sockets[0].getsockname()[1]
         context = client_context(papers.good, papers.good.ca)
         caller = await asyncio.to_thread(Caller, port, "client", 1, 0, context=context)
-        connection = await keeper.admitted
+        connection = await keeper.joining
         assert not select.select([caller.socket], [], [], 0)[0]
         connection.write(encode("first"))
         # Nothing has given the loop a turn since.

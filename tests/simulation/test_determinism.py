@@ -16,6 +16,7 @@ from bench.metrics.trial import Trial
 from ext import build
 from tests.simulation.building import REPLICATED, trial_of
 from tests.simulation.schedules import random_scenario
+from tests.simulation.test_shared_machine import faulty
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = (1, 2, 3)
@@ -29,11 +30,12 @@ def digest(trial: Trial) -> str:
 
 def digests() -> dict[str, str]:
     """Of random worlds with faults, for every engine."""
-    return {
+    own = {
         f"{engine} {seed}": digest(run_trial(random_scenario(engine, seed), engine))
         for engine in REPLICATED
         for seed in SEEDS
     }
+    return own | {f"{engine} on a shared machine": digest(faulty(engine, SEEDS[0])) for engine in REPLICATED}
 
 
 def digests_elsewhere(**environment: str) -> dict[str, str]:

@@ -1,0 +1,68 @@
+"""Round trips between two processes over TCP on the loopback interface: how long, and at which cost of processor time."""
+from __future__ import annotations
+
+import multiprocessing
+import socket
+import time
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from bench.driver.children import HOST
+
+SIZES = (64, 1024, 16384, 65536)
+PAUSE_S = 0.0003  # between two, so that both ends have gone to sleep, as a replica has that waits for its peers
+WARM_UP = 20
+
+
+class RoundTrips(msgspec.Struct, frozen=True):
+    """Of one size: each round trip, and the median processor time that one end took for one, in ns."""
+
+    bytes: int
+    took_ns: list[int]
+    cpu_ns: float
+
+
+def measure(rounds: int) -> list[RoundTrips]:
+    """``rounds`` of each size, there and back."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    echo = context.Process(target=_echo, args=(there,), daemon=True)
+    echo.start()
+    with socket.create_connection((HOST, here.recv())) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        found = [_of_size(connection, size, rounds) for size in SIZES]
+    echo.join()
+    return found
+
+
+def _of_size(connection: socket.socket, size: int, rounds: int) -> RoundTrips:
+    data, took, cpu = bytes(size), [], []
+    for _ in range(rounds + WARM_UP):
+        time.sleep(PAUSE_S)
+        before_ns, cpu_ns = time.monotonic_ns(), time.process_time_ns()
+        connection.sendall(data)
+        _read(connection, size)
+        took.append(time.monotonic_ns() - before_ns)
+        cpu.append(time.process_time_ns() - cpu_ns)
+    return RoundTrips(size, took[WARM_UP:], float(np.median(cpu[WARM_UP:])))
+
+
+def _read(connection: socket.socket, size: int) -> bool:
+    while size > 0:
+        count = len(connection.recv(size))
+        if not count:
+            return False
+        size -= count
+    return True
+
+
+def _echo(pipe: Any) -> None:
+    with socket.create_server((HOST, 0)) as server:
+        pipe.send(server.getsockname()[1])
+        connection, _ = server.accept()
+        with connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            while data := connection.recv(1 << 18):
+                connection.sendall(data)

@@ -1,0 +1,78 @@
+cimport cython
+
+from bench.driver.cores cimport Cores, Process
+from bench.driver.dialogue cimport Dialogue
+from bench.driver.host cimport Host
+from bench.driver.network cimport Durations, Link
+from bench.driver.simulation cimport Node, Simulation
+from bench.driver.wire cimport Kind
+from engines.core cimport Persist
+from ext.events cimport EventQueue, Fifo, push_event
+
+ctypedef unsigned long long u64
+ctypedef long long i64
+
+cdef int IDLE, RUNNING, SYNCING, ACTION, ARRIVE, ANSWER_BYTES, REQUEST_BYTES, TURN
+cdef i64 CLIENT, FROM_CLIENT, LOST, NEVER
+
+
+@cython.final
+cdef class SharedMachine(Simulation):
+    cdef double per_turn_ns, per_frame_ns, per_message_ns, per_byte_ns, per_command_ns, per_sync_ns
+    cdef double client_per_turn_ns, client_per_message_ns
+    cdef double sync_byte_ns, contention
+    cdef Durations wake_up
+    cdef readonly Cores cores
+    cdef int client_number
+    cdef readonly list processes
+    cdef list outboxes
+    cdef list answers
+    cdef list pending
+    cdef Dialogue dialogue
+    cdef i64 alarm_ns
+    cdef list joining
+    cdef list flushing
+    cdef object begin_action, over_action, join_action, flushed_action, alarm_action
+
+    @cython.locals(delay=i64)
+    cdef void rouse(self, Process process) except *
+    cdef int later(self, i64 delay, object action, Process process) except -1
+    @cython.locals(process=Process)
+    cdef Process living(self, i64 argument)
+    @cython.locals(process=Process)
+    cpdef void begin_event(self, i64 argument) except *
+    @cython.locals(spent=i64)
+    cdef int begin(self, Process process) except -1
+    @cython.locals(process=Process)
+    cpdef void over_event(self, i64 argument) except *
+    @cython.locals(process=Process)
+    cdef int pass_core_on(self) except -1
+
+    @cython.locals(
+        node=Node, host=Host, persist=Persist, local=i64, inbox=Fifo, argument=i64, sender=Py_ssize_t, sending=Node, link=Link
+    )
+    cdef int turn(self, Process process) except -1
+    @cython.locals(node=Node)
+    cdef int resume(self, Process process) except -1
+    cdef int charge_read(self, Process process, int source, i64 size) except -1
+    @cython.locals(node=Node, process=Process)
+    cdef int leave(self, Node node) except -1
+    @cython.locals(link=Link, depart=i64, argument=i64, arrival=i64)
+    cdef void send(self, Node node, u64 to, object message, i64 size) except *
+    @cython.locals(node=Node, size=i64)
+    cdef void sync(self, Process process) except *
+    @cython.locals(process=Process)
+    cpdef void join_event(self, i64 argument) except *
+    @cython.locals(process=Process, longest=double)
+    cdef int flush(self) except -1
+    @cython.locals(process=Process)
+    cpdef void flushed_event(self, i64 argument) except *
+    cdef int durable(self, Process process) except -1
+
+    @cython.locals(inbox=Fifo, size=i64, next_ns=i64)
+    cdef int clients_turn(self, Process process) except -1
+    @cython.locals(node=Node, process=Process, replica=Py_ssize_t)
+    cdef int clients_leave(self) except -1
+    cdef int set_alarm(self, i64 next_ns) except -1
+    @cython.locals(process=Process)
+    cpdef void alarm_event(self, i64 argument) except *
