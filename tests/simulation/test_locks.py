@@ -12,8 +12,9 @@ from bench.checkers.linearizability import LINEARIZABLE, NOT_LINEARIZABLE, Budge
 from bench.checkers.recorded import check
 from bench.driver.trials import run_trial
 from bench.metrics.trial import ACQUIRE, OK, OPERATION, RELEASE, UNKNOWN, Trial
-from bench.scenario import ScenarioError, read_scenario
+from bench.scenario import Scenario, ScenarioError, read_scenario
 from bench.scenario.fields import Place
+from engines.lock_service import LockOptions
 from tests.simulation.building import MS, REPLICATED, SECOND, free_world, merged
 
 engines = pytest.mark.parametrize("engine", REPLICATED)
@@ -123,6 +124,10 @@ def operations(*rows: tuple[int, int, int, int, int]) -> np.ndarray:
 )
 def test_recorded_locks_are_checked_as_mutexes(rows: list[tuple[int, int, int, int, int]], answer: str) -> None:
     assert check(operations(*rows), Budget(steps=1_000_000)).answer == answer
+
+
+def test_the_defaults_of_a_scenario_are_those_of_the_service() -> None:
+    assert Scenario().locks.options(Scenario().timeouts.request_ns) == LockOptions()
 
 
 @pytest.mark.parametrize(
