@@ -159,7 +159,9 @@ class Agreement:
                 )
 
     def outcomes(self, operations: np.ndarray) -> None:
-        """What clients were told in the end (rows of dtype OPERATION) is what happened."""
+        """What clients were told in the end (rows of dtype OPERATION) is what happened, where it is known what they asked for."""
+        if self.recorder is None:
+            return
         effective = np.zeros(len(operations), bool)
         known = np.frombuffer(bytes(self.effective[1:]), np.uint8)[: len(operations)]
         effective[: len(known)] = known
