@@ -5,7 +5,7 @@ from ext.log cimport bytes_pointer, load_u64
 
 ctypedef unsigned long long u64
 
-cdef u64 RECENT, STRIDE, LOW, KEY_AT, KEY_BYTES
+cdef u64 RECENT, STRIDE, LOW, OPERATION_AT, KEY_AT, KEY_BYTES
 
 
 cdef class Agreement:
@@ -28,7 +28,7 @@ cdef class Agreement:
     cpdef bint applied(self, u64 replica, u64 position, u64 digest, u64 duplicates, bytes command) except -1
     @cython.locals(effective=bint, recorder=Recorder, size=u64, raw=bytes_pointer, sequence=u64)
     cdef void decided(self, u64 position, u64 duplicates, bytes command) except *
-    @cython.locals(raw=bytes_pointer, recorder=Recorder, kind=int)
+    @cython.locals(raw=bytes_pointer, recorder=Recorder, asked=bint)
     cdef bint asked(self, bytes command, Py_ssize_t row) except -1
     cdef void disagrees(self, u64 replica, u64 position) except *
     @cython.locals(slot=Py_ssize_t, digest=u64)
@@ -36,7 +36,7 @@ cdef class Agreement:
     cpdef void acknowledged(self, u64 position) except *
     cpdef void restarted(self, u64 replica) except *
     cpdef void led(self, u64 replica, u64 term) except *
-    cpdef void finish(self, dict applied) except *
+    cpdef void finish(self, dict machines) except *
     cpdef void violated(self, str statement) except *
 
 
@@ -44,6 +44,11 @@ cdef class Watcher:
     cdef readonly Agreement agreement
     cdef readonly bint durable
     cdef readonly bint thorough
+    cdef str alone
+    cdef str forward
+    cdef dict leaders
+    cdef dict speakers
+    cdef dict statuses
 
     cpdef object kept(self, u64 replica, object record)
     cpdef object promised(self, u64 replica, u64 to, object message)
@@ -52,4 +57,6 @@ cdef class Watcher:
     cpdef object led(self, u64 replica, u64 term, u64 applied)
     cpdef object recovered(self, u64 replica, list records, object status)
     cpdef object seen(self, u64 replica, object status)
+    cdef void elected(self, u64 replica, u64 term) except *
+    cdef void speaks(self, u64 replica, u64 term) except *
     cdef void violated(self, str name, str what) except *

@@ -1,3 +1,4 @@
+# cython: boundscheck=False
 """Watchers outside the replicas: what must hold whatever the protocol, and what a watcher of one protocol is told.
 
 ``bench.checkers.statements`` says in words what is watched. ``Agreement`` watches what all engines have in common;
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import cython
 import numpy as np
 
-from bench.checkers.statements import AGREEMENT, MONOTONE, NO_LOSS, ONCE, ONE_LEADER, VALIDITY, name_of
+from bench.checkers.statements import AGREEMENT, DIGESTS, MONOTONE, NO_LOSS, ONCE, ONE_LEADER, VALIDITY, name_of
 from bench.metrics.trial import FAILED, OK
 
 if not cython.compiled:
@@ -27,7 +28,7 @@ LOW = STRIDE - 1
 MAX_VIOLATIONS = 20
 MAX_OF_A_NAME = 5
 NAMED = 5
-KEY_AT, KEY_BYTES = 27, 8  # of a command of simulated clients
+OPERATION_AT, KEY_AT, KEY_BYTES = 20, 27, 8  # of a command of simulated clients
 
 
 class Agreement:
@@ -82,7 +83,7 @@ class Agreement:
                 self.disagrees(replica, position)
             elif self.repeats[slot] != duplicates:
                 self.violated(
-                    f"{ONCE}: replica {replica} has found {duplicates} retries up to position {position}, others {self.repeats[slot]}"
+                    f"{ONCE}: replica {replica} found {duplicates} retries up to position {position}, others {self.repeats[slot]}"
                 )
         elif position & LOW == 0 and self.sparse[position // STRIDE - 1] != digest:
             self.disagrees(replica, position)
@@ -113,12 +114,8 @@ class Agreement:
         """Whether this is the operation of that row: its client, kind and key."""
         raw = command
         recorder: Any = self.recorder
-        kind: int = recorder.kind_of(row)
-        return bool(
-            load_u64(raw, 0) == recorder.client_of(row)
-            and raw[20] == kind
-            and load_u64(raw, KEY_AT) == recorder.key_of(row)
-        )
+        asked: bool = recorder.asked(row, load_u64(raw, 0), raw[OPERATION_AT], load_u64(raw, KEY_AT))
+        return asked
 
     def disagrees(self, replica: int, position: int) -> None:
         """Record that a replica's history differs."""
@@ -145,16 +142,26 @@ class Agreement:
         if other != replica:
             self.violated(f"{ONE_LEADER}: replicas {other} and {replica} both led in term {term}")
 
-    def finish(self, applied: dict[int, int]) -> None:
-        """The end: ``applied`` is the position that each replica that is up has applied."""
-        if self.answered and applied and max(applied.values()) < self.answered:
+    def finish(self, machines: dict[int, Any]) -> None:
+        """The end: ``machines`` are the state machines of the replicas that are up."""
+        furthest = max([machine.applied for machine in machines.values()], default=self.answered)
+        if furthest < self.answered:
             self.violated(
-                f"{NO_LOSS}: position {self.answered} was acknowledged, "
-                f"but the replicas have applied only up to {max(applied.values())}"
+                f"{NO_LOSS}: position {self.answered} was acknowledged, but the replicas have applied only up to {furthest}"
             )
+        states: dict[int, tuple[int, bytes]] = {}
+        for replica, machine in machines.items():
+            state = machine.snapshot()
+            other, theirs = states.setdefault(machine.applied, (replica, state))
+            if theirs != state:
+                self.violated(
+                    f"{DIGESTS}: replicas {other} and {replica} have both applied {machine.applied} positions, and differ"
+                )
 
     def outcomes(self, operations: np.ndarray) -> None:
-        """What clients were told in the end (rows of dtype OPERATION) is what happened."""
+        """What clients were told in the end (rows of dtype OPERATION) is what happened, where it is known what they asked for."""
+        if self.recorder is None:
+            return
         effective = np.zeros(len(operations), bool)
         known = np.frombuffer(bytes(self.effective[1:]), np.uint8)[: len(operations)]
         effective[: len(known)] = known
@@ -192,10 +199,16 @@ class Watcher:
     One that is not ``durable`` (promises do not wait for the disk) leaves alone what can then not be expected.
     """
 
-    def __init__(self, agreement: Agreement, durable: bool = True, thorough: bool = False) -> None:
+    def __init__(self, agreement: Agreement, durable: bool, thorough: bool, alone: str, forward: str) -> None:
+        """``alone`` and ``forward`` are the statements that only one replica leads a term, and that terms never go back."""
         self.agreement = agreement
         self.durable = durable
         self.thorough = thorough
+        self.alone = alone
+        self.forward = forward
+        self.leaders: dict[int, int] = {}
+        self.speakers: dict[int, int] = {}
+        self.statuses: dict[int, tuple[int, int]] = {}
 
     def kept(self, replica: int, record: Record) -> None:
         raise NotImplementedError
@@ -216,7 +229,25 @@ class Watcher:
         raise NotImplementedError
 
     def seen(self, replica: int, status: Status) -> None:
-        raise NotImplementedError
+        """Neither the term nor the commit position goes back while a replica runs."""
+        term, commit = self.statuses.get(replica, (0, 0))
+        if status.term < term:
+            self.violated(self.forward, f"replica {replica} went from {term} to {status.term}")
+        if status.commit < commit:
+            self.violated(MONOTONE, f"replica {replica} went from commit position {commit} to {status.commit}")
+        self.statuses[replica] = (status.term, status.commit)
+
+    def elected(self, replica: int, term: int) -> None:
+        """A replica leads a term, which no other may."""
+        other = self.leaders.setdefault(term, replica)
+        if other != replica:
+            self.violated(self.alone, f"replicas {other} and {replica} both lead {term}")
+
+    def speaks(self, replica: int, term: int) -> None:
+        """Only the leader of a term says this."""
+        other = self.speakers.setdefault(term, replica)
+        if other != replica:
+            self.violated(self.alone, f"replicas {other} and {replica} both spoke as the leader of {term}")
 
     def violated(self, name: str, what: str) -> None:
         """Report that a statement does not hold."""

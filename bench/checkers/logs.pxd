@@ -36,6 +36,7 @@ cdef class DiskLog:
     cdef readonly bint known
 
     cpdef u64 term(self, u64 position) except? 0xFFFFFFFFFFFFFFFF
+    cpdef bint holds(self, u64 position, u64 term) except -1
 
 
 @cython.final
@@ -65,6 +66,7 @@ cdef class Logs:
     cpdef bint knows(self, DiskLog log, u64 position) except -1
     @cython.locals(reign=Reign)
     cpdef u64 digest(self, DiskLog log, u64 position) except? 0xFFFFFFFFFFFFFFFF
+    cpdef bint leads_to(self, DiskLog log, u64 position, u64 digest) except -1
     @cython.locals(reign=Reign)
     cpdef u64 term_of(self, u64 position, u64 digest) except? 0xFFFFFFFFFFFFFFFF
     @cython.locals(reign=Reign)

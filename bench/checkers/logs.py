@@ -1,3 +1,4 @@
+# cython: boundscheck=False
 """The logs of all replicas as their disks have them, compared entry by entry with one another (Raft and Zab).
 
 A running digest over the commands of a log, the same that state machines keep, tells logs apart. So logs need not be kept: of
@@ -22,7 +23,7 @@ if not cython.compiled:
     from engines.machine import mix_part
     from ext.memory import append_u64, load_u32, load_u64
 
-RING = 256
+RING = 64
 RING_LOW = RING - 1
 RING_BYTES = 1 << 14  # of entries that are worth to be remembered as an object
 DIGEST_BYTES = 8
@@ -68,6 +69,12 @@ class DiskLog:
             if start <= position:
                 return term
         return self.base_term
+
+    def holds(self, position: int, term: int) -> bool:
+        """Whether this entry is here; what is compacted was committed."""
+        if position > self.last:
+            return False
+        return position <= self.base or self.term(position) == term
 
 
 class Logs:
@@ -209,6 +216,10 @@ class Logs:
     def digest(self, log: DiskLog, position: int) -> int:
         """The running digest of a log after ``position``, which it ``knows``."""
         return log.base_digest if position == log.base else self.reigns[log.term(position)].digest(position)
+
+    def leads_to(self, log: DiskLog, position: int, digest: int) -> bool:
+        """Whether a log has this running digest after a position, as far as can be told."""
+        return position < log.base or not self.knows(log, position) or self.digest(log, position) == digest
 
     def term_of(self, position: int, digest: int) -> int:
         """The newest term with this digest at this position; 0 where no log has ever had it."""

@@ -19,11 +19,8 @@ cdef class RaftWatcher(Watcher):
     cdef readonly Logs logs
     cdef dict votes
     cdef dict granted
-    cdef dict leaders
-    cdef dict speakers
-    cdef dict statuses
 
-    @cython.locals(disk=RaftDisk, entries=Entries)
+    @cython.locals(disk=RaftDisk, entries=Entries, first=u64)
     cpdef object kept(self, u64 replica, object record)
     @cython.locals(log=DiskLog)
     cdef void overwrite(self, u64 replica, RaftDisk disk, u64 first, bytes entries) except *
@@ -37,12 +34,7 @@ cdef class RaftWatcher(Watcher):
     @cython.locals(disk=RaftDisk, log=DiskLog, expected=u64)
     cdef object holds(self, u64 replica, u64 term, u64 match)
     cdef void has_voted(self, u64 replica, u64 term, u64 candidate) except *
-    cdef void speaks(self, u64 replica, u64 term) except *
     @cython.locals(log=DiskLog, disk=RaftDisk, highest=u64)
     cpdef object led(self, u64 replica, u64 term, u64 applied)
-    @cython.locals(disk=RaftDisk, term=u64, holders=u64)
+    @cython.locals(disk=RaftDisk, log=DiskLog, term=u64, holders=u64)
     cpdef object chosen(self, u64 replica, u64 position, u64 digest, bytes command)
-    cpdef object seen(self, u64 replica, object status)
-
-
-cdef bint disk_holds(DiskLog log, u64 position, u64 term) except -1

@@ -12,7 +12,6 @@ from bench.checkers.statements import (
     ELECTION_SAFETY,
     LOG_MATCHING,
     MACHINE_SAFETY,
-    MONOTONE,
     ONE_VOTE,
     TERMS,
 )
@@ -51,17 +50,14 @@ class RaftDisk:
 
 
 class RaftWatcher(Watcher):
-    """``votes``: (replica, term) -> candidate on disk; ``speakers``: term -> whoever spoke as its leader."""
+    """``votes`` and ``granted``: (replica, term) -> candidate, on disk and in messages."""
 
     def __init__(self, replicas: int, agreement: Agreement, durable: bool = True, thorough: bool = False) -> None:
-        Watcher.__init__(self, agreement, durable, thorough)
+        Watcher.__init__(self, agreement, durable, thorough, ELECTION_SAFETY, TERMS)
         self.disks = [RaftDisk() for _ in range(replicas)]
         self.logs = Logs(agreement, LOG_MATCHING, TERMS)
         self.votes: dict[tuple[int, int], int] = {}
         self.granted: dict[tuple[int, int], int] = {}
-        self.leaders: dict[int, int] = {}
-        self.speakers: dict[int, int] = {}
-        self.statuses: dict[int, tuple[int, int]] = {}
 
     # Records
 
@@ -69,10 +65,11 @@ class RaftWatcher(Watcher):
         disk = self.disks[replica]
         if type(record) is Entries:
             entries = record
-            if entries.first == disk.log.last + 1:
+            first = entries.first
+            if first == disk.log.last + 1:
                 self.logs.extend(disk.log, entries.entries)
             else:
-                self.overwrite(replica, disk, entries.first, entries.entries)
+                self.overwrite(replica, disk, first, entries.entries)
         elif type(record) is Voted:
             self.voted(replica, disk, record.term, record.vote)
         else:
@@ -126,7 +123,7 @@ class RaftWatcher(Watcher):
         says = (disk.term, disk.vote, log.last, log.last_term)
         if says != said or (log.known and old.known and log.digest != old.digest):
             self.violated(
-                DURABILITY, f"replica {replica} had (term, vote, last index, last term) {said} on disk, and {says} after a restart"
+                DURABILITY, f"replica {replica} restarted with (term, vote, last index, last term) {says} of {said} on disk"
             )
         if status.term < disk.term:
             self.violated(TERMS, f"replica {replica} restarted in term {status.term}, with {disk.term} on disk")
@@ -157,11 +154,10 @@ class RaftWatcher(Watcher):
 
     def sent(self, replica: int, to: int, message: Message) -> None:
         """Replies wait for nothing where nothing is to be written: what they say must hold as well."""
-        kind = type(message)
-        if kind is AppendEntries or kind is Heartbeat or kind is InstallSnapshot:
+        if type(message) is AppendEntries or type(message) is Heartbeat or type(message) is InstallSnapshot:
             if self.thorough:
                 self.speaks(replica, message.term)
-        elif kind is not PreVote:
+        elif type(message) is not PreVote:
             self.promised(replica, to, message)
 
     def holds(self, replica: int, term: int, match: int) -> None:
@@ -189,19 +185,11 @@ class RaftWatcher(Watcher):
         if self.votes.get((replica, term)) != candidate:
             self.violated(DURABILITY, f"replica {replica} gave {candidate} its vote in term {term}, and has not written it")
 
-    def speaks(self, replica: int, term: int) -> None:
-        """Only a leader says this, and only of the term that it was elected in."""
-        other = self.speakers.setdefault(term, replica)
-        if other != replica:
-            self.violated(ELECTION_SAFETY, f"replicas {other} and {replica} both spoke as the leader of term {term}")
-
     # Moments
 
     def led(self, replica: int, term: int, applied: int) -> None:  # noqa: ARG002
         """An election is over: by a quorum, and won by one who has all that is committed."""
-        other = self.leaders.setdefault(term, replica)
-        if other != replica:
-            self.violated(ELECTION_SAFETY, f"replicas {other} and {replica} were both elected in term {term}")
+        self.elected(replica, term)
         if not self.durable:
             return
         voters = [voter for voter in range(len(self.disks)) if self.votes.get((voter, term)) == replica]
@@ -210,10 +198,9 @@ class RaftWatcher(Watcher):
         highest = self.agreement.highest
         log = self.disks[replica].log
         if highest > log.last:
-            self.violated(COMPLETENESS, f"replica {replica} leads term {term} with a log up to {log.last}, {highest} is committed")
-        elif highest >= log.base and self.logs.knows(log, highest):
-            if self.logs.digest(log, highest) != self.agreement.digest_at(highest):
-                self.violated(COMPLETENESS, f"replica {replica} leads term {term}, and its log up to {highest} is not what is committed")
+            self.violated(COMPLETENESS, f"replica {replica} leads term {term} with a log up to {log.last} of {highest}")
+        elif not self.logs.leads_to(log, highest, self.agreement.digest_at(highest)):
+            self.violated(COMPLETENESS, f"replica {replica} leads term {term} with a log that is not the committed one")
 
     def chosen(self, replica: int, position: int, digest: int, command: bytes) -> None:  # noqa: ARG002
         """What is applied stands in the logs, on a quorum of disks."""
@@ -225,26 +212,12 @@ class RaftWatcher(Watcher):
             return
         holders = 0
         for disk in self.disks:
-            holders += disk_holds(disk.log, position, term)
+            log = disk.log
+            if log.run_start <= position <= log.last and log.last_term == term:
+                holders += 1
+            else:
+                holders += log.holds(position, term)
         if 2 * holders <= len(self.disks):
             self.violated(
                 DURABILITY, f"replica {replica} applied index {position}, which is on the disks of {holders} of {len(self.disks)}"
             )
-
-    def seen(self, replica: int, status: Status) -> None:
-        """Neither the term nor the commit index goes back while a replica runs."""
-        term, commit = self.statuses.get(replica, (0, 0))
-        if status.term < term:
-            self.violated(TERMS, f"replica {replica} went from term {term} to {status.term}")
-        if status.commit < commit:
-            self.violated(MONOTONE, f"replica {replica} went from commit index {commit} to {status.commit}")
-        self.statuses[replica] = (status.term, status.commit)
-        if status.role == "leader":
-            self.speaks(replica, status.term)
-
-
-def disk_holds(log: DiskLog, position: int, term: int) -> bool:
-    """Whether a log has this entry; what is compacted was committed."""
-    if position > log.last:
-        return False
-    return position <= log.base or log.term(position) == term

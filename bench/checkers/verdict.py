@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.checkers.statements import TURNED_OFF, name_of
 from bench.metrics.summary import PERCENTILES, latency_ns, outstanding_ns, percentile, within
 from bench.metrics.trial import OK, PENDING, FaultRecord, Trial
 
@@ -24,15 +25,17 @@ LATE_SHARE = 0.1  # of a latency percentile that the generator itself may have c
 GENERATOR_SHARE = 0.9  # of one processor, above which the generator is the bottleneck
 FOREIGN_SHARE = 0.1  # of the machine, taken by processes that do not belong to the run
 IDLE_SHARE = 0.02  # of the machine, below which everything competed for it
-PASSED = ("passed", "unknown", "not run")  # what a check may say without spoiling the run
+WITNESSES = "witnesses"  # of faults; "not run" where the scenario does not ask for them
+PASSED = ("passed", "unknown", "not run", TURNED_OFF)  # what a check may say without spoiling the run
 
 
 def verdict(trial: Trial, row: dict[str, Any]) -> tuple[str, list[str]]:
     """The verdict and its reasons, one sentence each; ``row`` is what summarise made of the trial."""
     broken = [*_accounting(trial, row), *_little(trial), *_violations(trial)]
-    for fault in trial.faults:
-        broken += _unproven(fault)
-    doubtful = [*_thin(trial, row), *_generator(trial, row), *_machine(trial)]
+    if trial.checks.get(WITNESSES) != "not run":
+        for fault in trial.faults:
+            broken += _unproven(fault)
+    doubtful = [*_unwatched(trial), *_thin(trial, row), *_generator(trial, row), *_machine(trial)]
     if broken:
         return INVALID, broken + doubtful
     return (SUSPECT if doubtful else VALID), doubtful
@@ -77,10 +80,15 @@ def _little(trial: Trial) -> list[str]:
 def _violations(trial: Trial) -> list[str]:
     reasons = [f"An invariant failed: {violation}." for violation in trial.violations]
     for check, answer in sorted(trial.checks.items()):
-        told = any(violation.startswith(check) for violation in trial.violations)
+        told = any(name_of(violation) == check for violation in trial.violations)
         if answer not in PASSED and not told:
             reasons.append(f"The check {check} says: {answer}.")
     return reasons
+
+
+def _unwatched(trial: Trial) -> list[str]:
+    off = [check for check, answer in sorted(trial.checks.items()) if answer == TURNED_OFF]
+    return [f"Nobody watched: {', '.join(off)}."] if off else []
 
 
 def _unproven(fault: FaultRecord) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import time
@@ -217,6 +216,8 @@ def _prepared(suite: Suite, cluster: Path | None, secret: Path | None) -> Hosts 
         descriptors.require(max(point.replicas for point in points))
         if cluster is None or secret is None:
             return None
+        import asyncio
+
         from bench.driver.private import read_secret
         from bench.driver.stations import Hosts, require_ready
 

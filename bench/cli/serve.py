@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +67,8 @@ def serve(
     A replica takes two ports: this one, where it is told what to run, and the next one, where it runs. A secret is made with
     `(umask 077; head -c 32 /dev/urandom | base64 > secret)`. What a run leaves here is removed when it ends.
     """
+    import asyncio
+
     from bench.driver import descriptors
     from bench.driver.private import read_secret
     from bench.driver.steward import Steward

@@ -56,8 +56,10 @@ def _show_result(path: Path, as_json: bool) -> None:
 
     with reported_results():
         from bench.metrics.result import load
+        from bench.metrics.sweep import unequal_fairness
 
         result = load(path)
+        unequal = [line for part in result.parts() for line in unequal_fairness([part])]
     rows: list[dict[str, Any]] = json.loads(result.points.to_json(orient="records"))
     if as_json:
         click.echo(
@@ -73,6 +75,8 @@ def _show_result(path: Path, as_json: bool) -> None:
     for index, record in result.records.items():
         for reason in record.reasons:
             click.echo(f"{record.verdict}: point {index}, {record.engine}: {reason}")
+    for line in unequal:
+        click.echo(f"not equal: {line}")
     for name, value in result.environment.items():
         click.echo(f"{name}: {value if isinstance(value, str | bool) else json.dumps(value)}")
     if result.incomplete:

@@ -2,7 +2,7 @@
 
 Each log is read as a replica would that starts again, by the engine itself. Every acknowledged command must stand in the log of
 every replica that kept up, and the replayed log must lead to the very digest that the replica reported, by which a command that
-is in the log twice was applied once.
+is in the log twice was applied once. The watcher of the protocol sees the records in order, as far back as compaction left them.
 """
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.checkers.statements import AGREEMENT, NO_LOSS
+from bench.checkers.invariants import Agreement
+from bench.checkers.statements import AGREEMENT, CHEAP, NO_LOSS
+from bench.checkers.watchers import watchers
 from bench.driver.protocols import PROTOCOLS, build
 from bench.driver.storage import read_records
 from engines.core import Restore
@@ -20,6 +22,7 @@ from engines.machine import KeyValue, sequence_of
 
 if TYPE_CHECKING:
     from bench.scenario import Scenario
+    from engines.core import Record
 
 NAMED = 5
 
@@ -27,14 +30,26 @@ NAMED = 5
 def audit(
     scenario: Scenario, engine: str, folders: dict[int, Path], said: dict[int, dict[str, Any]], acknowledged: np.ndarray
 ) -> list[str]:
-    """The violations, in words. ``said`` is the last status of each replica that kept up to the end, ``acknowledged`` are the
-    sequence numbers of the commands that clients were told of, in any order.
+    """The violations, in words. ``said`` is what each replica that kept up to the end had applied then, ``acknowledged`` are
+    the sequence numbers of the commands that clients were told of, in any order.
     """
     violations = []
     for replica, status in sorted(said.items()):
         records, _ = read_records(folders[replica], PROTOCOLS[engine][0])
         violations += _compare(scenario, engine, replica, records, status, acknowledged)
+        if scenario.checks.invariants != CHEAP:
+            violations += watch_records(engine, scenario.replicas, replica, records)
     return violations
+
+
+def watch_records(engine: str, replicas: int, replica: int, records: list[Record]) -> list[str]:
+    """What the watcher of the protocol says of the records of one replica, in order, with no other disk in view."""
+    agreement = Agreement()
+    watcher = watchers(engine, replicas, agreement, durable=False)
+    if watcher is not None:
+        for record in records:
+            watcher.kept(replica, record)
+    return agreement.violations
 
 
 def _compare(

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from bench.driver.overseer import ControlError
+from bench.driver.shapes import cut_links
 from bench.metrics.trial import FaultRecord
 
 if TYPE_CHECKING:
@@ -81,18 +82,20 @@ class Breakage:
     async def _resolve(self, target: int | str | None) -> Replica:
         """A replica; "leader" is who leads in the highest term of those that answer, or else who is believed to lead.
 
-        Where nobody is there to be struck, because of other faults, this waits for the first to come back.
+        Where nobody is there to be struck, because of other faults, this waits for the first to come back. Nothing is awaited
+        after the last look: whoever strikes at once strikes before another fault does.
         """
         replicas = self.cluster.replicas
+        await self.cluster.look()
         if isinstance(target, int):
             return replicas[target]
         until_ns = self.cluster.now() + RETURN_WITHIN_NS
         while not any(replica.awake for replica in replicas) and self.cluster.now() < until_ns:
             await asyncio.sleep(PROBE_S)
+            await self.cluster.look()
         awake = [replica for replica in replicas if replica.awake] or replicas
         if target != "leader":
             return self.dice.choice(awake)
-        await self.cluster.look()
         statuses = {replica.id: self.cluster.board.current.get(replica.id, {}) for replica in awake}
         leading = [replica for replica in awake if statuses[replica.id].get("leading")]
         if leading:
@@ -102,8 +105,7 @@ class Breakage:
 
     async def _crash(self, fault: Fault) -> Struck:
         replica = await self._resolve(fault.replica)
-        await self.cluster.look()
-        if not replica.up:  # another fault may have struck it meanwhile
+        if not replica.up:
             return str(replica), _nothing, _not_healed
         decided, incarnation = self.cluster.board.decided(), replica.incarnation
         child = replica.child
@@ -187,15 +189,11 @@ class Breakage:
             total.update(of_one.get(other) or of_one.get(str(other)) or {})
         return total
 
-    async def _partition(self, fault: Fault) -> Struck:
-        replicas = [replica.id for replica in self.cluster.replicas]
-        groups = [list(group) for group in fault.groups]
-        if not groups:
-            alone = (await self._resolve(fault.replica)).id
-            groups = [[alone], [replica for replica in replicas if replica != alone]]
-        side = {replica: number for number, group in enumerate(groups) for replica in group}
-        links = [(one, other) for one in replicas for other in replicas if side[one] != side[other]]
-        return await self._cut(" | ".join(" ".join(map(str, group)) for group in groups), links)
+    async def _shape(self, fault: Fault) -> Struck:
+        struck = 0 if fault.groups else (await self._resolve(fault.replica)).id
+        return await self._cut(*cut_links(fault, len(self.cluster.replicas), struck))
+
+    _partition = _minority = _bridge = _deaf = _mute = _shape
 
     async def _pair(self, fault: Fault) -> tuple[int, int]:
         one, other = (await self._resolve(fault.sender)).id, (await self._resolve(fault.receiver)).id

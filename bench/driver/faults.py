@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
+from bench.driver.shapes import cut_links
 from bench.metrics.trial import FaultRecord
 
 if TYPE_CHECKING:
@@ -71,30 +73,89 @@ class Faults:
         return self.dice.choice(up)
 
     def _crash(self, fault: Fault) -> tuple[str, Witness, Callable[[], Witness]]:
-        simulation, replica = self.simulation, self._resolve(fault.replica)
-        node = simulation.nodes[replica]
+        node = self.simulation.nodes[self._resolve(fault.replica)]
         if not node.up:
-            return f"replica {replica}", lambda: "", lambda: lambda: ""
+            return f"replica {node.id}", lambda: "", lambda: lambda: ""
         writing = len(node.host.writing)
         survivors = self.dice.randint(0, writing - 1) if writing else 0
-        kept, incarnation = len(node.stable) + survivors, node.incarnation
-        simulation.crash(replica, survivors)
+        kept = len(node.stable) + survivors
+        self.simulation.crash(node.id, survivors)
 
         def witness() -> str:
-            return f"replica {replica} is gone, {kept} records on its disk" if not node.up else ""
+            return f"replica {node.id} is gone, {kept} records on its disk" if not node.up else ""
+
+        return f"replica {node.id}", witness, partial(self._restart, node)
+
+    def _restart(self, node: Node) -> Witness:
+        """Let the next incarnation begin; it counts once it has applied all that had been decided by then."""
+        simulation, crashed = self.simulation, node.incarnation
+        decided = simulation.agreement.highest
+        simulation.renew(node.id)
+        simulation.boot(node.id)
+
+        def caught_up() -> str:
+            reached = node.up and node.incarnation > crashed and node.host.machine.applied >= decided
+            return f"incarnation {node.incarnation} has applied {node.host.machine.applied}" if reached else ""
+
+        return caught_up
+
+    def _torn_write(self, fault: Fault) -> tuple[str, Witness, Callable[[], Witness]]:
+        """Power fails in the midst of a sync, of which a part has reached the disk: the next one of several records, or, when
+        half of the fault's time is over, of a single one.
+        """
+        simulation = self.simulation
+        node = simulation.nodes[self._resolve(fault.replica)]
+        torn: list[tuple[int, int]] = []
+        trapped = node.up and node.on_write is None
+        incarnation, until_ns = node.incarnation, simulation.now + fault.for_ns
+        patient_until_ns = simulation.now + fault.for_ns // 2
+
+        def fail(_: int) -> None:
+            if node.up and node.incarnation == incarnation and simulation.now < until_ns:
+                records = len(node.host.writing)
+                survivors = self.dice.randint(min(1, records - 1), records - 1)
+                torn.append((survivors, records))
+                simulation.crash(node.id, survivors)
+
+        def trap(half_ns: int) -> None:
+            if len(node.host.writing) == 1 and simulation.now < patient_until_ns:
+                return
+            node.on_write = None
+            if node.incarnation == incarnation:
+                simulation.at(simulation.now + half_ns, fail)
+
+        if trapped:
+            node.on_write = trap
+
+        def witness() -> str:
+            return f"{torn[0][0]} of {torn[0][1]} records of a sync reached the disk of replica {node.id}" if torn else ""
 
         def heal() -> Witness:
-            decided = simulation.agreement.highest
-            simulation.renew(replica)
-            simulation.boot(replica)
+            if trapped and node.on_write is trap:
+                node.on_write = None
+            return self._restart(node) if torn and not node.up else lambda: ""
 
-            def caught_up() -> str:
-                reached = node.up and node.incarnation > incarnation and node.host.machine.applied >= decided
-                return f"incarnation {node.incarnation} has applied {node.host.machine.applied}" if reached else ""
+        return f"replica {node.id}", witness, heal
 
-            return caught_up
+    def _pause(self, fault: Fault) -> tuple[str, Witness, Callable[[], Witness]]:
+        simulation = self.simulation
+        node = simulation.nodes[self._resolve(fault.replica)]
+        if not node.up or node.paused:
+            return f"replica {node.id}", lambda: "", lambda: lambda: ""
+        incarnation = node.incarnation
+        simulation.halt(node.id)
 
-        return f"replica {replica}", witness, heal
+        def witness() -> str:
+            waiting = node.waiting.count if node.paused and node.incarnation == incarnation else 0
+            return f"{waiting} messages wait for replica {node.id}" if waiting else ""
+
+        def heal() -> Witness:
+            if node.paused and node.incarnation == incarnation:
+                simulation.go_on(node.id)
+            healed_ns = node.local(simulation.now)
+            return lambda: "it works again" if node.up and node.host.now > healed_ns else ""
+
+        return f"replica {node.id}", witness, heal
 
     def _cut(self, target: str, links: list[tuple[int, int]]) -> tuple[str, Witness, Callable[[], Witness]]:
         simulation = self.simulation
@@ -115,16 +176,11 @@ class Faults:
 
         return target, witness, heal
 
-    def _partition(self, fault: Fault) -> tuple[str, Witness, Callable[[], Witness]]:
-        replicas = [node.id for node in self.simulation.nodes]
-        if fault.groups:
-            groups = [list(group) for group in fault.groups]
-        else:
-            alone = self._resolve(fault.replica)
-            groups = [[alone], [replica for replica in replicas if replica != alone]]
-        side = {replica: number for number, group in enumerate(groups) for replica in group}
-        links = [(one, other) for one in replicas for other in replicas if side[one] != side[other]]
-        return self._cut(" | ".join(" ".join(map(str, group)) for group in groups), links)
+    def _shape(self, fault: Fault) -> tuple[str, Witness, Callable[[], Witness]]:
+        struck = 0 if fault.groups else self._resolve(fault.replica)
+        return self._cut(*cut_links(fault, len(self.simulation.nodes), struck))
+
+    _partition = _minority = _bridge = _deaf = _mute = _shape
 
     def _one_way(self, fault: Fault) -> tuple[str, Witness, Callable[[], Witness]]:
         one, other = self._pair(fault)

@@ -71,6 +71,8 @@ cdef class Host:
     @cython.locals(persist=Persist)
     cpdef int synced(self, i64 now) except -1
     cpdef list gather(self)
+    @cython.locals(persist=Persist, room=Py_ssize_t, count=Py_ssize_t)
+    cdef Py_ssize_t covered(self) except -1
     cpdef void disconnected(self, u64 peer, i64 now) except *
 
     cdef bint forwarded(self, u64 sender, object message, bint more) except -1

@@ -195,10 +195,27 @@ class Host:
 
     def gather(self) -> list[Persist]:
         """All that is to be written. A world that has not yet begun to write its group takes along what came since."""
-        count = len(self.unsynced) if self.group == 0 else max(self.group - len(self.writing), 0)
+        count = self.covered()
         self.writing.extend(self.unsynced[:count])
         self.unsynced = self.unsynced[count:]
         return self.writing
+
+    def covered(self) -> int:
+        """How many of those that wait the group may take: it bounds records, and promises without one cost no write."""
+        if self.group == 0:
+            return len(self.unsynced)
+        room = self.group
+        for persist in self.writing:
+            if persist.record is not None:
+                room -= 1
+        count = 0
+        for persist in self.unsynced:
+            if persist.record is not None:
+                room -= 1
+                if room < 0:
+                    break
+            count += 1
+        return count
 
     def disconnected(self, peer: int, now: int) -> None:
         """The channel to ``peer`` broke."""
@@ -397,9 +414,10 @@ class Host:
             if self.now < self.next_sync_ns:
                 return
             self.next_sync_ns = self.now + self.interval_ns
-        if self.group and len(self.unsynced) > self.group:
-            self.writing = self.unsynced[: self.group]
-            self.unsynced = self.unsynced[self.group :]
+        count = self.covered()
+        if count < len(self.unsynced):
+            self.writing = self.unsynced[:count]
+            self.unsynced = self.unsynced[count:]
         else:
             self.writing = self.unsynced
             self.unsynced = []

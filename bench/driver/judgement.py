@@ -6,25 +6,53 @@ from typing import TYPE_CHECKING, Any
 
 from bench.checkers.linearizability import LINEARIZABLE, NOT_LINEARIZABLE, Budget
 from bench.checkers.recorded import check
-from bench.checkers.statements import judge
+from bench.checkers.statements import ONCE, VALIDITY, judge, watched
+from bench.checkers.verdict import WITNESSES
+from bench.metrics.trial import OK
 
 if TYPE_CHECKING:
     import numpy as np
 
     from bench.scenario import Scenario
 
-LINEARIZABILITY = "linearizability"
+FSYNC = "fsync"
+LINEARIZABILITY, PROGRESS, LEVEL = "linearizability", "progress", "level"
 Leaders = list[tuple[int, int, int]]
 
 
 def checks(
-    scenario: Scenario, engine: str, watched: Collection[str], operations: np.ndarray, violations: list[str]
+    scenario: Scenario, engine: str, level: str, needs: Collection[str], operations: np.ndarray, violations: list[str]
 ) -> dict[str, str]:
-    """What each check says, where the statements called ``watched`` were looked at; a history that nothing explains becomes
-    one of the ``violations``.
+    """What each check says, where replicas were watched at this level, and had what statements of these ``needs`` need; a history
+    that nothing explains, and a span without progress, become one of the ``violations``.
     """
-    linearizable = _linearizable(scenario, operations, violations)
-    return judge(engine, watched, violations) | {LINEARIZABILITY: linearizable}
+    said = {LINEARIZABILITY: _linearizable(scenario, operations, violations)}
+    asked = scenario.checks
+    if asked.progress:
+        violations += _stalls(scenario, operations)
+        said[PROGRESS] = _answer(PROGRESS, violations)
+    if asked.level_within_ns:
+        said[LEVEL] = _answer(LEVEL, violations) if scenario.world == "simulation" else "not run"
+    if not asked.witnesses:
+        said[WITNESSES] = "not run"
+    names = watched(engine, level, scenario.storage.durability == FSYNC, needs)
+    if scenario.workload.kind == "locks":  # what was asked for is the business of the clients' library, and not recorded
+        names -= {VALIDITY, ONCE}
+    return judge(engine, level, names, violations) | said
+
+
+def _stalls(scenario: Scenario, operations: np.ndarray) -> list[str]:
+    """The spans of ``checks.progress`` in which nothing that began there succeeded there."""
+    succeeded = operations[operations["status"] == OK]
+    return [
+        f"{PROGRESS}: no operation that began after {begin / 1e9:g} s had succeeded by {end / 1e9:g} s"
+        for begin, end in scenario.checks.progress
+        if not ((succeeded["started_ns"] >= begin) & (succeeded["completed_ns"] <= end)).any()
+    ]
+
+
+def _answer(name: str, violations: list[str]) -> str:
+    return "failed" if any(violation.startswith(name) for violation in violations) else "passed"
 
 
 def _linearizable(scenario: Scenario, operations: np.ndarray, violations: list[str]) -> str:
@@ -49,7 +77,7 @@ def fairness(scenario: Scenario, engine: str, leaders: Leaders) -> dict[str, Any
         "transport": resolved["network"]["transport"],
         "clients": resolved["workload"]["arrivals"]["clients"],
         "routing": resolved["workload"]["routing"],
-        "reads": "through the log",
+        "reads": "through the log" if scenario.workload.kind == "key-value" else "from the master's memory, under its lease",
         "reply_point": "leader, after applying",
         "options": resolved.get(engine, {}),
         "leader_in": _leader_place(scenario, leaders),

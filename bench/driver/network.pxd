@@ -65,6 +65,8 @@ cdef class Link:
     cdef readonly i64 carried
     cdef readonly i64 lost_messages
     cdef public i64 blocked_messages
+    cdef readonly i64 doubled_messages
+    cdef readonly i64 overtaken_messages
 
     @cython.locals(arrival_ns=i64)
     cpdef i64 carry(self, i64 depart_ns, i64 size) except? -2

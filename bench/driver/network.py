@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bench.scenario import Loss, Network
 
 # The branches of the generator tree.
-LATENCY, LOSS, CPU, DISK, CLIENT, WORKLOAD, ARRIVALS, THINK = range(8)
+LATENCY, LOSS, CPU, DISK, CLIENT, WORKLOAD, ARRIVALS, THINK, HOLD = range(9)
 
 SEGMENT_BYTES = 1448
 LOST = -1
@@ -161,6 +161,8 @@ class Link:
         self.carried = 0
         self.lost_messages = 0
         self.blocked_messages = 0
+        self.doubled_messages = 0
+        self.overtaken_messages = 0
 
     def carry(self, depart_ns: int, size: int) -> int:
         """The arrival time of a message that leaves at ``depart_ns``, or LOST. The link must not be blocked."""
@@ -178,6 +180,7 @@ class Link:
             self.lost_messages += 1
             return LOST
         if self.reorder > 0.0 and self.chances.next() < self.reorder:
+            self.overtaken_messages += 1
             arrival_ns += 1 + int(3.0 * self.chances.next() * (arrival_ns - depart_ns))
         return arrival_ns
 
@@ -205,7 +208,10 @@ class Link:
 
     def duplicated(self) -> bool:
         """Whether the message just carried arrives twice (datagram only)."""
-        return self.duplicate > 0.0 and self.chances.next() < self.duplicate
+        if self.duplicate > 0.0 and self.chances.next() < self.duplicate:
+            self.doubled_messages += 1
+            return True
+        return False
 
     def reset(self, now_ns: int) -> None:
         """The connection is gone with all that was under way; what is sent next takes a new one."""

@@ -8,7 +8,7 @@ from collections import deque
 from typing import Any
 
 from bench.checkers.invariants import Agreement
-from bench.checkers.statements import AGREEMENT
+from bench.checkers.statements import AGREEMENT, MONOTONE
 from bench.driver.frames import FRAME_LIMIT_BYTES, Do, Frames, Greeting, decode_dones, encode
 from bench.driver.tls import Credentials, reason_of
 
@@ -125,6 +125,9 @@ class Board:
 
     def take(self, replica: int, status: Status) -> None:
         """A status of a replica has come."""
+        before = self.newest.get((replica, status["incarnation"]), status)
+        if status["applied"] < before["applied"]:
+            self.agreement.violated(f"{MONOTONE}: replica {replica} went from {before['applied']} to {status['applied']}")
         self.current[replica] = self.newest[replica, status["incarnation"]] = status
         for position, digest in (*status["digests"], (status["applied"], status["digest"])):
             other, theirs = self.digests.setdefault(position, (replica, digest))

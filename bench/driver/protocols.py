@@ -3,10 +3,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.driver.host import DURABILITY, Host, HostOptions
 from engines.core import Configuration, Dice, Engine
+from engines.lock_service import LockTree, Master
 from engines.machine import KeyValue
 from engines.paxos import Paxos, PaxosOptions
 from engines.raft import Raft, RaftOptions
@@ -15,36 +16,44 @@ from engines.zab import Zab, ZabOptions
 
 if TYPE_CHECKING:
     from bench.driver.host import World
+    from bench.driver.simulation import Simulation
     from bench.scenario import Scenario
 
 
-def _paxos(id: int, configuration: Configuration, dice: Dice, scenario: Scenario) -> Engine:
-    options = PaxosOptions(
+class Parts(NamedTuple):
+    """Classes in place of the usual ones, such as a watched, or a deliberately broken one; None: the usual one."""
+
+    engine: type[Engine] | None = None
+    machine: type[KeyValue] | None = None
+    host: type[Host] | None = None
+    simulation: type[Simulation] | None = None
+
+
+USUAL = Parts()
+
+
+def _paxos(scenario: Scenario) -> PaxosOptions:
+    return PaxosOptions(
         phase1=scenario.paxos.phase1_quorum.system(scenario.replicas),
         phase2=scenario.paxos.phase2_quorum.system(scenario.replicas),
+        inquire=scenario.paxos.inquire,
     )
-    return Paxos(id, configuration, dice, options)
 
 
-def _raft(id: int, configuration: Configuration, dice: Dice, scenario: Scenario) -> Engine:
-    options = RaftOptions(pre_vote=scenario.raft.pre_vote, check_quorum=scenario.raft.check_quorum)
-    return Raft(id, configuration, dice, options)
+def _raft(scenario: Scenario) -> RaftOptions:
+    return RaftOptions(pre_vote=scenario.raft.pre_vote, check_quorum=scenario.raft.check_quorum)
 
 
-def _zab(id: int, configuration: Configuration, dice: Dice, scenario: Scenario) -> Engine:
-    options = ZabOptions(init_limit=scenario.zab.init_limit, sync_limit=scenario.zab.sync_limit)
-    return Zab(id, configuration, dice, options)
+def _zab(scenario: Scenario) -> ZabOptions:
+    return ZabOptions(init_limit=scenario.zab.init_limit, sync_limit=scenario.zab.sync_limit)
 
 
-def _unreplicated(id: int, configuration: Configuration, dice: Dice, scenario: Scenario) -> Engine:  # noqa: ARG001
-    return Unreplicated(id, configuration, dice)
-
-
-PROTOCOLS: dict[str, tuple[type[Engine], Callable[[int, Configuration, Dice, Scenario], Engine]]] = {
+# The class of an engine, and what of a scenario it is told beside its configuration.
+PROTOCOLS: dict[str, tuple[type[Engine], Callable[[Scenario], Any] | None]] = {
     "paxos": (Paxos, _paxos),
     "raft": (Raft, _raft),
     "zab": (Zab, _zab),
-    "unreplicated": (Unreplicated, _unreplicated),
+    "unreplicated": (Unreplicated, None),
 }
 
 
@@ -55,15 +64,23 @@ def configuration(scenario: Scenario) -> Configuration:
         election_timeout_ns=scenario.timeouts.election_ns,
         heartbeat_ns=scenario.timeouts.heartbeat_ns,
         initial_leader=scenario.initial_leader,
+        inflight_messages=scenario.batching.inflight_messages,
+        message_bytes=scenario.batching.message_bytes,
     )
 
 
-def build(name: str, id: int, scenario: Scenario, dice: Dice) -> Engine:
+def build(name: str, id: int, scenario: Scenario, dice: Dice, parts: Parts = USUAL) -> Engine:
     """The engine called ``name`` for replica ``id``."""
-    return PROTOCOLS[name][1](id, configuration(scenario), dice, scenario)
+    usual, options_of = PROTOCOLS[name]
+    engine_class = parts.engine or usual
+    if options_of is None:
+        return engine_class(id, configuration(scenario), dice)
+    return engine_class(id, configuration(scenario), dice, options_of(scenario))  # type: ignore[call-arg]
 
 
-def new_host(world: World, name: str, id: int, incarnation: int, scenario: Scenario, seed: int) -> Host:
+def new_host(
+    world: World, name: str, id: int, incarnation: int, scenario: Scenario, seed: int, parts: Parts = USUAL
+) -> Host:
     """A fresh incarnation of replica ``id``, the same in both worlds: engine, state machine, and the host's options."""
     options = HostOptions(
         durability=DURABILITY[scenario.storage.durability],
@@ -75,5 +92,10 @@ def new_host(world: World, name: str, id: int, incarnation: int, scenario: Scena
         forward=scenario.workload.routing != "leader",
         compact_after_bytes=scenario.storage.compact_after_bytes,
     )
-    engine = build(name, id, scenario, random.Random(f"{seed}/engine/{id}/{incarnation}"))
-    return Host(world, engine, KeyValue(), options)
+    engine = build(name, id, scenario, random.Random(f"{seed}/engine/{id}/{incarnation}"), parts)
+    host_class = parts.host or Host
+    if scenario.workload.kind == "locks":
+        tree = LockTree()
+        master = Master(id, tree, scenario.locks.options(scenario.timeouts.request_ns))
+        return host_class(world, engine, tree, options, master)
+    return host_class(world, engine, (parts.machine or KeyValue)(), options)

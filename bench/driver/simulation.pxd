@@ -1,7 +1,7 @@
 cimport cython
 
 from bench.checkers.invariants cimport Agreement, Watcher
-from bench.driver.clients cimport Clients
+from bench.driver.clients cimport Population
 from bench.driver.host cimport Host, World
 from bench.driver.network cimport Durations, Link
 from bench.driver.wire cimport Kind
@@ -33,11 +33,15 @@ cdef class Node:
     cdef bint busy
     cdef i64 cpu_free_ns
     cdef i64 nic_free_ns
-    cdef Fifo waiting
+    cdef readonly Fifo waiting
+    cdef readonly bint paused
+    cdef bint working
+    cdef list deferred
     cdef Durations fsync
     cdef public double fsync_factor
     cdef readonly i64 fsyncs
     cdef readonly i64 fsync_bytes
+    cdef public object on_write
     cdef readonly list stable
     cdef Py_ssize_t compaction_from
     cdef i64 wake_at_ns
@@ -66,7 +70,7 @@ cdef class Simulation(World):
     cdef dict record_kinds
     cdef readonly Agreement agreement
     cdef public Watcher watcher
-    cdef public Clients clients
+    cdef public Population clients
     cdef readonly list leaders
     cdef public i64 user_timeout_ns
     cdef readonly i64 requests
@@ -80,7 +84,11 @@ cdef class Simulation(World):
     cpdef void boot(self, u64 id) except *
     @cython.locals(node=Node, peer=Node, persist=Persist)
     cpdef void crash(self, u64 id, Py_ssize_t survivors) except *
-    @cython.locals(queue=EventQueue, nodes=list, clients=Clients, kind=int, argument=i64)
+    @cython.locals(node=Node)
+    cpdef void halt(self, u64 id) except *
+    @cython.locals(node=Node)
+    cpdef void go_on(self, u64 id) except *
+    @cython.locals(queue=EventQueue, nodes=list, clients=Population, kind=int, argument=i64)
     cpdef void run(self, i64 until) except *
     cpdef void at(self, i64 time, object action, i64 argument=*) except *
 
@@ -103,7 +111,7 @@ cdef class Simulation(World):
     cdef void schedule_break(self, u64 one, u64 other) except *
     cdef void break_if_dead(self, u64 one, i64 argument) except *
     cpdef void break_connection(self, u64 one, u64 other, i64 only=*) except *
-    cdef void tell_disconnected(self, Node node, u64 peer) except *
+    cpdef void tell_disconnected(self, Node node, u64 peer) except *
     cpdef void renew(self, u64 id) except *
     cpdef void block(self, u64 one, u64 other) except *
     cpdef void unblock(self, u64 one, u64 other) except *

@@ -14,6 +14,7 @@ Same seed, same code, same bytes out.
 """
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import cython
@@ -81,10 +82,14 @@ class Node:
         self.cpu_free_ns = 0
         self.nic_free_ns = 0
         self.waiting = Fifo()
+        self.paused = False
+        self.working = False  # when it was paused: a piece of work was under way, and is done when it goes on
+        self.deferred: list[tuple[Any, int, int]] = []  # events that a paused process sees when it goes on
         self.fsync = fsync
         self.fsync_factor = 1.0
         self.fsyncs = 0
         self.fsync_bytes = 0
+        self.on_write: Callable[[int], None] | None = None  # told of the next sync that begins, and of half its duration
         self.stable: list[Record] = []
         self.compaction_from = 0
         self.wake_at_ns = NEVER
@@ -94,8 +99,9 @@ class Node:
 
     def idle(self) -> None:
         """Forget the work that waits for the CPU."""
-        self.busy = False
+        self.busy = self.paused = False
         self.waiting.clear()
+        self.deferred = []
 
     def has_more(self) -> bool:
         """Whether work waits for the CPU."""
@@ -172,7 +178,7 @@ class Simulation(World):
         node.wake_at_ns = NEVER
         node.host = self.new_host(self, id, node.incarnation)
         if self.trace is not None:
-            self.trace("boot", node, f"{len(node.stable)} records")
+            self.trace("boot", node, len(node.stable))
         self.agreement.restarted(id)
         node.host.start(list(node.stable), node.local(self.now))
         if self.watcher is not None and node.incarnation > 1:
@@ -183,18 +189,39 @@ class Simulation(World):
         """Power is lost: the first ``survivors`` records of the sync under way reached the disk, the rest is gone."""
         node = self.nodes[id]
         assert node.up and node.host is not None
+        if self.trace is not None:
+            self.trace("crash", node, (survivors, len(node.host.writing)))
         for persist in node.host.writing[:survivors]:
             if persist.record is not None:
                 self.keep(node, persist.record)
         node.up = False
         node.host = None
         node.idle()
-        if self.trace is not None:
-            self.trace("crash", node, f"{len(node.stable)} records kept")
         for peer in self.nodes:
             if peer is not node:
                 node.links[peer.id].held = []
                 self.schedule_break(node.id, peer.id)
+
+    def halt(self, id: int) -> None:
+        """The process is stopped: whatever reaches it waits, its timers included; disk and network go on."""
+        node = self.nodes[id]
+        assert node.up and not node.paused
+        node.paused = True
+        node.working = node.busy
+        node.busy = True
+
+    def go_on(self, id: int) -> None:
+        """A paused process goes on."""
+        node = self.nodes[id]
+        assert node.paused
+        node.paused = False
+        deferred, node.deferred = node.deferred, []
+        for payload, kind, argument in deferred:
+            self.queue.push(self.now, payload, kind, id, argument)
+        if not node.working:
+            self.take_next(node)
+        node.wake_at_ns = NEVER
+        self.arm(node)
 
     def run(self, until: int) -> None:  # noqa: PLR0912 (a table of calls would cost more than it tells)
         """Perform every event up to ``until``, and those at that moment that are already on the queue."""
@@ -332,7 +359,9 @@ class Simulation(World):
 
     def process(self, node: Node, argument: int, message: Message) -> None:
         """The CPU has received a message: the engine steps."""
-        if node.up and argument >> 16 == node.incarnation:
+        if node.paused:
+            node.deferred.append((message, PROCESS, argument))
+        elif node.up and argument >> 16 == node.incarnation:
             self.handle(node, argument & 0xFFFF, message)
             self.take_next(node)
 
@@ -384,6 +413,11 @@ class Simulation(World):
 
     def tell_disconnected(self, node: Node, peer: int) -> None:
         """One end sees that its channel to ``peer`` is gone."""
+        if node.paused:
+            node.deferred.append((partial(self.tell_disconnected, node), ACTION, peer))
+            return
+        if not node.up:
+            return
         if self.trace is not None:
             self.trace("disconnect", node, peer)
         node.host.disconnected(peer, node.local(self.now))
@@ -434,6 +468,8 @@ class Simulation(World):
         duration = node.fsync.next() + whole_ns(self.disk_byte_fs * size)
         if node.fsync_factor != 1.0:
             duration = int(duration * node.fsync_factor)
+        if node.on_write is not None:
+            node.on_write(duration // 2)
         node.fsyncs += 1
         node.fsync_bytes += size
         push_event(self.queue, self.now + duration, None, SYNCED, node.id, node.incarnation)
@@ -451,13 +487,17 @@ class Simulation(World):
 
     def synced(self, node: Node, incarnation: int) -> None:
         """The sync is done: its records survive crashes, its promises leave."""
-        if node.up and incarnation == node.incarnation:
+        if node.paused:
+            node.deferred.append((None, SYNCED, incarnation))
+        elif node.up and incarnation == node.incarnation:
             watcher = self.watcher
             for persist in node.host.writing:
                 if persist.record is not None:
                     self.keep(node, persist.record)
                 if watcher is not None and persist.then is not None:
                     watcher.promised(node.id, persist.then.to, persist.then.message)
+            if self.trace is not None:
+                self.trace("synced", node, len(node.host.writing))
             self.releasing = True
             node.host.synced(node.local(self.now))
             self.releasing = False
@@ -476,7 +516,10 @@ class Simulation(World):
     # Timers
 
     def arm(self, node: Node) -> None:
-        """See to it that the host is woken at its deadline; an earlier wake-up than needed re-arms itself."""
+        """See to it that the host is woken at its deadline; an earlier wake-up than needed re-arms itself.
+
+        Every call of a host ends here.
+        """
         deadline = node.host.deadline
         if deadline != NEVER:
             wake_at = max(node.virtual(deadline), self.now)
@@ -485,10 +528,12 @@ class Simulation(World):
                 push_event(self.queue, wake_at, None, WAKE, node.id, node.incarnation)
         if self.watcher is not None and self.watcher.thorough:
             self.watcher.seen(node.id, node.host.engine.status())
+        if self.trace is not None:
+            self.trace("done", node, None)
 
     def wake(self, node: Node, incarnation: int) -> None:
         """A wake-up, which may be early because the deadline has moved since."""
-        if not node.up or incarnation != node.incarnation or self.now != node.wake_at_ns:
+        if not node.up or node.paused or incarnation != node.incarnation or self.now != node.wake_at_ns:
             return
         node.wake_at_ns = NEVER
         local = node.local(self.now)
@@ -514,18 +559,24 @@ class Simulation(World):
 
     def process_request(self, node: Node, argument: int, command: bytes) -> None:
         """The CPU has received a client's command."""
-        if node.up and argument >> 32 == node.incarnation:
+        if node.paused:
+            node.deferred.append((command, PROCESS_REQUEST, argument))
+        elif node.up and argument >> 32 == node.incarnation:
             self.serve(node, argument & CLIENT, command)
             self.take_next(node)
 
     def serve(self, node: Node, client: int, command: bytes) -> None:
         """Hand a client's command to the host."""
+        if self.trace is not None:
+            self.trace("request", node, (client, command))
         node.host.request(client, command, node.local(self.now), node.has_more())
         self.arm(node)
 
     def answer(self, host: Host, client: int, sequence: int, outcome: int, leader: int, result: bytes) -> None:
         """An answer leaves for its client."""
         node = self.nodes[host.id]
+        if self.trace is not None:
+            self.trace("answer", node, (client, sequence, outcome))
         size = ANSWER_BYTES + len(result)
         depart = self.depart(node, size)
         arrival = self.clients.answer_arrives(client, host.id, depart, size)
@@ -540,6 +591,8 @@ class Simulation(World):
 
     def applied(self, host: Host, position: int, command: bytes, answered: bool) -> None:
         """Every application is compared with the other replicas'."""
+        if self.trace is not None:
+            self.trace("apply", self.nodes[host.id], (position, command))
         digest = host.machine.digest
         first = self.agreement.applied(host.id, position, digest, host.machine.duplicates, command)
         if first and self.watcher is not None:

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from bench.checkers.statements import ASSERTIONS, MOMENTS, RECORDS, STATUSES, watched
+from bench.checkers.statements import ASSERTIONS, MOMENTS, RECORDS, STATUSES
 from bench.checkers.watchers import watchers
 from bench.driver.faults import Faults
 from bench.driver.host import Forward, ForwardAnswer, Host
-from bench.driver.judgement import checks, fairness
+from bench.driver.judgement import FSYNC, LEVEL, checks, fairness
 from bench.driver.network import CPU, DISK, link_between
-from bench.driver.population import build_clients, durations, window_of
-from bench.driver.protocols import PROTOCOLS, new_host
+from bench.driver.population import build_population, durations, window_of
+from bench.driver.protocols import PROTOCOLS, USUAL, Parts, new_host
 from bench.driver.shared_machine import SharedMachine
 from bench.driver.simulation import Node, Simulation
 from bench.driver.wire import Kind
@@ -59,18 +59,22 @@ def no_cycle_collection() -> Iterator[None]:
 class TrialRun:
     """A simulation built from a scenario, and the clients and faults in it."""
 
-    def __init__(self, scenario: Scenario, engine: str, seed: int, invariants: str = "") -> None:
-        """``invariants`` is a level of bench.checkers.statements; by default that of the scenario."""
+    def __init__(
+        self, scenario: Scenario, engine: str, seed: int, invariants: str = "", parts: Parts = USUAL
+    ) -> None:
+        """``invariants`` is a level of bench.checkers.statements; by default that of the scenario. ``parts`` are classes in
+        place of the usual ones.
+        """
         self.scenario = scenario
+        self.parts = parts
         self.engine = engine
         self.seed = seed
         self.window = window_of(scenario)
         self.load_end_ns = scenario.end_ns
         self.marks: list[dict[str, int]] = []
         self.invariants = invariants or scenario.checks.invariants
-        self.durable = scenario.storage.durability == "fsync"
         self.simulation = self._simulation()
-        self.clients = build_clients(scenario, seed, self.simulation.client_queue)
+        self.clients = build_population(scenario, seed, self.simulation.client_queue)
         self.simulation.clients = self.clients
         self._watch()
         self.faults = Faults(self.simulation, scenario.faults, seed)
@@ -99,18 +103,29 @@ class TrialRun:
             simulation = SharedMachine(nodes, self._new_host, kinds, nic_byte_ns, costs, wake_up)
         else:
             per_byte_ns, disk_byte_ns = scenario.cpu.per_byte_ns, scenario.storage.per_byte_ns
-            simulation = Simulation(nodes, self._new_host, kinds, per_byte_ns, nic_byte_ns, disk_byte_ns)
+            simulation = (self.parts.simulation or Simulation)(
+                nodes, self._new_host, kinds, per_byte_ns, nic_byte_ns, disk_byte_ns
+            )
         simulation.user_timeout_ns = network.user_timeout_ns
         return simulation
 
     def _watch(self) -> None:
         """Look at the replicas from outside."""
         simulation, scenario = self.simulation, self.scenario
-        simulation.agreement.recorder = self.clients.recorder
-        simulation.watcher = watchers(self.engine, scenario.replicas, simulation.agreement, self.invariants, self.durable)
+        if scenario.workload.kind == "key-value":  # the numbers of other commands are no rows of the recorder
+            simulation.agreement.recorder = self.clients.recorder
+        phases = scenario.paxos.phase1_quorum, scenario.paxos.phase2_quorum
+        simulation.watcher = watchers(
+            self.engine,
+            scenario.replicas,
+            simulation.agreement,
+            self.invariants,
+            scenario.storage.durability == FSYNC,
+            (phases[0].system(scenario.replicas), phases[1].system(scenario.replicas)),
+        )
 
     def _new_host(self, simulation: Simulation, id: int, incarnation: int) -> Host:
-        return new_host(simulation, self.engine, id, incarnation, self.scenario, self.seed)
+        return new_host(simulation, self.engine, id, incarnation, self.scenario, self.seed, self.parts)
 
     def perform(self) -> None:
         """Run to the end; an assertion of an engine or the host that fails ends the run, and makes it invalid."""
@@ -135,8 +150,13 @@ class TrialRun:
         with no_cycle_collection():
             simulation.run(self.load_end_ns)
             self._run_until(self._drained, DRAIN_NS)
-            self._run_until(self._level, 2 * self.scenario.timeouts.election_ns[1])
-        simulation.agreement.finish({node.id: node.host.machine.applied for node in simulation.nodes if node.up})
+            self._run_until(self._level, self.scenario.checks.level_within_ns or 2 * self.scenario.timeouts.election_ns[1])
+        machines = {node.id: node.host.machine for node in simulation.nodes if node.up}
+        simulation.agreement.finish(machines)
+        if self.scenario.checks.level_within_ns and not self._level():
+            decided = simulation.agreement.highest
+            applied = {id: machine.applied for id, machine in machines.items()}
+            simulation.agreement.violated(f"{LEVEL}: of {decided} decided positions the replicas have applied {applied}")
 
     def _run_until(self, condition: Callable[[], bool], limit_ns: int) -> None:
         stop_ns = self.simulation.now + limit_ns
@@ -169,9 +189,6 @@ class TrialRun:
             totals[f"kind {kind.name}"] = kind.count
         return totals
 
-    def _watched(self) -> set[str]:
-        return watched(self.engine, self.invariants, self.durable, (STATUSES, RECORDS, MOMENTS))
-
     def trial(self, axes: dict[str, Any], trial: int) -> Trial:
         """The outcome; call it once, after ``perform``."""
         simulation, recorder = self.simulation, self.clients.recorder
@@ -180,7 +197,8 @@ class TrialRun:
         operations = recorder.operations()
         simulation.agreement.outcomes(operations)
         violations = list(simulation.agreement.violations)
-        said = checks(self.scenario, self.engine, self._watched(), operations, violations)
+        needs = STATUSES, RECORDS, MOMENTS
+        said = checks(self.scenario, self.engine, self.invariants, needs, operations, violations)
         arrivals = self.scenario.workload.arrivals
         return Trial(
             engine=self.engine,

@@ -5,6 +5,7 @@ A ratio is predicted by measured: 1 is right, 2 twice as much as was found.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
@@ -70,7 +71,8 @@ def _place(row: Row, axes: Sequence[str]) -> tuple[Any, ...]:
 
 
 def _ratio(predicted: Any, measured: Any) -> float | None:
-    return predicted / measured if isinstance(predicted, int | float) and measured else None
+    known = all(isinstance(value, int | float) and math.isfinite(value) for value in (predicted, measured))
+    return predicted / measured if known and measured else None
 
 
 def _typical(values: list[float | None]) -> float | None:

@@ -222,8 +222,13 @@ class Clients(Kind):
 
 
 class Workload(Table, frozen=True, kw_only=True):
-    """Defaults: YCSB A, a thousand operations a second by 64 sessions near the replicas."""
+    """Defaults: YCSB A, a thousand operations a second by 64 sessions near the replicas. Of locks, ``keys`` says which."""
 
+    CHOICES: ClassVar[dict[str, dict[str, tuple[str, ...]]]] = {
+        "kind": {"key-value": ("mix", "value_size"), "locks": ()}
+    }
+
+    kind: Annotated[str, Choice("kind of workload", *CHOICES["kind"]), "key-value or locks (see [locks])"] = "key-value"
     mix: Annotated[Mix, MixKind(), "ycsb-a, b, c, d, f, or { read = .., write = .., cas = .. }"] = YCSB[
         "ycsb-a"
     ]
@@ -238,6 +243,11 @@ class Workload(Table, frozen=True, kw_only=True):
     ] = "leader"
 
     def __post_init__(self) -> None:
+        if self.kind == "locks":
+            if self.arrivals.kind != "closed":
+                raise ValueError('arrivals: who waits for a lock asks for no other; set arrivals = { kind = "closed" }')
+            if self.routing != "leader":
+                raise ValueError('routing: only the master of a lock service answers; set routing = "leader"')
         # YCSB D without its key distribution is another workload under the same name.
         if self.mix.insert and self.keys.distribution != "latest":
             raise ValueError(
@@ -271,8 +281,13 @@ def _targets(value: Any) -> dict[str, Any]:
 # What each action is written as: the fields of its table, or a shorthand that stands for the table.
 ACTIONS: dict[str, tuple[str, ...]] = {
     "crash": (),
+    "torn_write": (),
     "pause": (),
     "partition": (),
+    "minority": (),
+    "bridge": (),
+    "deaf": (),
+    "mute": (),
     "one_way": ("from", "to"),
     "slow_link": ("from", "to", "extra"),
     "slow_disk": ("replica", "factor"),
@@ -287,9 +302,14 @@ class Fault(Table, frozen=True, kw_only=True):
     In a file: ``at``, ``for``, and one action:
 
         crash = TARGET                              it stops, loses what was not synced, and starts again
-        pause = TARGET                              its process is stopped, and goes on (in processes only)
+        torn_write = TARGET                         it crashes amid its next sync, of which a part survives (only simulated)
+        pause = TARGET                              its process is stopped, and goes on
         partition = TARGET                          it hears nobody, and nobody hears it
         partition = [[0, 1], [2, 3, 4]]             groups that do not hear each other
+        minority = TARGET                           it and as many as make no majority are cut off, but not from clients
+        bridge = TARGET                             the others, in two halves, hear it and their own half only
+        deaf = TARGET                               it hears nobody, and is heard
+        mute = TARGET                               nobody hears it, and it hears
         one_way = { from = TARGET, to = TARGET }    messages this way are lost
         slow_link = { from = TARGET, to = TARGET, extra = "10ms" }     both ways take this much longer
         slow_disk = { replica = TARGET, factor = 10 }       each sync takes this many times as long
@@ -302,8 +322,13 @@ class Fault(Table, frozen=True, kw_only=True):
     CHOICES: ClassVar[dict[str, dict[str, tuple[str, ...]]]] = {
         "kind": {
             "crash": ("replica",),
+            "torn_write": ("replica",),
             "pause": ("replica",),
             "partition": ("replica", "groups"),
+            "minority": ("replica",),
+            "bridge": ("replica",),
+            "deaf": ("replica",),
+            "mute": ("replica",),
             "one_way": ("from", "to"),
             "slow_link": ("from", "to", "extra"),
             "slow_disk": ("replica", "factor"),

@@ -36,6 +36,7 @@ from bench.scenario.fields import (
     write_table,
 )
 from bench.scenario.load import Fault, FaultKind, Workload
+from bench.scenario.locks import Locks
 from bench.scenario.network import DRAWN, Network, require_region
 from bench.scenario.settings import axis_keys, set_key
 
@@ -80,11 +81,19 @@ class Storage(Table, frozen=True, kw_only=True):
 
 
 class Batching(Table, frozen=True, kw_only=True):
-    """How a leader's host gathers commands: one layer, the same for every engine."""
+    """How a leader gathers commands, and what it has under way: the same for every engine."""
 
     max_commands: Annotated[int, COUNT, "in one proposal"] = 64
     max_delay_ns: Annotated[int, DURATION, "that a command waits for company"] = 0
     pipeline: Annotated[int, COUNT, "proposals under way at once"] = 32
+    message_bytes: Annotated[
+        int, SIZE, "of entries that a replica puts into one message, though one entry at least"
+    ] = 2**20
+    inflight_messages: Annotated[int, COUNT, "with entries, under way to one follower at once"] = 256
+
+    def __post_init__(self) -> None:
+        if not self.message_bytes:
+            raise ValueError('message: must be above zero; "1B" makes one entry a message')
 
 
 class Timeouts(Table, frozen=True, kw_only=True):
@@ -191,6 +200,7 @@ class Paxos(Table, frozen=True, kw_only=True):
 
     phase1_quorum: Annotated[Quorum, QuorumKind(Quorum), "to become leader"] = Quorum()
     phase2_quorum: Annotated[Quorum, QuorumKind(Quorum), "to decide a slot"] = Quorum()
+    inquire: Annotated[bool, Switch(), "ask whether others have lost the leader too, before standing"] = True
 
 
 class Checks(Table, frozen=True, kw_only=True):
@@ -204,6 +214,21 @@ class Checks(Table, frozen=True, kw_only=True):
         Choice("level of watching", "all", "cheap", "thorough"),
         "of the replicas; cheap: not their protocol, which makes a run suspect; thorough: every message and status",
     ] = "all"
+    progress: Annotated[
+        tuple[tuple[int, int], ...],
+        Several(Row("a span, from one time to another", DURATION, DURATION)),
+        "spans since the start of the run; in each some operation that begins there must succeed there",
+    ] = ()
+    level_within_ns: Annotated[
+        int, DURATION, "after the load, by which all replicas must hold the same; 0s: not asked (only simulated)"
+    ] = 0
+    witnesses: Annotated[
+        bool, Switch(), "a fault that nothing witnessed makes the run invalid; false for faults drawn at random"
+    ] = True
+
+    def __post_init__(self) -> None:
+        if any(begin >= end for begin, end in self.progress):
+            raise ValueError('progress: a span ends before it begins; give the earlier time first, as in [["3s", "5s"]]')
 
 
 class Zab(Table, frozen=True, kw_only=True):
@@ -320,6 +345,7 @@ class Scenario(Table, frozen=True, kw_only=True):
     raft: Annotated[Raft, Sub(Raft), "where engine is raft"] = Raft()
     paxos: Annotated[Paxos, Sub(Paxos), "where engine is paxos"] = Paxos()
     zab: Annotated[Zab, Sub(Zab), "where engine is zab"] = Zab()
+    locks: Annotated[Locks, Sub(Locks), "where workload.kind is locks"] = Locks()
     processes: Annotated[Processes, Sub(Processes), "where world is processes"] = Processes()
     tls: Annotated[Tls, Sub(Tls), "where world is processes"] = Tls()
     sweep: Annotated[
@@ -417,12 +443,20 @@ class Scenario(Table, frozen=True, kw_only=True):
             )
         if self.world != "simulation":
             self._require_generators()
-        if self.world == "processes":
-            return
+        if self.workload.kind == "locks" and (self.world != "simulation" or self.costs is not None):
+            raise ValueError(
+                'workload.kind: locks run only in the simulation so far; set world = "simulation", and leave costs out'
+            )
         for index, fault in enumerate(self.faults):
-            if fault.kind == "pause":
+            if fault.kind == "torn_write" and self.world != "simulation":
                 raise ValueError(
-                    f'faults[{index}].pause: only a process can be paused; set world = "processes", or use crash'
+                    f"faults[{index}].torn_write: only a simulated disk tears a write on demand; "
+                    'use crash, or set world = "simulation"'
+                )
+            if fault.kind in ("torn_write", "pause") and self.costs is not None and self.world == "simulation":
+                raise ValueError(
+                    f"faults[{index}].{fault.kind}: replicas that share one machine know no such fault; "
+                    "leave costs out, or use crash"
                 )
 
     def _require_places(self) -> None:
@@ -455,6 +489,8 @@ class Scenario(Table, frozen=True, kw_only=True):
                         f"faults[{index}].{fault.kind}: {target} is not a "
                         f"replica; give 0 to {self.replicas - 1}"
                     )
+            if fault.kind == "bridge" and self.replicas < 3:
+                raise ValueError(f"faults[{index}].bridge: needs two replicas beside the bridge; add some, or use partition")
             if members and len(members) != self.replicas:
                 raise ValueError(
                     f"faults[{index}].partition: the groups must hold each of "

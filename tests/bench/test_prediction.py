@@ -43,6 +43,11 @@ def test_the_error_is_the_median_over_the_points_below_saturation_and_saturation
     assert error == Error("raft", 2, pytest.approx(0.15), pytest.approx(0.3), None, 1.1)
 
 
+def test_a_number_that_a_loaded_table_lacks_is_no_number() -> None:
+    (error,) = errors([row("simulation", 4, 1.0, float("nan")), row("processes", 4, 1.0, 2.0), *ROWS], [AXIS])
+    assert error.p50 == pytest.approx(0.3)
+
+
 def test_trials_and_engines_are_not_mixed() -> None:
     rows = [row("simulation", 1, 5.0, 1.0), row("processes", 1, 1.0, 1.0, trial=1), row("processes", 1, 1.0, 1.0, engine="zab")]
     assert ratios(rows, [AXIS]) == [{}, {}, {}]

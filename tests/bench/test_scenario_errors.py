@@ -23,10 +23,25 @@ WRONG: dict[str, tuple[str, str, str]] = {
         "network.transport",
         'set transport = "tcp"',
     ),
-    "a pause in the simulation": (
-        '[[faults]]\nat = "1s"\npause = "leader"',
-        "faults[0].pause",
-        'set world = "processes"',
+    "a torn write of a real disk": (
+        'world = "processes"\n[[faults]]\nat = "1s"\ntorn_write = "leader"',
+        "faults[0].torn_write",
+        'set world = "simulation"',
+    ),
+    "a bridge between nobody": (
+        'replicas = 2\n[[faults]]\nat = "1s"\nbridge = 0',
+        "faults[0].bridge",
+        "use partition",
+    ),
+    "a span of progress that runs backwards": (
+        '[checks]\nprogress = [["5s", "3s"]]',
+        "checks.progress",
+        "give the earlier time first",
+    ),
+    "messages without entries": (
+        '[batching]\nmessage = "0B"',
+        "batching.message",
+        "one entry a message",
     ),
     "event loop": ('[processes]\nloop = "trio"', "processes.loop", "uvloop"),
     "no unit": ("duration = 5", "duration", '"35ms"'),

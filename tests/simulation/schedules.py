@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.checkers.statements import THOROUGH
 from bench.driver import protocols
 from bench.driver.trials import TrialRun
 from bench.metrics.summary import outstanding_ns
@@ -316,7 +317,7 @@ def play(engine: str, seed: int, trace: bool = False) -> Trial:
 def _play(engine: str, seed: int, trace: bool) -> Trial:
     history = History()
     with watching(engine, history):
-        run = TrialRun(random_scenario(engine, seed), engine, seed)
+        run = TrialRun(random_scenario(engine, seed), engine, seed, THOROUGH)
         if trace:
             run.simulation.trace = lambda what, node, detail: print(
                 f"{run.simulation.now / MS:11.4f} ms  {node.id} {what} {detail}"
