@@ -82,14 +82,11 @@ def test_what_is_measured_are_the_protocols_messages(monkeypatch):
     assert counts["messages"] == pytest.approx(2 * 4 * counts["commits"], rel=0.05)
 
 
-def test_the_clients_are_measured_by_what_they_completed():
-    """A closed loop of one: latency and rate are each other's inverse, but for the time between answer and next request."""
-    alone = clients.measured(1, 1, 0.3)
-    shared = clients.measured(8, 2, 0.1)
-    assert alone.latency_p50_ns is not None
-    assert 0.1 < alone.ops_per_s * alone.latency_p50_ns / 1e9 < 1.5
-    assert 0 < alone.cpu_ns_per_operation < 1e9 / alone.ops_per_s * 1.1
-    assert shared.ops_per_s > 0
+def test_the_clients_are_measured_in_processes_of_their_own():
+    found = clients.measured(8, 2, 0.1)
+    assert found.ops_per_s > 0
+    assert found.cpu_ns_per_operation > 0
+    assert found.loop_lag_max_ns >= 0
 
 
 def test_an_operation_takes_the_recorder_64_bytes():

@@ -152,7 +152,9 @@ def test_cut_connections_are_made_anew(tmp_path: Path) -> None:
 
 def test_clients_latency_is_applied_both_ways(tmp_path: Path) -> None:
     operations, _ = asyncio.run(loaded(tmp_path, accept, network={"client_latency": "20ms"}))
-    assert (operations["completed_ns"] - operations["intended_ns"]).min() >= 40_000_000
+    answered = operations[operations["status"] == OK]
+    assert len(answered) > 0
+    assert (answered["completed_ns"] - answered["intended_ns"]).min() >= 40_000_000
 
 
 def test_the_recorder_keeps_when_an_operation_really_left() -> None:
