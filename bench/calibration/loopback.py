@@ -12,16 +12,19 @@ import numpy as np
 from bench.driver.children import HOST
 
 SIZES = (64, 1024, 16384, 65536)
-PAUSE_S = 0.0003  # between two, so that both ends have gone to sleep, as a replica has that waits for its peers
+PAUSE_S = 0.0003  # so that both ends have gone to sleep, as a replica has that waits for its peers
 WARM_UP = 20
 
 
 class RoundTrips(msgspec.Struct, frozen=True):
-    """Of one size: each round trip, and the median processor time that one end took for one, in ns."""
+    """Of one size: how long each took after a pause, and the processor time of one end for one of them, in the median; and for one
+    without a pause before it, on average. All in ns.
+    """
 
     bytes: int
     took_ns: list[int]
     cpu_ns: float
+    busy_cpu_ns: float
 
 
 def measure(rounds: int) -> list[RoundTrips]:
@@ -46,7 +49,12 @@ def _of_size(connection: socket.socket, size: int, rounds: int) -> RoundTrips:
         _read(connection, size)
         took.append(time.monotonic_ns() - before_ns)
         cpu.append(time.process_time_ns() - cpu_ns)
-    return RoundTrips(size, took[WARM_UP:], float(np.median(cpu[WARM_UP:])))
+    cpu_ns = time.process_time_ns()
+    for _ in range(rounds):
+        connection.sendall(data)
+        _read(connection, size)
+    busy = (time.process_time_ns() - cpu_ns) / rounds
+    return RoundTrips(size, took[WARM_UP:], float(np.median(cpu[WARM_UP:])), busy)
 
 
 def _read(connection: socket.socket, size: int) -> bool:

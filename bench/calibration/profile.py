@@ -20,6 +20,7 @@ from bench.scenario import Costs, as_toml
 QUANTILES = 100
 ROUND_TRIPS = 400
 SYNCS = 150
+MOST_CONTENTION = 5.0
 RUN_S = 1.5
 Say = Callable[[str], None]
 
@@ -30,6 +31,7 @@ class Measured(msgspec.Struct, frozen=True):
     round_trips: list[loopback.RoundTrips]
     syncs: disk.Syncs
     codec: dict[str, float]
+    lone_unsynced: turns.Round
     lone_one: turns.Round
     lone_many: turns.Round
     lone_large: turns.Round
@@ -39,7 +41,7 @@ class Measured(msgspec.Struct, frozen=True):
     @property
     def foreign_share(self) -> float:
         """Of the machine, taken by other programs: the most of any run."""
-        runs = (self.lone_one, self.lone_many, self.lone_large, self.following_one, self.following_many)
+        runs = (self.lone_unsynced, self.lone_one, self.lone_many, self.lone_large, self.following_one, self.following_many)
         return max(run.foreign_share for run in runs)
 
 
@@ -57,16 +59,18 @@ def measure(folder: Path, say: Say, effort: float = 1.0) -> Measured:
         say("writes and syncs of the disk")
         syncs = disk.measure(place, round(SYNCS * effort))
         say("turns of a replica and of clients")
+        unsynced = turns.lone(1, turns.VALUE_BYTES, place, seconds, "none")
         loads = ((1, turns.VALUE_BYTES), (many, turns.VALUE_BYTES), (many, turns.LARGE_BYTES))
         lone = [turns.lone(clients, value_bytes, place, seconds) for clients, value_bytes in loads]
         say("turns of followers")
         following = [turns.following(clients, place, seconds) for clients in (1, many)]
-    return Measured(round_trips, syncs, per_command, *lone, *following)
+    return Measured(round_trips, syncs, per_command, unsynced, *lone, *following)
 
 
 def costs(measured: Measured, name: str, folder: Path) -> Costs:
     """The costs that explain the measurements. None is below zero, which noise would have them be where they are small."""
-    fsync, fsync_per_byte, contention = _disk(measured.syncs)
+    spent = {field: round(float(_least(value)), 2) for field, value in _turns(measured).items()}
+    fsync, fsync_per_byte = _disk(measured.syncs, spent["per_sync_ns"])
     return Costs(
         name=name,
         about=describe(folder),
@@ -74,8 +78,8 @@ def costs(measured: Measured, name: str, folder: Path) -> Costs:
         wake_up=Constant(value=round(_wake_up(measured.round_trips[0]))),
         fsync=fsync,
         fsync_per_byte_ns=fsync_per_byte,
-        contention=contention,
-        **{field: round(float(_least(value)), 2) for field, value in _turns(measured).items()},
+        contention=_contention(measured.syncs),
+        **spent,
     )
 
 
@@ -92,15 +96,14 @@ def _turns(measured: Measured) -> dict[str, float]:
     one, several = measured.following_one.replica_cpu_ns, measured.following_many.replica_cpu_ns
     per_command = min(_least((several - one) / others - 2 * size * per_byte), per_operation)
     client_per_operation = _least((many.client_cpu_ns - lone.client_cpu_ns) / others - size * per_byte)
-    per_frame = min(trips.cpu_ns for trips in measured.round_trips) / 2
-    per_sync = min(measured.syncs.cpu_ns.values())
+    per_frame = min(trips.busy_cpu_ns for trips in measured.round_trips) / 2
     return {
-        "per_turn_ns": lone.replica_cpu_ns - per_operation - 2 * size * per_byte - 2 * per_frame - per_sync,
+        "per_turn_ns": measured.lone_unsynced.replica_cpu_ns - per_operation - size * per_byte - 2 * per_frame,
         "per_frame_ns": per_frame,
         "per_message_ns": (per_operation - per_command) / 2,
         "per_byte_ns": per_byte,
         "per_command_ns": per_command,
-        "per_sync_ns": per_sync,
+        "per_sync_ns": lone.replica_cpu_ns - measured.lone_unsynced.replica_cpu_ns - size * per_byte,
         "client_per_turn_ns": lone.client_cpu_ns - client_per_operation - size * per_byte - 2 * per_frame,
         "client_per_message_ns": client_per_operation / 2,
     }
@@ -111,21 +114,31 @@ def _wake_up(trips: loopback.RoundTrips) -> float:
     return _least(float(np.median(trips.took_ns)) / 2 - trips.cpu_ns)
 
 
-def _disk(syncs: disk.Syncs) -> tuple[Empirical, float, float]:
-    """The wait for a sync that is alone, what each byte adds, and which part of a sync excludes others.
-
-    Those that begin d after one that takes T are done at T + contention * T, as they wait for the end of the first one.
-    """
+def _disk(syncs: disk.Syncs, per_sync_ns: float) -> tuple[Empirical, float]:
+    """The wait for a sync that is alone, and what each byte adds."""
     sizes = sorted(syncs.alone_ns)
-    middle = {size: float(np.median(syncs.alone_ns[size])) for size in sizes}
-    per_byte = _least(float(np.polyfit(sizes, [middle[size] for size in sizes], 1)[0]))
-    waits = np.concatenate([np.array(syncs.alone_ns[size]) - per_byte * size - syncs.cpu_ns[size] for size in sizes])
+    middle = [float(np.median(syncs.alone_ns[size])) for size in sizes]
+    per_byte = round(_least(float(np.polyfit(sizes, middle, 1)[0])), 3)
+    waits = np.concatenate([np.array(syncs.alone_ns[size]) - per_byte * size - per_sync_ns for size in sizes])
     quantiles = np.quantile(np.maximum(waits, 1.0), (np.arange(QUANTILES) + 0.5) / QUANTILES)
-    shares = [
-        (float(np.median(syncs.behind_ns[size])) + disk.BEHIND_NS) / float(np.median(syncs.first_ns[size])) - 1 for size in sizes
-    ]
-    contention = min(1.0, _least(float(np.median(shares))))
-    return Empirical(values=tuple(round(value) for value in quantiles)), round(per_byte, 3), round(contention, 2)
+    return Empirical(values=tuple(round(value) for value in quantiles)), per_byte
+
+
+def _contention(syncs: disk.Syncs) -> float:
+    """With which the syncs that were not alone did, in the median, the work of one that is (bench.driver.disk)."""
+    alone = {size: float(np.median(values)) for size, values in syncs.alone_ns.items()}
+    times = np.array([each for size in alone for each in syncs.together_ns[size]], dtype=float)
+    work = np.array([alone[size] for size in alone for _ in syncs.together_ns[size]])
+    others = np.arange(times.shape[1])
+
+    def done(contention: float) -> float:
+        return float(np.median((times / (1 + contention * others)).sum(axis=1) / work))
+
+    low, high = 0.0, MOST_CONTENTION
+    while high - low > 0.005:
+        middle = (low + high) / 2
+        low, high = (middle, high) if done(middle) > 1 else (low, middle)
+    return round(low, 2)
 
 
 def _least(value: float) -> float:
@@ -156,8 +169,7 @@ def as_file(costs: Costs, measured: Measured) -> str:
             f"{name}_us = {{ " + ", ".join(f'"{size}" = {_us(values)}' for size, values in by_size.items()) + " }"
             for name, by_size in (
                 ("sync_alone", measured.syncs.alone_ns),
-                ("sync_first_of_three", measured.syncs.first_ns),
-                ("sync_behind_another", measured.syncs.behind_ns),
+                ("sync_processor_time", {size: [spent] for size, spent in measured.syncs.cpu_ns.items()}),
             )
         ),
         *listed((name.replace("_ns", "_us"), round(value / 1e3, 3)) for name, value in measured.codec.items()),

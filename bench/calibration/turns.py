@@ -2,7 +2,8 @@
 
 In a closed loop of at most ``LOCKSTEP`` clients all operations travel together: a round is one turn of the clients, and one turn
 of a lone replica, or of each follower, with a frame in, a sync, and a frame out. So the processor time of a round is a line in
-the number of clients. With syncs, because processes that have slept for a while cost more than those that have just run.
+the number of clients. The runs sync, because processes that have slept for a while cost more than those that have just run; one
+does not, and shows what of a turn is the sync's.
 """
 from __future__ import annotations
 
@@ -38,15 +39,15 @@ class Round(msgspec.Struct, frozen=True):
     rounds: float
 
 
-def lone(clients: int, value_bytes: int, folder: Path, seconds: float) -> Round:
+def lone(clients: int, value_bytes: int, folder: Path, seconds: float, durability: str = "fsync") -> Round:
     """One replica without followers."""
-    trial = _run("unreplicated", 1, clients, value_bytes, folder, seconds)
+    trial = _run("unreplicated", 1, clients, value_bytes, folder, seconds, durability)
     return _round(trial, clients, value_bytes, "0")
 
 
 def following(clients: int, folder: Path, seconds: float) -> Round:
     """A follower of three replicas of Raft."""
-    trial = _run("raft", 3, clients, VALUE_BYTES, folder, seconds)
+    trial = _run("raft", 3, clients, VALUE_BYTES, folder, seconds, "fsync")
     return _round(trial, clients, VALUE_BYTES, "1")
 
 
@@ -55,11 +56,14 @@ def command_bytes(value_bytes: int) -> int:
     return REQUEST_BYTES + len(encode_command(1, 1, 1, PUT, bytes(8), bytes(value_bytes))) + ANSWER_BYTES + 1
 
 
-def _run(engine: str, replicas: int, clients: int, value_bytes: int, folder: Path, seconds: float) -> Trial:
+def _run(
+    engine: str, replicas: int, clients: int, value_bytes: int, folder: Path, seconds: float, durability: str
+) -> Trial:
     table: dict[str, Any] = {
         "engine": engine, "world": "processes", "replicas": replicas, "initial_leader": 0,
         "warmup": "300ms", "duration": f"{round(seconds * 1000)}ms", "cooldown": "0s",
         "network": {"latency": "0ms", "bandwidth": "unlimited"},
+        "storage": {"durability": durability},
         "checks": {"linearizability_steps": 0},
         "workload": {
             "mix": {"write": 1.0}, "value_size": f"{value_bytes}B",

@@ -238,7 +238,10 @@ class Logs:
             return -1
         count = 0
         for log in logs:
-            count += log.holds(position, reign.term)
+            if log.run_start <= position <= log.last and log.last_term == reign.term:
+                count += 1
+            else:
+                count += log.holds(position, reign.term)
         return count
 
     def term_in_history(self, term: int, position: int) -> int:

@@ -14,7 +14,7 @@ cdef class Process:
     cdef public double spent_ns
     cdef public double busy_ns
     cdef public i64 write_bytes
-    cdef public double alone_ns
+    cdef public double sync_left_ns
     cdef readonly Fifo inbox
     cdef list heard_in
     cdef public bint due

@@ -23,7 +23,7 @@ class Process:
         self.spent_ns = 0.0  # processor time of the turn under way, and of what was said since the last one
         self.busy_ns = 0.0
         self.write_bytes = 0
-        self.alone_ns = 0.0  # how long its sync takes where nobody else syncs
+        self.sync_left_ns = 0.0  # of its sync, how long it would still take alone
         self.inbox = Fifo()
         self.heard_in = [-1] * sources  # from each source, the last turn that read from it
         self.due = False  # a timer has gone off, or there is something to say

@@ -2,6 +2,7 @@ cimport cython
 
 from bench.driver.cores cimport Cores, Process
 from bench.driver.dialogue cimport Dialogue
+from bench.driver.disk cimport Disk
 from bench.driver.host cimport Host
 from bench.driver.network cimport Durations, Link
 from bench.driver.simulation cimport Node, Simulation
@@ -20,7 +21,7 @@ cdef i64 CLIENT, FROM_CLIENT, LOST, NEVER
 cdef class SharedMachine(Simulation):
     cdef double per_turn_ns, per_frame_ns, per_message_ns, per_byte_ns, per_command_ns, per_sync_ns
     cdef double client_per_turn_ns, client_per_message_ns
-    cdef double sync_byte_ns, contention
+    cdef double sync_byte_ns
     cdef Durations wake_up
     cdef readonly Cores cores
     cdef int client_number
@@ -30,9 +31,9 @@ cdef class SharedMachine(Simulation):
     cdef list pending
     cdef Dialogue dialogue
     cdef i64 alarm_ns
-    cdef list joining
-    cdef list flushing
-    cdef object begin_action, over_action, join_action, flushed_action, alarm_action
+    cdef Disk disk
+    cdef i64 syncs
+    cdef object begin_action, over_action, disk_action, alarm_action
 
     @cython.locals(delay=i64)
     cdef void rouse(self, Process process) except *
@@ -61,12 +62,10 @@ cdef class SharedMachine(Simulation):
     cdef void send(self, Node node, u64 to, object message, i64 size) except *
     @cython.locals(node=Node, size=i64)
     cdef void sync(self, Process process) except *
+    @cython.locals(next_ns=i64)
+    cdef int expect_sync(self) except -1
     @cython.locals(process=Process)
-    cpdef void join_event(self, i64 argument) except *
-    @cython.locals(process=Process, longest=double)
-    cdef int flush(self) except -1
-    @cython.locals(process=Process)
-    cpdef void flushed_event(self, i64 argument) except *
+    cpdef void disk_event(self, i64 argument) except *
     cdef int durable(self, Process process) except -1
 
     @cython.locals(inbox=Fifo, size=i64, next_ns=i64)

@@ -13,8 +13,7 @@ and costs, by ``Costs`` of the scenario, a core's time: for the turn, for each f
 in a turn is one), each message and byte at each end, each command that a replica applies, and each sync. What a turn sends leaves
 at the end of that time, as one. A core that was idle needs ``wake_up`` until a process runs on it.
 
-Disks: a sync lasts a draw of fsync + fsync_per_byte * size. All replicas write to one disk, which does the last ``contention`` of
-it for one group at a time: those that come meanwhile wait, and are then done together.
+A sync takes a draw of fsync + fsync_per_byte * size where it is alone; all replicas write to one disk (bench.driver.disk).
 """
 from __future__ import annotations
 
@@ -24,6 +23,7 @@ import cython
 
 from bench.driver.cores import IDLE, RUNNING, SYNCING, Cores, Process
 from bench.driver.dialogue import Dialogue
+from bench.driver.disk import Disk
 from bench.driver.frames import Answer
 from bench.driver.load import TURN
 from bench.driver.network import LOST
@@ -69,7 +69,6 @@ class SharedMachine(Simulation):
         self.client_per_turn_ns = costs.client_per_turn_ns
         self.client_per_message_ns = costs.client_per_message_ns
         self.sync_byte_ns = costs.fsync_per_byte_ns
-        self.contention = costs.contention
         self.wake_up = wake_up
         self.cores = Cores(costs.cores)
         count = len(nodes)
@@ -81,12 +80,11 @@ class SharedMachine(Simulation):
         self.dialogue: Any = None
         self.alarm_ns = NEVER
         self.pending = [False] * count
-        self.joining: list[int] = []  # processes whose syncs the disk does next, as ``later`` writes them
-        self.flushing: list[int] = []
+        self.disk = Disk(costs.contention)
+        self.syncs = 0  # changes of what is under way on the disk
         self.begin_action = self.begin_event
         self.over_action = self.over_event
-        self.join_action = self.join_event
-        self.flushed_action = self.flushed_event
+        self.disk_action = self.disk_event
         self.alarm_action = self.alarm_event
 
     def run(self, until: int) -> None:
@@ -318,6 +316,8 @@ class SharedMachine(Simulation):
         process = self.processes[id]
         had_core = process.state == RUNNING
         process.end()
+        self.disk.abandon(process, self.now)
+        self.expect_sync()
         self.outboxes[id] = []
         self.answers[id] = []
         self.pending[id] = False
@@ -348,39 +348,22 @@ class SharedMachine(Simulation):
             return
         node.fsyncs += 1
         node.fsync_bytes += size
-        process.alone_ns = (node.fsync.next() + self.sync_byte_ns * size) * node.fsync_factor
-        self.later(int(process.alone_ns * (1.0 - self.contention)), self.join_action, process)
+        self.disk.begin(process, (node.fsync.next() + self.sync_byte_ns * size) * node.fsync_factor, self.now)
+        self.expect_sync()
 
-    def join_event(self, argument: int) -> None:
-        """A sync has come to what the disk does for one group at a time."""
-        process = self.living(argument)
-        if process is None:
-            return
-        if self.contention == 0.0:
-            self.durable(process)
-            return
-        self.joining.append(argument)
-        if not self.flushing:
-            self.flush()
+    def expect_sync(self) -> None:
+        """What is under way on the disk has changed, and so has the time at which the next sync is done."""
+        self.syncs += 1
+        next_ns = self.disk.next_ns()
+        if next_ns < NEVER:
+            push_event(self.queue, next_ns, self.disk_action, ACTION, 0, self.syncs)
 
-    def flush(self) -> None:
-        """The disk takes all that have come, for as long as the longest of them takes."""
-        self.flushing, self.joining = self.joining, []
-        longest = 0.0
-        for argument in self.flushing:
-            process = self.processes[argument & 0xFFFF]
-            longest = max(longest, process.alone_ns)
-        push_event(self.queue, self.now + int(longest * self.contention), self.flushed_action, ACTION, 0, 0)
-
-    def flushed_event(self, argument: int) -> None:  # noqa: ARG002
-        """The disk is done with a group."""
-        group, self.flushing = self.flushing, []
-        if self.joining:
-            self.flush()
-        for each in group:
-            process = self.living(each)
-            if process is not None:
+    def disk_event(self, argument: int) -> None:
+        """Syncs are done, unless what is under way has changed since this was expected."""
+        if argument == self.syncs:
+            for process in self.disk.finished(self.now):
                 self.durable(process)
+            self.expect_sync()
 
     def durable(self, process: Process) -> None:
         """A process need not wait for the disk any more, only for a core."""

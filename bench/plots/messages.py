@@ -136,6 +136,7 @@ def _legend(axes: Axes, color: dict[str, str], arrows: Sequence[Arrow], marks: S
     words = {"crash": "crash", "start": "start", "election": "stands", "leader": "leads from here on", "commit": "commits up to"}
     for kind in dict.fromkeys(mark.kind for mark in marks):
         symbol, tint = SYMBOLS[kind]
-        edge: dict[str, Any] = {"markeredgewidth": 1.5, "markeredgecolor": tint} if symbol == "|" else {"markeredgewidth": 0.6, "markeredgecolor": LINE}
-        handles.append(Line2D([], [], color=tint, marker=symbol, linestyle="none", markersize=8, label=words[kind], **edge))
+        width, edge = (1.5, tint) if symbol == "|" else (0.6, LINE)
+        style: dict[str, Any] = {"markeredgewidth": width, "markeredgecolor": edge, "markersize": 8, "linestyle": "none"}
+        handles.append(Line2D([], [], color=tint, marker=symbol, label=words[kind], **style))
     axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.005, 1.0), frameon=False, borderaxespad=0.0)

@@ -8,9 +8,9 @@ from typing import Annotated, Any, ClassVar
 from bench.distributions import ZERO, Constant, Distribution
 from bench.scenario.fields import (
     COST,
-    PROBABILITY,
     Integer,
     Kind,
+    Number,
     Place,
     Table,
     Text,
@@ -49,7 +49,7 @@ class Costs(Table, frozen=True, kw_only=True):
     fsync: Annotated[Distribution, DRAWN, "of one sync, where no other replica syncs"] = Constant(value=200_000)
     fsync_per_byte_ns: Annotated[float, COST, "to write, beside the sync"] = 0.0
     contention: Annotated[
-        float, PROBABILITY, "share of a sync that the disk does for one group at a time; 0: a disk a replica"
+        float, Number(0, 10), "how much longer a sync takes for each other one under way; 0: a disk a replica"
     ] = 0.0
 
 

@@ -20,11 +20,11 @@ TRUE = {
 WAIT_NS, BYTE_NS, CONTENTION = 140_000, 0.9, 0.8
 
 
-def a_round(clients: int, value_bytes: int, follower: bool = False) -> turns.Round:
+def a_round(clients: int, value_bytes: int, follower: bool = False, synced: bool = True) -> turns.Round:
     """What it takes by the true costs."""
     size = turns.command_bytes(value_bytes)
-    common = TRUE["per_turn_ns"] + 2 * TRUE["per_frame_ns"] + TRUE["per_sync_ns"]
-    command = TRUE["per_command_ns"] + 2 * size * TRUE["per_byte_ns"] + (0 if follower else 2 * TRUE["per_message_ns"])
+    common = TRUE["per_turn_ns"] + 2 * TRUE["per_frame_ns"] + (TRUE["per_sync_ns"] if synced else 0)
+    command = TRUE["per_command_ns"] + (1 + synced) * size * TRUE["per_byte_ns"] + (0 if follower else 2 * TRUE["per_message_ns"])
     client = TRUE["client_per_turn_ns"] + 2 * TRUE["per_frame_ns"]
     client += clients * (2 * TRUE["client_per_message_ns"] + size * TRUE["per_byte_ns"])
     return turns.Round(clients, value_bytes, client, common + clients * command, 1e6, 0.02, 1000.0)
@@ -32,11 +32,16 @@ def a_round(clients: int, value_bytes: int, follower: bool = False) -> turns.Rou
 
 def measured() -> Measured:
     alone = {size: [round(WAIT_NS + TRUE["per_sync_ns"] + BYTE_NS * size)] * 9 for size in disk.SIZES}
-    behind = {size: [round(values[0] * (1 + CONTENTION)) - disk.BEHIND_NS] * 9 for size, values in alone.items()}
+    # A third of the work done alone, a third in company of another, a third of two others.
+    together = {
+        size: [tuple(round(values[0] / 3 * (1 + CONTENTION * others)) for others in range(3))] * 9 for size, values in alone.items()
+    }
+    frames = 2 * TRUE["per_frame_ns"]
     return Measured(
-        round_trips=[loopback.RoundTrips(64, [40_000], 2 * TRUE["per_frame_ns"]), loopback.RoundTrips(1024, [42_000], 16_000.0)],
-        syncs=disk.Syncs(alone, alone, behind, dict.fromkeys(disk.SIZES, TRUE["per_sync_ns"])),
+        round_trips=[loopback.RoundTrips(64, [40_000], 15_000, frames), loopback.RoundTrips(1024, [42_000], 16_000, 1.1 * frames)],
+        syncs=disk.Syncs(alone, dict.fromkeys(disk.SIZES, 60_000.0), together),
         codec={"encode_ns": 40.0},
+        lone_unsynced=a_round(1, turns.VALUE_BYTES, synced=False),
         lone_one=a_round(1, turns.VALUE_BYTES),
         lone_many=a_round(64, turns.VALUE_BYTES),
         lone_large=a_round(64, turns.LARGE_BYTES),
@@ -49,10 +54,14 @@ def test_the_costs_that_made_the_measurements_are_found(tmp_path: Path) -> None:
     found = costs(measured(), "here", tmp_path)
     for name, value in TRUE.items():
         assert getattr(found, name) == pytest.approx(value, rel=1e-3, abs=0.02), name
-    assert found.wake_up.mean_ns() == 20_000 - 2 * TRUE["per_frame_ns"]
+    assert found.wake_up.mean_ns() == 40_000 / 2 - 15_000
     assert np.unique(found.fsync.values) == pytest.approx(WAIT_NS, rel=1e-3)
     assert found.fsync_per_byte_ns == pytest.approx(BYTE_NS, rel=1e-2)
     assert found.contention == pytest.approx(CONTENTION, abs=0.01)
+
+
+def test_company_is_counted_by_how_many_are_under_way() -> None:
+    assert disk.company([(0, 10), (4, 12), (20, 21)]) == [(4, 6, 0), (2, 6, 0), (1, 0, 0)]
 
 
 def test_a_profile_is_a_file_that_scenarios_take_by_its_path_and_write_whole(tmp_path: Path) -> None:
@@ -81,7 +90,7 @@ def test_a_part_of_a_profile_can_be_set(tmp_path: Path) -> None:
         ("elsewhere", 'costs: unknown cost profile "elsewhere"'),
         ("gone.toml", "gone.toml: cannot be read"),
         ({}, "costs: cores is missing"),
-        ({"cores": 2, "contention": 1.5}, "costs.contention: 1.5 is not from 0 to 1"),
+        ({"cores": 2, "contention": 11}, "costs.contention: 11 is not from 0 to 10"),
         ({"cores": 2, "per_turns": "1us"}, 'costs.per_turns: unknown key; did you mean "per_turn"?'),
         (7, "costs: 7 is no cost profile"),
     ],

@@ -13,6 +13,7 @@ MUTANTS = [
         "self.recorded = self.highest = self.promised",
         "self.promised = 0; self.recorded = self.highest = 0",
         "An acceptor that restarts accepts below its promise (PMS 2.5).",
+        "a promise is never broken",
         "assertions",
     ),
     paxos(
@@ -21,8 +22,8 @@ MUTANTS = [
         "self.persist(Promised(self.promised, self.committed), sender, message)",
         "self.persist_only(Promised(self.promised, self.committed)); self.send(sender, message)",
         "A promise leaves before it is durable: after a crash the acceptor accepts below it (PMS 2.5).",
-        "conversation",
-        by="tests/engines/test_paxos.py",
+        "durability",
+        by="simulation",
     ),
     paxos(
         "promise lost in compaction",
@@ -30,8 +31,8 @@ MUTANTS = [
         "self.persist_only(Promised(self.promised, self.committed))",
         "pass",
         "The records that replace older ones do not restate the promise (PMS 2.5).",
-        "conversation",
-        by="tests/engines/test_paxos.py",
+        "durability",
+        by="simulation",
     ),
     paxos(
         "accepted below the promise",
@@ -39,8 +40,8 @@ MUTANTS = [
         "if ballot < self.promised:",
         "if False:",
         "An acceptor accepts a ballot below its promise (PMS 2.2, P1a).",
-        "conversation",
-        by="tests/engines/test_paxos.py",
+        "a promise is never broken",
+        by="simulation",
     ),
     paxos(
         "own value preferred",
@@ -78,8 +79,8 @@ MUTANTS = [
     paxos(
         "one promise is enough",
         "on_promise",
-        "elif self.votes.record(sender, True) == WON:",
-        "else:",
+        "if self.votes.record(sender, True) == WON:",
+        "if True:",
         "A candidate leads once anybody has promised (PMS 2.2).",
         "assertions",
         "agreement",
@@ -106,8 +107,8 @@ MUTANTS = [
         "self.persist(Promised(ballot, self.committed), self.id, Prepare(ballot, self.committed + 1))",
         "self.send(self.id, Prepare(ballot, self.committed + 1))",
         "A candidate's ballot is not on disk: after a crash it proposes other values at the same ballot (PMS 2.5).",
-        "conversation",
-        by="tests/engines/test_paxos.py",
+        "durability",
+        by="simulation",
     ),
     paxos(
         "accepted before it is written",

@@ -75,8 +75,8 @@ MUTANTS = [
         "self.persist_only(Voted(term, NOBODY))",
         "pass",
         "A newer term is not on disk: after a crash the replica takes entries of a leader that was deposed (3.8).",
-        "conversation",
-        by="tests/engines/test_raft.py",
+        "durability",
+        by="simulation",
     ),
     raft(
         "term forgotten at a restart",

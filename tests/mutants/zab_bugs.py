@@ -13,8 +13,8 @@ MUTANTS = [
         "elif self.learners.synchronised.record(sender, True) == WON:",
         "else:",
         "A leader serves though no quorum has its history (l.2.2).",
-        "conversation",
-        by="tests/engines/test_zab.py",
+        "one established leader an epoch",
+        by="simulation",
     ),
     zab(
         "proposal taken out of order",
@@ -55,6 +55,7 @@ MUTANTS = [
         "self.persist_only(Truncated(message.position))",
         "pass",
         "What was dropped is back after a restart (f.2.1).",
+        "local primary order",
         "agreement",
     ),
     zab(
@@ -63,6 +64,7 @@ MUTANTS = [
         "self.persist(AcceptedEpoch(message.epoch), sender, self.ack_epoch(True))",
         "self.send(sender, self.ack_epoch(True))",
         "An epoch is promised that is not on disk: after a crash it is promised to another leader (f.1.2).",
+        "epochs never go back",
         "election safety",
     ),
     zab(
@@ -71,8 +73,8 @@ MUTANTS = [
         "self.persist(AcceptedEpoch(message.epoch), sender, self.ack_epoch(True))",
         "self.persist_only(AcceptedEpoch(message.epoch)); self.send(sender, self.ack_epoch(True))",
         "An epoch is promised before it is durable (f.1.2).",
-        "conversation",
-        by="tests/engines/test_zab.py",
+        "durability",
+        by="simulation",
     ),
     zab(
         "current epoch not written",
@@ -80,6 +82,7 @@ MUTANTS = [
         "record = CurrentEpoch(message.epoch) if message.epoch != self.current_epoch else None",
         "record = None",
         "A follower that restarts counts as of an older epoch, and its history loses to an older one (f.2.1).",
+        "durability",
         "agreement",
     ),
     zab(

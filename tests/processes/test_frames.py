@@ -33,6 +33,7 @@ from bench.driver.frames import (
 from bench.driver.host import Forward, ForwardAnswer
 from bench.driver.protocols import PROTOCOLS
 from engines.core import NOBODY
+from engines.machine import PUT, encode_command
 from engines.raft import Raft
 from engines.raft.messages import AppendEntries, AppendEntriesReply, Heartbeat
 from tests.processes.fuzz import mutate, new_dice, times
@@ -208,7 +209,7 @@ def whole_frames() -> list[tuple[bytes, Callable[[memoryview], Any]]]:
     found: list[tuple[bytes, Callable[[memoryview], Any]]] = [
         (encode(Hello("client", 7, bytes(32), bytes(32))), Door(SECRET, 0).admit),
         (Door(SECRET, 0).open(), lambda body: Greeting(SECRET, "client", 7, 0).answer(body)),
-        (encode([Request(1, b"command"), Request(2, b"")]), decode_requests),
+        (encode([Request(5, encode_command(5, 6, 6, PUT, b"key", b"value"))]), decode_requests),
         (encode([Answer(5, 6, 1, NOBODY, b"result")]), decode_answers),
         (encode([Do("clock", {"rate": 1.5})]), decode_dos),
         (encode([Done("status", {"applied": 1, "led": [[5, 6]]})]), decode_dones),

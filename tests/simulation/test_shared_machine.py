@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from bench.driver.cores import IDLE, READY, Cores, Process
+from bench.driver.disk import Disk
 from bench.driver.trials import run_trial
 from bench.metrics.summary import summarise
 from bench.metrics.trial import Trial
 from bench.scenario import Place, Scenario, read_scenario
+from engines.core import NEVER
 from tests.simulation.building import FREE, MS, REPLICATED, US, latencies_ns, merged, perform
 from tests.simulation.schedules import random_scenario
 
@@ -103,9 +105,9 @@ def test_a_byte_costs_where_it_is_read_where_it_is_written_and_where_it_is_logge
     assert latencies_ns(large).min() - latencies_ns(small).min() == 1000 * 10 * 3
 
 
-@pytest.mark.parametrize(("contention", "syncs"), [(0.0, 1.0), (0.5, 1.5), (1.0, 2.0)])
-def test_replicas_wait_for_each_others_syncs(contention: float, syncs: float) -> None:
-    """Followers begin when the leader does: what the disk does for one group at a time they wait for once, together."""
+@pytest.mark.parametrize(("contention", "syncs"), [(0.0, 1.0), (0.5, 2.0), (1.0, 3.0)])
+def test_replicas_slow_each_others_syncs(contention: float, syncs: float) -> None:
+    """Followers begin when the leader does: three syncs under way take 1 + 2 contention times as long as one."""
     trial = shared("raft", costs={"fsync": "10ms", "contention": contention})
     assert latencies_ns(trial).min() == latencies_ns(trial).max() == syncs * 10 * MS
 
@@ -116,6 +118,20 @@ def test_a_sync_blocks_its_process_but_no_core() -> None:
     trial = shared("unreplicated", replicas=1, costs=costs, workload={"arrivals": {"clients": 10}})
     # All ten commands of a round are in one group: the round is the clients' work for twenty messages, and one sync.
     assert latencies_ns(trial).min() == 11 * MS
+
+
+def test_a_sync_is_slow_only_while_another_is_under_way() -> None:
+    """10 ms of work each at half the speed while both are under way: 4 alone, 12 of 6 together, and 4 alone again."""
+    disk, first, second = Disk(1.0), Process(0, 1), Process(1, 1)
+    assert disk.next_ns() == NEVER
+    disk.begin(first, 10 * MS, 0)
+    assert disk.next_ns() == 10 * MS
+    disk.begin(second, 10 * MS, 4 * MS)
+    assert disk.next_ns() == 16 * MS
+    assert disk.finished(16 * MS) == [first]
+    assert disk.next_ns() == 20 * MS
+    disk.abandon(second, 18 * MS)
+    assert disk.next_ns() == NEVER
 
 
 def test_two_processes_on_one_core_take_turns() -> None:
