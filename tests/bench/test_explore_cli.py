@@ -15,7 +15,7 @@ from ext import build
 from tests.bench.test_cli import Screen
 from tests.simulation.planted import HalfQuorum, plant
 
-SEEDS = "0:24" if build.compiled() else "0:3"
+SEEDS = "0:24" if build.compiled() else "0:2"
 
 
 @pytest.fixture
@@ -76,8 +76,9 @@ def test_ctrl_c_keeps_what_is_known(screen: Screen, monkeypatch: pytest.MonkeyPa
         return usual(share)
 
     monkeypatch.setattr(explore, "perform", perform)
-    assert screen("explore", "any", "--seeds", "0:30", "--jobs", "1", "--engine", "raft") == 130
-    assert screen.out.startswith("raft: 10 schedules, ")
+    monkeypatch.setattr(explore, "AT_ONCE", 2)
+    assert screen("explore", "any", "--seeds", "0:6", "--jobs", "1", "--engine", "raft") == 130
+    assert screen.out.startswith("raft: 2 schedules, ")
     assert "this is what is known" in screen.err
 
 

@@ -12,7 +12,7 @@ from ext import build
 from tests.simulation.building import REPLICATED
 from tests.simulation.schedules import play
 
-SEEDS = 300 if build.compiled() else 30
+SEEDS = 300 if build.compiled() else 15
 SHARE = 15
 
 
@@ -52,7 +52,7 @@ def test_faults_leave_the_calm_phases_alone(engine: str) -> None:
 @pytest.mark.parametrize("engine", REPLICATED)
 def test_everything_worth_having_happened_does(engine: str) -> None:
     counts: Counter[str] = Counter()
-    for seed in range(300, 400):
+    for seed in range(300, 370):
         counts.update(play(engine, seed).coverage)
     assert [name for name in coverage.expected(engine) if not counts[name]] == []
 
