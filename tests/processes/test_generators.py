@@ -140,4 +140,7 @@ def test_more_generators_than_clients_and_shared_inserts_are_refused() -> None:
     with pytest.raises(ValueError, match=r"processes\.generators: 3 client processes for 2 clients; give at most"):
         short(processes={"generators": 3}, workload={"arrivals": {"clients": 2}})
     with pytest.raises(ValueError, match=r"processes\.generators: new keys"):
-        short(processes={"generators": 2}, workload={"mix": "ycsb-d", "keys": {"distribution": "latest"}, "arrivals": {"clients": 2}})
+        short(
+            processes={"generators": 2},
+            workload={"mix": "ycsb-d", "keys": {"distribution": "latest"}, "arrivals": {"clients": 2}},
+        )
