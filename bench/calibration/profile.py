@@ -70,7 +70,7 @@ def measure(folder: Path, say: Say, effort: float = 1.0) -> Measured:
 def costs(measured: Measured, name: str, folder: Path) -> Costs:
     """The costs that explain the measurements. None is below zero, which noise would have them be where they are small."""
     spent = {field: round(float(_least(value)), 2) for field, value in _turns(measured).items()}
-    fsync, fsync_per_byte = _disk(measured.syncs, spent["per_sync_ns"])
+    fsync, fsync_per_byte = _disk(measured.syncs, spent["per_sync_ns"], spent["per_byte_ns"])
     return Costs(
         name=name,
         about=describe(folder),
@@ -114,14 +114,14 @@ def _wake_up(trips: loopback.RoundTrips) -> float:
     return _least(float(np.median(trips.took_ns)) / 2 - trips.cpu_ns)
 
 
-def _disk(syncs: disk.Syncs, per_sync_ns: float) -> tuple[Empirical, float]:
-    """The wait for a sync that is alone, and what each byte adds."""
+def _disk(syncs: disk.Syncs, per_sync_ns: float, per_byte_ns: float) -> tuple[Empirical, float]:
+    """The wait for a sync that is alone, and what each byte adds to it beside the core's time for it."""
     sizes = sorted(syncs.alone_ns)
     middle = [float(np.median(syncs.alone_ns[size])) for size in sizes]
     per_byte = round(_least(float(np.polyfit(sizes, middle, 1)[0])), 3)
     waits = np.concatenate([np.array(syncs.alone_ns[size]) - per_byte * size - per_sync_ns for size in sizes])
     quantiles = np.quantile(np.maximum(waits, 1.0), (np.arange(QUANTILES) + 0.5) / QUANTILES)
-    return Empirical(values=tuple(round(value) for value in quantiles)), per_byte
+    return Empirical(values=tuple(round(value) for value in quantiles)), round(_least(per_byte - per_byte_ns), 3)
 
 
 def _contention(syncs: disk.Syncs) -> float:

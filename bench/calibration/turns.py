@@ -21,7 +21,7 @@ from engines.machine import PUT, encode_command
 
 LOCKSTEP = 64
 VALUE_BYTES = 256
-LARGE_BYTES = 4096
+LARGE_BYTES = 1024  # no larger, so that frames stay of the size that many small values have
 SECOND_NS = 1_000_000_000
 
 

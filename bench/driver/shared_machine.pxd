@@ -33,9 +33,8 @@ cdef class SharedMachine(Simulation):
     cdef i64 alarm_ns
     cdef Disk disk
     cdef i64 syncs
-    cdef object begin_action, over_action, disk_action, alarm_action
+    cdef object begin_action, over_action, written_action, disk_action, alarm_action
 
-    @cython.locals(delay=i64)
     cdef void rouse(self, Process process) except *
     cdef int later(self, i64 delay, object action, Process process) except -1
     @cython.locals(process=Process)
@@ -44,8 +43,10 @@ cdef class SharedMachine(Simulation):
     cpdef void begin_event(self, i64 argument) except *
     @cython.locals(spent=i64)
     cdef int begin(self, Process process) except -1
-    @cython.locals(process=Process)
+    @cython.locals(process=Process, spent=double)
     cpdef void over_event(self, i64 argument) except *
+    @cython.locals(process=Process)
+    cpdef void written_event(self, i64 argument) except *
     @cython.locals(process=Process)
     cdef int pass_core_on(self) except -1
 

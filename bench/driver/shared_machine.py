@@ -84,6 +84,7 @@ class SharedMachine(Simulation):
         self.syncs = 0  # changes of what is under way on the disk
         self.begin_action = self.begin_event
         self.over_action = self.over_event
+        self.written_action = self.written_event
         self.disk_action = self.disk_event
         self.alarm_action = self.alarm_event
 
@@ -102,11 +103,8 @@ class SharedMachine(Simulation):
             return
         if self.cores.acquire(process):
             process.state = RUNNING
-            delay = self.wake_up.value if self.wake_up.constant else self.wake_up.next()
-            if delay > 0:
-                self.later(delay, self.begin_action, process)
-            else:
-                self.begin(process)
+            # Never at once: all that was sent in one frame arrives before anybody looks at the first of it.
+            self.later(self.wake_up.value if self.wake_up.constant else self.wake_up.next(), self.begin_action, process)
 
     def later(self, delay: int, action: Any, process: Process) -> None:
         """Go on with a process, unless it has died until then."""
@@ -148,9 +146,9 @@ class SharedMachine(Simulation):
             self.leave(self.nodes[process.number])
         if process.to_sync:
             process.to_sync = False
-            process.state = SYNCING
-            self.sync(process)
-            self.pass_core_on()
+            spent = self.per_sync_ns + self.per_byte_ns * process.write_bytes
+            process.busy_ns += spent
+            self.later(int(spent), self.written_action, process)
         elif not process.wants_a_turn():
             process.state = IDLE
             self.pass_core_on()
@@ -159,6 +157,14 @@ class SharedMachine(Simulation):
             self.pass_core_on()
             if self.cores.acquire(process):
                 self.begin(process)
+
+    def written_event(self, argument: int) -> None:
+        """A process has handed its records to the disk, and waits for them without a core."""
+        process = self.living(argument)
+        if process is not None:
+            process.state = SYNCING
+            self.sync(process)
+            self.pass_core_on()
 
     def pass_core_on(self) -> None:
         """A process leaves its core."""
@@ -169,7 +175,7 @@ class SharedMachine(Simulation):
     # Replicas
 
     def turn(self, process: Process) -> None:
-        """Everything that has arrived, and the timers; what is to be written is written when this time is over."""
+        """Everything that has arrived, and the timers; what is to be written is written when the rest has left."""
         node = self.nodes[process.number]
         host = node.host
         local = node.local(self.now)
@@ -200,7 +206,6 @@ class SharedMachine(Simulation):
             for persist in host.gather():
                 if persist.record is not None:
                     process.write_bytes += self.record_size(node, persist.record)
-            process.spent_ns += self.per_sync_ns + self.per_byte_ns * process.write_bytes
         self.arm(node)
 
     def resume(self, process: Process) -> None:

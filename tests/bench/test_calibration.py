@@ -31,7 +31,7 @@ def a_round(clients: int, value_bytes: int, follower: bool = False, synced: bool
 
 
 def measured() -> Measured:
-    alone = {size: [round(WAIT_NS + TRUE["per_sync_ns"] + BYTE_NS * size)] * 9 for size in disk.SIZES}
+    alone = {size: [round(WAIT_NS + TRUE["per_sync_ns"] + (BYTE_NS + TRUE["per_byte_ns"]) * size)] * 9 for size in disk.SIZES}
     # A third of the work done alone, a third in company of another, a third of two others.
     together = {
         size: [tuple(round(values[0] / 3 * (1 + CONTENTION * others)) for others in range(3))] * 9 for size, values in alone.items()

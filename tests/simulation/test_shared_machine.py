@@ -96,6 +96,13 @@ def test_a_turn_takes_all_that_has_arrived() -> None:
     assert rate(many) == pytest.approx(50_000, rel=0.01)
 
 
+def test_what_was_sent_in_one_frame_is_taken_in_one_turn() -> None:
+    """A hundred commands are two messages to each follower, and still one sync."""
+    costs = {"fsync": "1ms", "per_command": "1us"}
+    trial = shared("raft", costs=costs, batching={"max_commands": 50}, workload={"arrivals": {"clients": 100}})
+    assert trial.counts["fsyncs"] / trial.counts["commits"] == pytest.approx(3 / 100, rel=0.05)
+
+
 def test_a_byte_costs_where_it_is_read_where_it_is_written_and_where_it_is_logged() -> None:
     small, large = (
         shared("unreplicated", replicas=1, costs={"per_byte": "10ns", "fsync": "1ms"}, workload={"value_size": f"{size}B"})
