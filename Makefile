@@ -1,5 +1,8 @@
 # make bench    build, and run the default suite: every engine on a LAN and across five regions
 # make test     build, and run the tests, compiled and pure
+# make mutants  put bugs into the engines, one at a time, and see that the checks catch them
+# make soak     random faults on real processes for 10 minutes, and two minutes of overload for each engine; not in CI
+# make fuzz     a million harmed frames, and as many harmed logs; not in CI
 # make check    lint, types and layout
 # make reference  predict and measure three replicas on this machine, into results/both-reference; leave it alone meanwhile
 # make build    only build
@@ -15,7 +18,7 @@ BIN := $(VENV)/bin
 CONTRACTS := $(shell find ext engines bench -name '*.pxd')
 SOURCES := $(CONTRACTS) $(wildcard $(CONTRACTS:.pxd=.py) $(CONTRACTS:.pxd=.pyx)) setup.py ext/build.py
 
-.PHONY: bench test check reference build clean
+.PHONY: bench test mutants soak fuzz check reference build clean
 
 bench: build
 	$(BIN)/replbench run quick
@@ -23,6 +26,16 @@ bench: build
 test: build
 	$(BIN)/python -m pytest -n 2
 	REPLBENCH_PURE=1 $(BIN)/python -m pytest -n 2 tests/engines tests/simulation tests/bench
+
+mutants: build
+	$(BIN)/python -m tests.mutants
+
+soak: build
+	$(BIN)/python -m tests.processes.soak --minutes 10
+	REPLBENCH_OVERLOAD_S=120 $(BIN)/python -m pytest -rP tests/processes/test_overload.py
+
+fuzz: build
+	REPLBENCH_FUZZ=1000000 $(BIN)/python -m pytest -n 2 --timeout 7200 tests/processes -k in_bulk
 
 check: $(VENV)/installed
 	$(BIN)/ruff check .

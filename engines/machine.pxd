@@ -49,7 +49,7 @@ cdef inline bytes found(bytes value):
     return result
 
 
-cdef u64 ENVELOPE_BYTES
+cdef u64 _ENVELOPE
 cdef u64 HEADER_BYTES
 cdef u64 NOBODY
 cdef Py_ssize_t FOUND

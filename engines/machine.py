@@ -61,6 +61,7 @@ REFUSED, APPLIED, STALE, MALFORMED = b"\x00", b"\x01", b"\x02", b"\x03"
 _GET, _PUT, _APPEND = GET, PUT, APPEND
 
 ENVELOPE_BYTES = 20
+_ENVELOPE = ENVELOPE_BYTES
 HEADER_BYTES = 27
 FOUND = 256
 WINDOW_LIMIT = 2**32
@@ -131,7 +132,7 @@ def decode_command(command: bytes) -> Command:
 def client_of(command: bytes) -> int:
     """The client that sent the command; ValueError where there is no envelope."""
     size = len(command)
-    if size < ENVELOPE_BYTES:
+    if size < _ENVELOPE:
         raise ValueError(f"malformed command {command!r}")
     return load_u64(command, 0)
 
@@ -139,7 +140,7 @@ def client_of(command: bytes) -> int:
 def sequence_of(command: bytes) -> int:
     """The command's number among those of its client; ValueError where there is no envelope."""
     size = len(command)
-    if size < ENVELOPE_BYTES:
+    if size < _ENVELOPE:
         raise ValueError(f"malformed command {command!r}")
     return load_u64(command, 8)
 

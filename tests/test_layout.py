@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("ext", "engines", "bench")
 TOP_LEVEL = {
-    *("bench", "engines", "ext", "notebooks", "results", "tests"),
+    *("bench", "docs", "engines", "ext", "notebooks", "results", "tests"),
     *("README.md", "DESIGN.md", "CONTRIBUTING.md", "CHANGELOG.md"),
     "docs",
     *("Makefile", "setup.py", "pyproject.toml", "constraints.txt", ".ci", ".gitignore"),

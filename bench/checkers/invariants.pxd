@@ -5,7 +5,7 @@ from ext.log cimport bytes_pointer, load_u64
 
 ctypedef unsigned long long u64
 
-cdef u64 RECENT, STRIDE, LOW, KEY_AT, KEY_BYTES
+cdef u64 RECENT, STRIDE, LOW, OPERATION_AT, KEY_AT, KEY_BYTES
 
 
 cdef class Agreement:
@@ -28,7 +28,7 @@ cdef class Agreement:
     cpdef bint applied(self, u64 replica, u64 position, u64 digest, u64 duplicates, bytes command) except -1
     @cython.locals(effective=bint, recorder=Recorder, size=u64, raw=bytes_pointer, sequence=u64)
     cdef void decided(self, u64 position, u64 duplicates, bytes command) except *
-    @cython.locals(raw=bytes_pointer, recorder=Recorder, kind=int)
+    @cython.locals(raw=bytes_pointer, recorder=Recorder, asked=bint)
     cdef bint asked(self, bytes command, Py_ssize_t row) except -1
     cdef void disagrees(self, u64 replica, u64 position) except *
     @cython.locals(slot=Py_ssize_t, digest=u64)

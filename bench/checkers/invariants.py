@@ -28,7 +28,7 @@ LOW = STRIDE - 1
 MAX_VIOLATIONS = 20
 MAX_OF_A_NAME = 5
 NAMED = 5
-KEY_AT, KEY_BYTES = 27, 8  # of a command of simulated clients
+OPERATION_AT, KEY_AT, KEY_BYTES = 20, 27, 8  # of a command of simulated clients
 
 
 class Agreement:
@@ -114,12 +114,8 @@ class Agreement:
         """Whether this is the operation of that row: its client, kind and key."""
         raw = command
         recorder: Any = self.recorder
-        kind: int = recorder.kind_of(row)
-        return bool(
-            load_u64(raw, 0) == recorder.client_of(row)
-            and raw[20] == kind
-            and load_u64(raw, KEY_AT) == recorder.key_of(row)
-        )
+        asked: bool = recorder.asked(row, load_u64(raw, 0), raw[OPERATION_AT], load_u64(raw, KEY_AT))
+        return asked
 
     def disagrees(self, replica: int, position: int) -> None:
         """Record that a replica's history differs."""
@@ -163,7 +159,9 @@ class Agreement:
                 )
 
     def outcomes(self, operations: np.ndarray) -> None:
-        """What clients were told in the end (rows of dtype OPERATION) is what happened."""
+        """What clients were told in the end (rows of dtype OPERATION) is what happened, where it is known what they asked for."""
+        if self.recorder is None:
+            return
         effective = np.zeros(len(operations), bool)
         known = np.frombuffer(bytes(self.effective[1:]), np.uint8)[: len(operations)]
         effective[: len(known)] = known

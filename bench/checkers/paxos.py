@@ -136,8 +136,11 @@ class PaxosWatcher(Watcher):
         """Slots are accepted, or restated by a compaction at the ballots that they had."""
         if ballot != disk.ballot:
             self.has_promised(replica, disk, ballot)
-        if ballot != disk.ballot or committed > disk.decided:
             disk.promise(ballot, committed)
+        elif committed > disk.matched:
+            disk.decide(committed)
+        elif committed > disk.decided:
+            disk.decided = committed
         stop = self.proposals.note(ballot, first, entries)
         if stop > 0:
             disk.accept(first, stop)
@@ -243,7 +246,8 @@ class PaxosWatcher(Watcher):
         self.proposals.choose(position, command)
         holders = 0
         for disk in self.disks:
-            holders += disk_holds(disk, position)
+            if position <= disk.held or disk_holds(disk, position):
+                holders += 1
         if 0 < self.majority <= holders:
             return
         accepted = [id for id, disk in enumerate(self.disks) if disk_holds(disk, position)]

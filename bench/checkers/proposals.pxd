@@ -1,12 +1,15 @@
 cimport cython
 
 from bench.checkers.invariants cimport Agreement
-from engines.machine cimport mix_part
 from ext.log cimport append_u64, bytes_pointer, load_u32, load_u64
 
 ctypedef unsigned long long u64
 
-cdef u64 RING, RING_LOW, RING_BYTES, DIGEST_BYTES, HEADER_BYTES, ABSENT
+cdef u64 RING, RING_LOW, RING_BYTES, DIGEST_BYTES, HEADER_BYTES, ABSENT, MASK, GOLDEN, STEP
+
+
+@cython.locals(found=u64, factor=u64)
+cdef u64 fingerprint(const unsigned char *raw, u64 start, u64 stop) noexcept
 
 
 @cython.final

@@ -11,7 +11,6 @@ from bench.checkers.invariants import Agreement
 from bench.checkers.statements import CHOSEN, ONE_VALUE
 
 if not cython.compiled:
-    from engines.machine import mix_part
     from ext.memory import append_u64, load_u32, load_u64
 
 RING = 64
@@ -20,6 +19,24 @@ RING_BYTES = 1 << 14  # of entries that are worth to be remembered as an object
 DIGEST_BYTES = 8
 HEADER_BYTES = 12
 ABSENT = 0
+MASK = 2**64 - 1
+GOLDEN = 0x9E3779B97F4A7C15
+STEP = 0xD1B54A32D192ED02  # even, so that every factor is odd, and no word is lost
+
+
+def fingerprint(raw: bytes, start: int, stop: int) -> int:
+    """Tells commands apart, as a digest does; words are multiplied independently of one another, which takes a third of the time."""
+    found = stop - start
+    factor = GOLDEN
+    while start + 8 <= stop:
+        found = (found + (load_u64(raw, start) ^ factor) * factor) & MASK
+        factor = (factor + STEP) & MASK
+        start += 8
+    while start < stop:
+        found = (found + (raw[start] + 1) * factor) & MASK
+        factor = (factor + STEP) & MASK
+        start += 1
+    return (found ^ found >> 32) | 1
 
 
 class Values:
@@ -91,7 +108,7 @@ class Proposals:
             own = load_u64(raw, offset)
             offset += HEADER_BYTES
             length = load_u32(raw, offset - 4)
-            value = mix_part(ABSENT, slot, raw, offset, offset + length)
+            value = fingerprint(raw, offset, offset + length)
             uniform = uniform and own == ballot
             self.propose(own, slot, value)
             offset += length
@@ -127,7 +144,7 @@ class Proposals:
         """A slot is decided; slots come in order."""
         assert slot == self.decided + 1
         raw = command
-        value = mix_part(ABSENT, slot, raw, 0, len(command))
+        value = fingerprint(raw, 0, len(command))
         append_u64(self.chosen, value)
         self.decided = slot
         if self.highest != self.bound:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from bench.checkers.linearizability import NOTHING, UNSEEN, Budget, Columns, Task, Verdict, check_tasks
-from bench.metrics.trial import CAS, FAILED, OK, READ, UNKNOWN, WRITE
+from bench.metrics.trial import ACQUIRE, CAS, FAILED, OK, READ, UNKNOWN, WRITE
 from ext import timeline
 
 KEY_BITS = 32  # of a key, and of a token, in the name of a value
@@ -24,6 +24,8 @@ def check(operations: np.ndarray, budget: Budget) -> Verdict:
     unknown = sent["status"] == UNKNOWN
     told = sent[(sent["status"] != FAILED) & ~(unknown & (sent["kind"] == READ))]
     told = told[np.lexsort((told["started_ns"], told["key"]))]
+    if len(told) and told["kind"].min() >= ACQUIRE:
+        return check_tasks(_mutexes(told), len(sent), budget)
     return check_tasks(_tasks(told[~_in_turn(told)]), len(sent), budget)
 
 
@@ -60,12 +62,27 @@ def _expected(told: np.ndarray) -> np.ndarray:
     return np.where(told["expected"] == 0, NOBODYS, told["expected"])
 
 
+def _mutexes(told: np.ndarray) -> Iterator[Task]:
+    """One for each lock, a cas register of its holder, as in bench.checkers.linearizability; ``told`` is sorted by key."""
+    holder = told["client"].astype(np.int64) + UNSEEN + 1
+    acquires = told["kind"] == ACQUIRE
+    kinds = np.full(len(told), timeline.CAS)
+    first, second = np.where(acquires, NOTHING, holder), np.where(acquires, holder, NOTHING)
+    yield from _tasks_of(told, kinds, first, second, np.ones(len(told), dtype=bool))
+
+
 def _tasks(told: np.ndarray) -> Iterator[Task]:
     """One for each key that somebody observed; ``told`` is sorted by key."""
-    if not len(told):
-        return
-    first, second, kinds = _numbers(told)
-    observed = (told["kind"] != WRITE) & (told["status"] == OK)
+    if len(told):
+        first, second, kinds = _numbers(told)
+        observed = (told["kind"] != WRITE) & (told["status"] == OK)
+        yield from _tasks_of(told, kinds, first, second, observed)
+
+
+def _tasks_of(
+    told: np.ndarray, kinds: np.ndarray, first: np.ndarray, second: np.ndarray, observed: np.ndarray
+) -> Iterator[Task]:
+    """One for each key of which an operation is ``observed``; ``told`` is sorted by key."""
     calls = told["started_ns"].tolist()
     returns = told["completed_ns"].astype(object)
     returns[told["status"] == UNKNOWN] = None

@@ -15,7 +15,9 @@ from bench.cli.arguments import BAD_INPUT, GOOD, INTERRUPTED, refuse
 from bench.cli.calibrate import calibrate
 from bench.cli.check import check
 from bench.cli.compare import compare
+from bench.cli.explore import explore
 from bench.cli.list import list_known
+from bench.cli.maelstrom import maelstrom
 from bench.cli.micro import micro
 from bench.cli.plot import plot
 from bench.cli.replay import replay
@@ -77,7 +79,7 @@ def replbench() -> None:
     """
 
 
-for verb in (list_known, run, plot, show, compare, replay, check, serve, calibrate, micro):
+for verb in (list_known, run, plot, show, compare, replay, explore, check, serve, calibrate, micro, maelstrom):
     replbench.add_command(verb)
 
 

@@ -9,18 +9,24 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.arguments import (
+    Out,
     json_option,
+    reported,
     reported_either,
     reported_results,
     result_or_scenario_argument,
     settings_option,
 )
 from bench.cli.run import Task, tasks_of
-from bench.scenario import Place, Suite, load_suite, read_scenario
+from bench.scenario import Place, Suite, given_table, load_suite, read_scenario
+from bench.scenario.units import duration_ns
 
 if TYPE_CHECKING:
+    from bench.metrics.conversation import Conversation
     from bench.metrics.result import Result
     from bench.metrics.trial import Trial
+
+FOREVER = 2**63 - 1
 
 
 @click.command(short_help="Run one point again; trace it.")
@@ -34,7 +40,15 @@ if TYPE_CHECKING:
     help="Which run: the column point of points.csv.",
 )
 @click.option("--seed", type=int, help="Instead of the scenario's; not for a result, which has its own.")
+@click.option(
+    "--explored",
+    metavar="ENGINE:SEED",
+    help="The schedule that `replbench explore` draws of SCENARIO for this engine and seed.",
+)
 @click.option("--trace", is_flag=True, help="Print every event of every replica on standard output.")
+@click.option("--plot", type=Out(), metavar="FILE", help="Draw who sent what to whom: a .svg, a .png, or a name for both.")
+@click.option("--from", "begin", metavar="TIME", help='Trace and draw from here on, such as "2.5s".')
+@click.option("--to", "end", metavar="TIME", help="Trace and draw up to here.")
 @json_option
 @click.pass_context
 def replay(
@@ -45,7 +59,11 @@ def replay(
     settings: tuple[str, ...],
     point: int,
     seed: int | None,
+    explored: str | None,
     trace: bool,
+    plot: Path | None,
+    begin: str | None,
+    end: str | None,
     as_json: bool,
 ) -> None:
     """Run one point of a result (a folder) or of a SCENARIO again, in this process; nothing is written.
@@ -53,23 +71,29 @@ def replay(
     \b
     replbench replay results/local/quick-20240601-101500 --point 7
     replbench replay leader-crash --seed 12 --trace | less
+    replbench replay leader-crash --plot crash --from 9.99s --to 10.01s
+    replbench replay any --explored raft:17 --trace
 
     A result's point must come out the same, number for number: exit 1 where it does not (another version of
     the code?), 3 where it is invalid.
     """
     if Path(scenario).is_dir():
-        if settings or seed is not None:
+        if settings or seed is not None or explored is not None:
             raise click.ClickException(
-                f"{scenario} is a result, with its own seed and settings; leave --seed and --set out"
+                f"{scenario} is a result, with its own seed and settings; leave --seed, --set and --explored out"
             )
         recorded, task = _of_result(Path(scenario), point)
+    elif explored is not None:
+        recorded, task = None, _of_schedule(scenario, settings, explored)
     else:
         with reported_either(scenario):
             suite = load_suite(scenario, settings, **({} if seed is None else {"seed": seed}))
         recorded, task = None, _of_suite(suite, point)
     if task.scenario.world == "processes":
         raise click.ClickException(f"{task} ran in processes; only a simulation can be replayed")
-    row = _perform(task, trace)
+    if (begin or end) and not (trace or plot):
+        raise click.ClickException("--from and --to bound what is traced or drawn; add --trace, or --plot FILE")
+    row = _perform(task, trace, plot, _span(begin, end))
     if as_json:
         click.echo(json.dumps(row, indent=1))
     elif not trace:
@@ -113,13 +137,43 @@ def _of_result(path: Path, point: int) -> tuple[dict[str, Any], Task]:
     return next(row for row in recorded if row["point"] == point), task
 
 
-def _perform(task: Task, trace: bool) -> dict[str, Any]:
+def _of_schedule(scenario: str, settings: tuple[str, ...], explored: str) -> Task:
+    """The trial that exploring this scenario makes of an engine and a seed."""
+    from bench.cli.explore import EXPLORED
+
+    engine, _, number = explored.partition(":")
+    if engine not in EXPLORED or not number.isdecimal():
+        raise click.ClickException(f'--explored: "{explored}" is not ENGINE:SEED, such as raft:17; as explore printed it')
+    from bench.exploration import draw
+
+    with reported():
+        given, place = given_table(scenario, settings)
+        drawn = draw(engine, int(number), given, place)
+    return Task(
+        index=0, folder=Path(), part=drawn.name, scenario=drawn, engine=engine, axes={}, seed=drawn.seed, trial=0
+    )  # fmt: skip
+
+
+def _span(begin: str | None, end: str | None) -> tuple[int, int]:
+    """From --from to --to, in ns; from the start to the end of the run where they are not given."""
+    moments = []
+    for option, text, default in (("--from", begin, 0), ("--to", end, FOREVER)):
+        try:
+            moments.append(default if text is None else duration_ns(text))
+        except ValueError as error:
+            raise click.ClickException(f"{option}: {error}") from None
+    if moments[0] >= moments[1]:
+        raise click.ClickException("--to: is not after --from; give a later time")
+    return moments[0], moments[1]
+
+
+def _perform(task: Task, trace: bool, plot: Path | None, span_ns: tuple[int, int]) -> dict[str, Any]:
     from bench.checkers.verdict import verdict
     from bench.driver.trials import run_trial
     from bench.metrics.summary import summarise
 
-    if trace:
-        trial = _traced(task)
+    if trace or plot:
+        trial = _traced(task, trace, plot, span_ns)
     else:
         trial = run_trial(task.scenario, task.engine, task.axes, task.seed, task.trial)
     row = summarise(trial)
@@ -130,20 +184,37 @@ def _perform(task: Task, trace: bool) -> dict[str, Any]:
     return {**row, "scenario": task.part, **task.axes}
 
 
-def _traced(task: Task) -> Trial:
+def _traced(task: Task, trace: bool, plot: Path | None, span_ns: tuple[int, int]) -> Trial:
     from bench.driver.trials import TrialRun
+    from bench.metrics.conversation import HEADER, Conversation
 
     run = TrialRun(task.scenario, task.engine, task.seed)
-
-    def show(event: str, node: Any, detail: Any) -> None:
-        click.echo(
-            f"{run.simulation.now / 1e6:14.6f} ms  {node.id:>2}  {event:<10} "
-            f" {'' if detail is None else detail}"
-        )
-
-    run.simulation.trace = show
+    show = (lambda line: click.echo(str(line))) if trace else None
+    conversation = Conversation(lambda: int(run.simulation.now), show, *span_ns)
+    if trace:
+        click.echo(HEADER)
+    run.simulation.trace = conversation.watch
     run.perform()
+    conversation.finish()
+    if plot is not None:
+        _draw(conversation, task, plot, (span_ns[0], min(span_ns[1], run.simulation.now)))
     return run.trial(task.axes, task.trial)
+
+
+def _draw(conversation: Conversation, task: Task, plot: Path, span_ns: tuple[int, int]) -> None:
+    if plot.suffix not in ("", ".svg", ".png"):
+        raise click.ClickException(f"--plot: {plot} is no kind of file that is drawn; end it in .svg or .png, or leave that out")
+    from bench.plots.messages import render
+
+    try:
+        plot.parent.mkdir(parents=True, exist_ok=True)
+        made = render(conversation, task.scenario.replicas, span_ns, str(task), plot)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    except OSError as error:
+        raise click.ClickException(f"{plot} cannot be written: {error.strerror or error}; name another file") from None
+    for path in made:
+        click.echo(str(path), err=True)
 
 
 def _judge(row: dict[str, Any], recorded: dict[str, Any] | None) -> int:

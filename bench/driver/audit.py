@@ -30,8 +30,8 @@ NAMED = 5
 def audit(
     scenario: Scenario, engine: str, folders: dict[int, Path], said: dict[int, dict[str, Any]], acknowledged: np.ndarray
 ) -> list[str]:
-    """The violations, in words. ``said`` is the last status of each replica that kept up to the end, ``acknowledged`` are the
-    sequence numbers of the commands that clients were told of, in any order.
+    """The violations, in words. ``said`` is what each replica that kept up to the end had applied then, ``acknowledged`` are
+    the sequence numbers of the commands that clients were told of, in any order.
     """
     violations = []
     for replica, status in sorted(said.items()):

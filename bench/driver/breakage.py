@@ -82,18 +82,20 @@ class Breakage:
     async def _resolve(self, target: int | str | None) -> Replica:
         """A replica; "leader" is who leads in the highest term of those that answer, or else who is believed to lead.
 
-        Where nobody is there to be struck, because of other faults, this waits for the first to come back.
+        Where nobody is there to be struck, because of other faults, this waits for the first to come back. Nothing is awaited
+        after the last look: whoever strikes at once strikes before another fault does.
         """
         replicas = self.cluster.replicas
+        await self.cluster.look()
         if isinstance(target, int):
             return replicas[target]
         until_ns = self.cluster.now() + RETURN_WITHIN_NS
         while not any(replica.awake for replica in replicas) and self.cluster.now() < until_ns:
             await asyncio.sleep(PROBE_S)
+            await self.cluster.look()
         awake = [replica for replica in replicas if replica.awake] or replicas
         if target != "leader":
             return self.dice.choice(awake)
-        await self.cluster.look()
         statuses = {replica.id: self.cluster.board.current.get(replica.id, {}) for replica in awake}
         leading = [replica for replica in awake if statuses[replica.id].get("leading")]
         if leading:
@@ -103,8 +105,7 @@ class Breakage:
 
     async def _crash(self, fault: Fault) -> Struck:
         replica = await self._resolve(fault.replica)
-        await self.cluster.look()
-        if not replica.up:  # another fault may have struck it meanwhile
+        if not replica.up:
             return str(replica), _nothing, _not_healed
         decided, incarnation = self.cluster.board.decided(), replica.incarnation
         child = replica.child

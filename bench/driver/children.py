@@ -23,7 +23,7 @@ from bench.driver.janitor import started
 from ext import build
 
 HOST = "127.0.0.1"
-GRACE_S = 3.0
+GRACE_S = 10.0
 READY_S = 30.0
 LAST_LINES = 3
 LAST_WORDS_BYTES = 4096

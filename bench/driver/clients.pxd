@@ -25,11 +25,26 @@ cdef class Session:
     cdef i64 turned_ns
 
 
-cdef class Clients:
+cdef class Population:
     cdef EventQueue queue
-    cdef list sessions
-    cdef object operations
+    cdef readonly list sessions
     cdef readonly Recorder recorder
+
+    cpdef void start(self) except *
+    cdef void issue(self, Py_ssize_t client) except *
+    cdef void retry(self, i64 argument) except *
+    cdef void answered(self, Py_ssize_t client, i64 sequence, bytes result) except *
+    cdef void redirected(self, Py_ssize_t client, i64 sequence, u64 leader) except *
+    cdef void let_go(self, Py_ssize_t client, i64 sequence) except *
+    cpdef void reset(self, u64 replica) except *
+    cpdef void finish(self) except *
+    cdef Session session_of(self, Py_ssize_t client)
+    @cython.locals(session=Session, link=Link)
+    cdef i64 answer_arrives(self, Py_ssize_t client, Py_ssize_t replica, i64 depart_ns, i64 size) except -1
+
+
+cdef class Clients(Population):
+    cdef object operations
     cdef bint closed
     cdef i64[::1] schedule
     cdef Py_ssize_t arrival
@@ -77,8 +92,6 @@ cdef class Clients:
     cdef Session session_of(self, Py_ssize_t client)
     cdef bint settled(self, Py_ssize_t row) except -1
     cdef bytes value(self, i64 token)
-    @cython.locals(session=Session, link=Link)
-    cdef i64 answer_arrives(self, Py_ssize_t client, Py_ssize_t replica, i64 depart_ns, i64 size) except -1
     @cython.locals(row=Py_ssize_t, session=Session, kind=int, returned=u64)
     cdef void answered(self, Py_ssize_t client, i64 sequence, bytes result) except *
     @cython.locals(key=u64)

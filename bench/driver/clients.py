@@ -52,8 +52,61 @@ class Session:
         self.turned_ns = 0
 
 
-class Clients:
-    """All clients of a run. An open loop has a ``schedule`` of intended starts; a closed one (None) has think times.
+class Population:
+    """All clients of a run, as a world sees them: what it hands them, by the number of the client."""
+
+    def __init__(self, queue: EventQueue, sessions: list[Session], recorder: Recorder) -> None:
+        self.queue = queue
+        self.sessions = sessions
+        self.recorder = recorder
+
+    def start(self) -> None:
+        """Put what comes first on the queue."""
+        raise NotImplementedError
+
+    def issue(self, client: int) -> None:
+        """The time has come for what was put on the queue as ISSUE."""
+        raise NotImplementedError
+
+    def retry(self, argument: int) -> None:
+        """The time has come for what was put on the queue as RETRY."""
+        raise NotImplementedError
+
+    def answered(self, client: int, sequence: int, result: bytes) -> None:
+        """The result of an operation arrived."""
+        raise NotImplementedError
+
+    def redirected(self, client: int, sequence: int, leader: int) -> None:
+        """A replica does not lead, and names (or NOBODY) who does."""
+        raise NotImplementedError
+
+    def let_go(self, client: int, sequence: int) -> None:
+        """The replica lost its leadership before the operation was decided."""
+        raise NotImplementedError
+
+    def reset(self, replica: int) -> None:
+        """A replica that restarted resets its clients' connections."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """The end of the run."""
+        raise NotImplementedError
+
+    def answer_arrives(self, client: int, replica: int, depart_ns: int, size: int) -> int:
+        """When an answer that leaves a replica now reaches its client."""
+        session = self.session_of(client)
+        link = session.links_from[replica]
+        return link.carry(depart_ns, size)
+
+    def session_of(self, client: int) -> Session:
+        """The session of the client of this number."""
+        session: Session = self.sessions[client]
+        return session
+
+
+class Clients(Population):
+    """The clients of the key-value machine. An open loop has a ``schedule`` of intended starts; a closed one (None) has think
+    times.
 
     ``refusals_are_exact`` is false where the network may double a forwarded command, whose refusal then proves nothing.
     ``share`` is (which, of how many) processes that have the clients between them: session n of them is the client
@@ -76,10 +129,8 @@ class Clients:
         refusals_are_exact: bool,
         share: tuple[int, int] = (0, 1),
     ) -> None:
-        self.queue = queue
-        self.sessions = sessions
+        super().__init__(queue, sessions, recorder)
         self.operations = operations
-        self.recorder = recorder
         self.closed = schedule is None
         self.schedule: Any = memoryview(array("q", b"" if schedule is None else schedule.astype("<i8").tobytes()))
         self.arrival = 0
@@ -210,12 +261,6 @@ class Clients:
         if self.parts > 1 and (token - 1) % self.parts != self.part:
             return pack_u64(token, self.foreign_sizes[token])
         return pack_u64(token, self.recorder.size_of(self.row_of(token)))
-
-    def answer_arrives(self, client: int, replica: int, depart_ns: int, size: int) -> int:
-        """When an answer that leaves a replica now reaches its client."""
-        session = self.session_of(client)
-        link = session.links_from[replica]
-        return link.carry(depart_ns, size)
 
     def answered(self, client: int, sequence: int, result: bytes) -> None:
         """The result of an operation arrived."""

@@ -34,6 +34,7 @@ class Replica:
         self.child: Residence
         self.control: Control
         self.conditions: dict[str, tuple[str, dict[str, Any]]] = {}
+        self.telling = asyncio.Lock()  # of conditions: each is told once, in order
 
     @property
     def awake(self) -> bool:
@@ -97,23 +98,37 @@ class Cluster:
     async def restart(self, replica: Replica) -> dict[str, Any]:
         """The next incarnation, on the same disk, under the conditions that its machine is under."""
         ready = await self.boot(replica)
-        for action, arguments in replica.conditions.values():
-            await replica.control.do(action, **arguments)
+        async with replica.telling:
+            for action, arguments in replica.conditions.values():
+                await self._tell(replica, action, arguments)
         return ready
 
     async def impose(self, id: int, name: str, action: str, **arguments: Any) -> None:
         """Put a replica under a condition, which outlives a crash."""
         replica = self.replicas[id]
-        replica.conditions[name] = (action, arguments)
-        if replica.up:
-            await replica.control.do(action, **arguments)
+        async with replica.telling:
+            replica.conditions[name] = (action, arguments)
+            await self._tell(replica, action, arguments)
 
     async def relieve(self, id: int, name: str, action: str, **arguments: Any) -> None:
         """End a condition."""
         replica = self.replicas[id]
-        replica.conditions.pop(name, None)
+        async with replica.telling:
+            replica.conditions.pop(name, None)
+            await self._tell(replica, action, arguments)
+
+    async def _tell(self, replica: Replica, action: str, arguments: dict[str, Any]) -> None:
+        """Who is down, or killed before it answers, learns at its restart what then holds. Who is silent, such as a stopped
+        process, does it before anything that it is told later.
+        """
         if replica.up:
-            await replica.control.do(action, **arguments)
+            try:
+                await replica.control.do(action, **arguments)
+            except ControlError:
+                if replica.up:
+                    raise
+            except TimeoutError:
+                pass
 
     async def status(self, replica: Replica) -> Status:
         """What a replica says now; ControlError where it cannot be asked, TimeoutError where it is silent."""
@@ -152,9 +167,11 @@ class Cluster:
                 return level
             await asyncio.sleep(POLL_S)
 
-    async def stop(self) -> None:
-        """An orderly end: logs are flushed and closed."""
-        await asyncio.gather(*(replica.home.end() for replica in self.replicas if replica.up))
+    async def stop(self) -> dict[int, Status]:
+        """An orderly end: logs are flushed and closed. Returns what each replica had applied in the very end, with its digest."""
+        up = [replica for replica in self.replicas if replica.up]
+        ended = await asyncio.gather(*(replica.home.end() for replica in up))
+        return {replica.id: status for replica, status in zip(up, ended, strict=True)}
 
     def close(self) -> None:
         """Let go of the control channels."""

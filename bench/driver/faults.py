@@ -100,12 +100,15 @@ class Faults:
         return caught_up
 
     def _torn_write(self, fault: Fault) -> tuple[str, Witness, Callable[[], Witness]]:
-        """Power fails in the midst of the next sync: a part of its records has reached the disk, where it has several."""
+        """Power fails in the midst of a sync, of which a part has reached the disk: the next one of several records, or, when
+        half of the fault's time is over, of a single one.
+        """
         simulation = self.simulation
         node = simulation.nodes[self._resolve(fault.replica)]
         torn: list[tuple[int, int]] = []
         trapped = node.up and node.on_write is None
         incarnation, until_ns = node.incarnation, simulation.now + fault.for_ns
+        patient_until_ns = simulation.now + fault.for_ns // 2
 
         def fail(_: int) -> None:
             if node.up and node.incarnation == incarnation and simulation.now < until_ns:
@@ -115,6 +118,8 @@ class Faults:
                 simulation.crash(node.id, survivors)
 
         def trap(half_ns: int) -> None:
+            if len(node.host.writing) == 1 and simulation.now < patient_until_ns:
+                return
             node.on_write = None
             if node.incarnation == incarnation:
                 simulation.at(simulation.now + half_ns, fail)

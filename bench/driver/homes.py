@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from bench.scenario import Address, Scenario
 
+ENDED_S = 5.0
+
 
 class Residence(Protocol):
     """The process of a replica, wherever it is: a Child, or a Tenant."""
@@ -39,7 +41,7 @@ class Home(Protocol):
     address: Address
 
     async def start(self, config: dict[str, Any]) -> tuple[Residence, dict[str, Any]]: ...
-    async def end(self) -> None: ...
+    async def end(self) -> Status: ...
     async def audit(self, scenario: Scenario, engine: str, said: Status, acknowledged: np.ndarray) -> list[str]: ...
     def dated(self, status: Status, asked_ns: int, answered_ns: int) -> Status: ...
     def close(self) -> None: ...
@@ -70,10 +72,13 @@ class Here:
         self.child = await self.household.start(name, "bench.driver.replica", whole)
         return self.child, await self.child.line("ready", READY_S)
 
-    async def end(self) -> None:
-        """An orderly end: the log is flushed and closed."""
-        if self.child is not None:
-            await self.household.end([self.child])
+    async def end(self) -> Status:
+        """An orderly end: the log is flushed and closed. Returns what the replica had applied in the very end, and the digest."""
+        if self.child is None:
+            return {}
+        await self.household.end([self.child])
+        ended: Status = (await self.child.line("ended", ENDED_S))["ended"]
+        return ended
 
     async def audit(self, scenario: Scenario, engine: str, said: Status, acknowledged: np.ndarray) -> list[str]:
         """What is wrong with the log on the disk (see bench.driver.audit)."""

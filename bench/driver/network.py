@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bench.scenario import Loss, Network
 
 # The branches of the generator tree.
-LATENCY, LOSS, CPU, DISK, CLIENT, WORKLOAD, ARRIVALS, THINK = range(8)
+LATENCY, LOSS, CPU, DISK, CLIENT, WORKLOAD, ARRIVALS, THINK, HOLD = range(9)
 
 SEGMENT_BYTES = 1448
 LOST = -1

@@ -1,13 +1,18 @@
 """The clients of a scenario, built alike for both worlds: sessions, their links to the replicas, their stream of operations."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bench.distributions import ZERO, Distribution, Uniform
-from bench.driver.clients import ROUTING, Clients, Session
-from bench.driver.network import ARRIVALS, CLIENT, THINK, WORKLOAD, Chances, Durations, Link, LossModel, generator
+from bench.driver.clients import ROUTING, Clients, Population, Session
+from bench.driver.lock_clients import LockClients
+from bench.driver.network import ARRIVALS, CLIENT, HOLD, THINK, WORKLOAD, Chances, Durations, Link, LossModel, generator
 from bench.metrics.recorder import Recorder
 from bench.scenario import Loss
+from bench.workloads import keys
 from bench.workloads.arrivals import schedule
 from bench.workloads.key_value import Operations
 
@@ -16,6 +21,7 @@ if TYPE_CHECKING:
     from ext.events import EventQueue
 
 RELIABLE = Loss()
+DRAWN = 4096  # locks at a time
 
 
 def durations(distribution: Distribution, seed: int, *path: int) -> Durations:
@@ -26,6 +32,31 @@ def durations(distribution: Distribution, seed: int, *path: int) -> Durations:
 def window_of(scenario: Scenario) -> tuple[int, int]:
     """What is measured, in ns since the start of the run."""
     return scenario.warmup_ns, scenario.warmup_ns + scenario.duration_ns
+
+
+def build_population(scenario: Scenario, seed: int, queue: EventQueue) -> Population:
+    """All clients of one run, of whatever kind of workload."""
+    kinds: dict[str, Callable[[Scenario, int, EventQueue], Population]] = {
+        "key-value": build_clients, "locks": build_lock_clients
+    }  # fmt: skip
+    return kinds[scenario.workload.kind](scenario, seed, queue)
+
+
+def build_lock_clients(scenario: Scenario, seed: int, queue: EventQueue) -> LockClients:
+    """All clients of a lock service."""
+    workload, dice = scenario.workload, generator(seed, WORKLOAD)
+    locks = np.zeros(DRAWN, dtype=np.int64)
+    return LockClients(
+        queue,
+        _sessions(scenario, seed),
+        Recorder(*window_of(scenario)),
+        scenario.locks.options(scenario.timeouts.request_ns),
+        scenario.locks.lock_delay_ns,
+        None if scenario.locks.own else lambda: keys.draw(workload.keys, dice, locks).tolist()[::-1],
+        durations(workload.arrivals.think, seed, THINK),
+        durations(scenario.locks.hold, seed, HOLD),
+        scenario.end_ns,
+    )
 
 
 def build_clients(scenario: Scenario, seed: int, queue: EventQueue, share: tuple[int, int] = (0, 1)) -> Clients:

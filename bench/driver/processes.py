@@ -157,9 +157,9 @@ class Run:
             self.level = [replica.id for replica in level]
             looking.cancel()
         self.operations = merged([generator.operations() for generator in self.generators])
-        await cluster.stop()
+        ended = await cluster.stop()
         if self.scenario.storage.durability != "none":
-            await self._audit()
+            await self._audit(ended)
 
     async def _start_load(self) -> None:
         config = {
@@ -189,12 +189,12 @@ class Run:
             await self.cluster.look()
             self.marks.append(self.cluster.board.totals())
 
-    async def _audit(self) -> None:
+    async def _audit(self, ended: dict[int, dict[str, Any]]) -> None:
         board = self.cluster.board
         acknowledged = np.concatenate([generator.acknowledged() for generator in self.generators])
         for id in self.level:
             home = self.cluster.replicas[id].home
-            for violation in await home.audit(self.scenario, self.engine, board.current[id], acknowledged):
+            for violation in await home.audit(self.scenario, self.engine, ended[id], acknowledged):
                 board.agreement.violated(violation)
 
     def trial(self, axes: dict[str, Any], trial: int) -> Trial:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.driver.host import DURABILITY, Host, HostOptions
 from engines.core import Configuration, Dice, Engine
+from engines.lock_service import LockTree, Master
 from engines.machine import KeyValue
 from engines.paxos import Paxos, PaxosOptions
 from engines.raft import Raft, RaftOptions
@@ -92,4 +93,9 @@ def new_host(
         compact_after_bytes=scenario.storage.compact_after_bytes,
     )
     engine = build(name, id, scenario, random.Random(f"{seed}/engine/{id}/{incarnation}"), parts)
-    return (parts.host or Host)(world, engine, (parts.machine or KeyValue)(), options)
+    host_class = parts.host or Host
+    if scenario.workload.kind == "locks":
+        tree = LockTree()
+        master = Master(id, tree, scenario.locks.options(scenario.timeouts.request_ns))
+        return host_class(world, engine, tree, options, master)
+    return host_class(world, engine, (parts.machine or KeyValue)(), options)

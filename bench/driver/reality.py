@@ -122,7 +122,6 @@ class Reality(World):
         """The last turn: make durable what was not in a hurry."""
         self.turn()
         self.save(self.host.gather())
-        self.host = None
 
     # What arrives
 

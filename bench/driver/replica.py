@@ -4,7 +4,8 @@
 
 CONFIG is a JSON file that only its owner may read (see Config). Standard output says ``{"listening": port}``, and, when the
 log is recovered and the host has started, ``{"ready": true, ...}``. The process ends when its standard input does, at
-SIGTERM or when it is told to stop; where something is wrong, with one line on standard error and status 1.
+SIGTERM or when it is told to stop, and says with ``{"ended": ...}`` what it had applied; where something is wrong, it ends with
+one line on standard error and status 1.
 
 One connection joins each pair of replicas, dialled by the one with the higher id, so that its end is one event that both
 see, as in the simulation; each direction is shaped by its sender.
@@ -180,6 +181,8 @@ class Replica:
             self.started = False
             try:
                 self.world.finish()
+                machine = self.world.host.machine
+                say({"ended": {"applied": machine.applied, "digest": machine.digest}})
             except Exception as error:
                 self.fail(error)
         for connection in list(self.connections):
@@ -298,9 +301,9 @@ class Replica:
 
 
 def say(what: dict[str, Any]) -> None:
-    """One line for whoever started this process."""
-    sys.stdout.write(msgspec.json.encode(what).decode() + "\n")
-    sys.stdout.flush()
+    """One line for whoever started this process, and may have gone."""
+    with contextlib.suppress(BrokenPipeError):
+        os.write(1, msgspec.json.encode(what) + b"\n")
 
 
 def complain(what: Any) -> None:

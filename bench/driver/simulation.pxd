@@ -1,7 +1,7 @@
 cimport cython
 
 from bench.checkers.invariants cimport Agreement, Watcher
-from bench.driver.clients cimport Clients
+from bench.driver.clients cimport Population
 from bench.driver.host cimport Host, World
 from bench.driver.network cimport Durations, Link
 from bench.driver.wire cimport Kind
@@ -70,7 +70,7 @@ cdef class Simulation(World):
     cdef dict record_kinds
     cdef readonly Agreement agreement
     cdef public Watcher watcher
-    cdef public Clients clients
+    cdef public Population clients
     cdef readonly list leaders
     cdef public i64 user_timeout_ns
     cdef readonly i64 requests
@@ -88,7 +88,7 @@ cdef class Simulation(World):
     cpdef void halt(self, u64 id) except *
     @cython.locals(node=Node)
     cpdef void go_on(self, u64 id) except *
-    @cython.locals(queue=EventQueue, nodes=list, clients=Clients, kind=int, argument=i64)
+    @cython.locals(queue=EventQueue, nodes=list, clients=Population, kind=int, argument=i64)
     cpdef void run(self, i64 until) except *
     cpdef void at(self, i64 time, object action, i64 argument=*) except *
 

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from bench.driver import resources
-from bench.driver.children import READY_S, Household, ProcessError
+from bench.driver.children import GRACE_S, READY_S, Household, ProcessError
 from bench.driver.homes import tls_of
 from bench.driver.overseer import Control, ControlError, Status
 from bench.driver.tls import Credentials
@@ -66,9 +66,6 @@ class Tenant:
         self.station = station
         self.pid = pid
         self.may_end = False
-
-    def __str__(self) -> str:
-        return f"process {self.pid} at {self.station}"
 
     async def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
@@ -150,11 +147,12 @@ class Station:
             if not failed.done():
                 failed.set_exception(error)
 
-    async def end(self) -> None:
-        """An orderly end: the log is flushed and closed."""
-        if self.tenant is not None:
-            self.tenant.may_end = True
-            await self.do("end")
+    async def end(self) -> Status:
+        """An orderly end: the log is flushed and closed. Returns what the replica had applied in the very end, and the digest."""
+        if self.tenant is None:
+            return {}
+        self.tenant.may_end = True
+        return await self.do("end", GRACE_S + ACT_S)
 
     async def audit(self, scenario: Scenario, engine: str, said: Status, acknowledged: np.ndarray) -> list[str]:
         """What is wrong with the log on the disk of that host, which looks for itself."""

@@ -125,9 +125,7 @@ class Attendance:
         }
 
     async def do_end(self) -> dict[str, Any]:
-        if self.home is not None:
-            await self.home.end()
-        return {}
+        return {} if self.home is None else await self.home.end()
 
     async def do_sample(self) -> dict[str, Any]:
         pid = self.child.pid

@@ -12,7 +12,7 @@ from bench.driver.faults import Faults
 from bench.driver.host import Forward, ForwardAnswer, Host
 from bench.driver.judgement import FSYNC, LEVEL, checks, fairness
 from bench.driver.network import CPU, DISK, link_between
-from bench.driver.population import build_clients, durations, window_of
+from bench.driver.population import build_population, durations, window_of
 from bench.driver.protocols import PROTOCOLS, USUAL, Parts, new_host
 from bench.driver.shared_machine import SharedMachine
 from bench.driver.simulation import Node, Simulation
@@ -74,7 +74,7 @@ class TrialRun:
         self.marks: list[dict[str, int]] = []
         self.invariants = invariants or scenario.checks.invariants
         self.simulation = self._simulation()
-        self.clients = build_clients(scenario, seed, self.simulation.client_queue)
+        self.clients = build_population(scenario, seed, self.simulation.client_queue)
         self.simulation.clients = self.clients
         self._watch()
         self.faults = Faults(self.simulation, scenario.faults, seed)
@@ -112,7 +112,8 @@ class TrialRun:
     def _watch(self) -> None:
         """Look at the replicas from outside."""
         simulation, scenario = self.simulation, self.scenario
-        simulation.agreement.recorder = self.clients.recorder
+        if scenario.workload.kind == "key-value":  # the numbers of other commands are no rows of the recorder
+            simulation.agreement.recorder = self.clients.recorder
         phases = scenario.paxos.phase1_quorum, scenario.paxos.phase2_quorum
         simulation.watcher = watchers(
             self.engine,

@@ -54,6 +54,8 @@ cdef class Recorder:
     cpdef int kind_of(self, Py_ssize_t row) except -1
     @cython.locals(chunk=Chunk, key=u64)
     cpdef u64 key_of(self, Py_ssize_t row) except? 0
+    @cython.locals(chunk=Chunk, at=Py_ssize_t, same=bint)
+    cpdef bint asked(self, Py_ssize_t row, u64 client, int kind, u64 key) except -1
     @cython.locals(chunk=Chunk, size=i64)
     cpdef i64 size_of(self, Py_ssize_t row) except -1
     @cython.locals(chunk=Chunk, expected=u64)

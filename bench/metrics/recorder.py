@@ -138,6 +138,13 @@ class Recorder:
         key: int = chunk.key[row & MASK]
         return key
 
+    def asked(self, row: int, client: int, kind: int, key: int) -> bool:
+        """Whether the operation is this client's, of this kind and on this key."""
+        chunk = self.chunks[row >> SHIFT]
+        at = row & MASK
+        same: bool = chunk.client[at] == client and chunk.kind[at] == kind and chunk.key[at] == key
+        return same
+
     def size_of(self, row: int) -> int:
         """Bytes of the value it writes."""
         chunk = self.chunks[row >> SHIFT]

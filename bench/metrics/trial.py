@@ -7,8 +7,8 @@ import msgspec
 import numpy as np
 
 OK, FAILED, UNKNOWN = 0, 1, 2
-READ, WRITE, CAS = 0, 1, 2
-KINDS = ("read", "write", "cas")
+READ, WRITE, CAS, ACQUIRE, RELEASE = range(5)
+KINDS = ("read", "write", "cas", "acquire", "release")
 PENDING = -1
 
 OPERATION = np.dtype(

@@ -2,7 +2,7 @@
 
 from bench.scenario.costs import Costs, costs_names
 from bench.scenario.fields import Place, ScenarioError, nearest
-from bench.scenario.files import Suite, load, load_suite, scenario_names
+from bench.scenario.files import Suite, given_table, load, load_suite, scenario_names
 from bench.scenario.load import Arrivals, Fault, Keys, Mix, ValueSize, Workload
 from bench.scenario.network import Loss, Matrix, Network, network_names
 from bench.scenario.peers import Address, address_text, read_address, read_peers
@@ -51,6 +51,7 @@ __all__ = [
     "address_text",
     "as_toml",
     "costs_names",
+    "given_table",
     "load",
     "load_suite",
     "nearest",

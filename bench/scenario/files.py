@@ -92,10 +92,23 @@ def load_suite(name_or_path: str | Path, overrides: Iterable[str] = (), **fields
     )
 
 
+def given_table(name_or_path: str | Path, overrides: Iterable[str] = ()) -> tuple[dict[str, Any], Place]:
+    """What one scenario says itself, before defaults, and where; ScenarioError as ``load``, which is happy with it."""
+    overrides = list(overrides)
+    load(name_or_path, overrides)
+    path, source = _find(str(name_or_path), Path())
+    return _overridden(read_toml(path, source), path, source, overrides, {})
+
+
 def _part(
     table: dict[str, Any], path: Path, source: str, overrides: list[str], fields: dict[str, Any]
 ) -> Scenario:
-    table = {"name": path.stem} | table
+    return read_scenario(*_overridden({"name": path.stem} | table, path, source, overrides, fields))
+
+
+def _overridden(
+    table: dict[str, Any], path: Path, source: str, overrides: list[str], fields: dict[str, Any]
+) -> tuple[dict[str, Any], Place]:
     place = Place(f"{source} with --set" if overrides else source, path.parent)
     costs = fields.get("costs", table.get("costs"))
     if isinstance(costs, str):  # a profile, of which --set may change a part
@@ -108,4 +121,4 @@ def _part(
     for key, value in fields.items():
         release_axis(table, [key])
         table[key] = value
-    return read_scenario(table, place)
+    return table, place

@@ -222,8 +222,13 @@ class Clients(Kind):
 
 
 class Workload(Table, frozen=True, kw_only=True):
-    """Defaults: YCSB A, a thousand operations a second by 64 sessions near the replicas."""
+    """Defaults: YCSB A, a thousand operations a second by 64 sessions near the replicas. Of locks, ``keys`` says which."""
 
+    CHOICES: ClassVar[dict[str, dict[str, tuple[str, ...]]]] = {
+        "kind": {"key-value": ("mix", "value_size"), "locks": ()}
+    }
+
+    kind: Annotated[str, Choice("kind of workload", *CHOICES["kind"]), "key-value or locks (see [locks])"] = "key-value"
     mix: Annotated[Mix, MixKind(), "ycsb-a, b, c, d, f, or { read = .., write = .., cas = .. }"] = YCSB[
         "ycsb-a"
     ]
@@ -238,6 +243,11 @@ class Workload(Table, frozen=True, kw_only=True):
     ] = "leader"
 
     def __post_init__(self) -> None:
+        if self.kind == "locks":
+            if self.arrivals.kind != "closed":
+                raise ValueError('arrivals: who waits for a lock asks for no other; set arrivals = { kind = "closed" }')
+            if self.routing != "leader":
+                raise ValueError('routing: only the master of a lock service answers; set routing = "leader"')
         # YCSB D without its key distribution is another workload under the same name.
         if self.mix.insert and self.keys.distribution != "latest":
             raise ValueError(

@@ -36,6 +36,7 @@ from bench.scenario.fields import (
     write_table,
 )
 from bench.scenario.load import Fault, FaultKind, Workload
+from bench.scenario.locks import Locks
 from bench.scenario.network import DRAWN, Network, require_region
 from bench.scenario.settings import axis_keys, set_key
 
@@ -344,6 +345,7 @@ class Scenario(Table, frozen=True, kw_only=True):
     raft: Annotated[Raft, Sub(Raft), "where engine is raft"] = Raft()
     paxos: Annotated[Paxos, Sub(Paxos), "where engine is paxos"] = Paxos()
     zab: Annotated[Zab, Sub(Zab), "where engine is zab"] = Zab()
+    locks: Annotated[Locks, Sub(Locks), "where workload.kind is locks"] = Locks()
     processes: Annotated[Processes, Sub(Processes), "where world is processes"] = Processes()
     tls: Annotated[Tls, Sub(Tls), "where world is processes"] = Tls()
     sweep: Annotated[
@@ -441,6 +443,10 @@ class Scenario(Table, frozen=True, kw_only=True):
             )
         if self.world != "simulation":
             self._require_generators()
+        if self.workload.kind == "locks" and (self.world != "simulation" or self.costs is not None):
+            raise ValueError(
+                'workload.kind: locks run only in the simulation so far; set world = "simulation", and leave costs out'
+            )
         for index, fault in enumerate(self.faults):
             if fault.kind == "torn_write" and self.world != "simulation":
                 raise ValueError(
@@ -449,7 +455,8 @@ class Scenario(Table, frozen=True, kw_only=True):
                 )
             if fault.kind in ("torn_write", "pause") and self.costs is not None and self.world == "simulation":
                 raise ValueError(
-                    f"faults[{index}].{fault.kind}: replicas that share one machine know no such fault; leave costs out, or use crash"
+                    f"faults[{index}].{fault.kind}: replicas that share one machine know no such fault; "
+                    "leave costs out, or use crash"
                 )
 
     def _require_places(self) -> None:

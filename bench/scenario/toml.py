@@ -71,6 +71,23 @@ def as_toml(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
+def brief_toml(table: Table) -> str:
+    """The table as a file that reads back to an equal one: only what differs from the defaults."""
+    written, usual = write_table(table), write_table(type(table)())
+    differing = {name: value for name, value in written.items() if value != usual.get(name)}
+    known = fields(type(table))
+    lines = [f"{name} = {_value(value)}" for name, value in differing.items() if not _stands_apart(known[name])]
+    for name, value in differing.items():
+        if isinstance(known[name].kind, Sub):
+            inner = {key: each for key, each in value.items() if each != usual[name].get(key)}
+            lines += ["", f"[{name}]", *(f"{_key(key)} = {_value(each)}" for key, each in inner.items())]
+        elif _stands_apart(known[name]):
+            heading = f"[[{name}]]" if isinstance(value, list) else f"[{name}]"
+            for element in value if isinstance(value, list) else [value]:
+                lines += ["", heading, *(f"{_key(key)} = {_value(each)}" for key, each in element.items())]
+    return "\n".join(lines) + "\n"
+
+
 def _stands_apart(field: Field) -> bool:
     """Whether it is written under a heading of its own; TOML wants these after the plain keys."""
     return isinstance(field.kind, Sub) or field.name in ("costs", "faults", "sweep")

@@ -214,14 +214,16 @@ class Paxos(Engine):
         self.persist(Promised(ballot, self.committed), self.id, Prepare(ballot, self.committed + 1))
 
     def ask_again(self) -> None:
-        """Ask for promises that have not come, or not whole."""
+        """Ask for promises that have not come, or not whole; who has told all hears that the candidacy goes on.
+
+        Otherwise one that has told its few slots loses patience while others tell their many, and preempts (PMMC 3).
+        """
         self.ask_at = self.now + self.heartbeat_ns
         self.deadline = min(self.elect_at, self.ask_at)
         if not self.prepared:
             return
         for peer in self.peers:
-            if not self.votes.answered(peer):
-                self.send(peer, Prepare(self.ballot, self.reported[peer] + 1))
+            self.send(peer, Prepare(self.ballot, self.reported[peer] + 1))
 
     def on_prepare(self, sender: int, message: Prepare) -> None:
         """Phase 1b: promise, on disk first, and tell what was accepted. A lower ballot is refused (P1a)."""
@@ -277,7 +279,9 @@ class Paxos(Engine):
         self.known_decided[sender] = message.committed
         if slot - 1 < message.last:
             self.ask_on(sender, slot - 1)
-        elif self.votes.record(sender, True) == WON:
+            return
+        self.reported[sender] = max(self.reported[sender], slot - 1)
+        if self.votes.record(sender, True) == WON:
             self.lead()
 
     def ask_on(self, acceptor: int, through: int) -> None:

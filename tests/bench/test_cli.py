@@ -24,7 +24,10 @@ from bench.scenario import ENGINES, Scenario, load_suite, scenario_names
 from tests.bench.trials import synthetic_trial
 
 ROOT = Path(__file__).parents[2]
-VERBS = ("list", "run", "plot", "show", "compare", "replay", "check", "serve", "calibrate", "micro")
+VERBS = (
+    *("list", "run", "plot", "show", "compare", "replay", "check"),
+    *("serve", "calibrate", "micro", "maelstrom"),
+)
 LAN = ["run", "lan-3", "--set", "duration=2s", "--set", "workload.arrivals.rate=2000", "--jobs", "1", "--no-plots"]
 
 

@@ -75,7 +75,7 @@ def test_a_violated_invariant_is_invalid():
 
 @pytest.mark.parametrize(
     ("said", "expected"),
-    [("passed", "valid"), ("not run", "valid"), ("unknown", "valid"), ("failed", "invalid")],
+    [("passed", "valid"), ("not run", "valid"), ("unknown", "valid"), ("failed", "invalid"), ("turned off", "suspect")],
 )
 def test_a_failed_check_is_invalid_and_an_unfinished_one_is_not(said, expected):
     assert judged(synthetic_trial(checks={"linearizability": said}))[0] == expected

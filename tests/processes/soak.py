@@ -32,7 +32,8 @@ from bench.scenario import Place, Scenario, as_toml, read_scenario
 ENGINES = ("raft", "paxos", "zab", "raft", "paxos", "zab", "unreplicated")
 FOLDER = Path("results") / "local" / "soak"
 BEGIN_MS, STEP_MS, STEPS = 800, 1800, 4
-END_MS = 9000
+END_MS = 10000
+SETTLE_NS = 1_000_000_000
 
 
 def random_scenario(seed: int) -> Scenario:
@@ -49,8 +50,8 @@ def random_scenario(seed: int) -> Scenario:
             "bandwidth": dice.choice(("unlimited", "1Gbit/s")), "user_timeout": dice.choice(("300ms", "1s", "5s")),
         },
         "storage": {"compact_after": dice.choice(("4KiB", "64KiB", "64MiB")), "group": dice.choice((0, 0, 3))},
-        "batching": dice.choice(({}, {"max_commands": 1}, {"max_commands": 4, "pipeline": 1}, {"max_delay": "2ms"})),
-        "timeouts": {"election": ["200ms", "400ms"], "heartbeat": "40ms", "request": "200ms", "operation": "4s"},
+        "batching": dice.choice(({}, {"max_commands": 1}, {"max_commands": 4, "pipeline": 8}, {"max_delay": "2ms"})),
+        "timeouts": {"election": ["300ms", "600ms"], "heartbeat": "60ms", "request": "200ms", "operation": "4s"},
         "workload": {
             "mix": {"read": 0.4, "write": 0.4, "cas": 0.2}, "keys": {"distribution": "uniform", "count": dice.choice((5, 50))},
             "value_size": dice.choice(("8B", "256B", "4KiB")), "arrivals": _arrivals(dice),
@@ -63,9 +64,10 @@ def random_scenario(seed: int) -> Scenario:
 
 
 def _arrivals(dice: random.Random) -> dict[str, Any]:
+    """Far from what a busy machine can serve: a backlog that outlives the run would look like a standstill."""
     if dice.random() < 0.5:
         return {"kind": "closed", "clients": dice.choice((1, 8)), "think": "5ms"}
-    return {"kind": "open", "clients": dice.choice((1, 8)), "rate": dice.choice((100, 400))}
+    return {"kind": "open", "clients": dice.choice((1, 8)), "rate": dice.choice((50, 200))}
 
 
 def _faults(dice: random.Random, replicas: int) -> list[dict[str, Any]]:
@@ -127,8 +129,9 @@ def complaints(trial: Trial) -> list[str]:
     members = [0] if trial.engine == "unreplicated" else list(range(trial.replicas))
     if trial.resources["caught_up"] != members:
         found.append(f"only {trial.resources['caught_up']} of {members} had caught up in the end")
-    done = trial.operations["completed_ns"][trial.operations["status"] == OK]
-    if not np.any(done > max(fault.healed_ns or 0 for fault in trial.faults)):
+    # The load may have ended before the last replica is back on a busy machine: then nobody asked.
+    later = trial.operations[trial.operations["intended_ns"] > max(ended_ns(fault) for fault in trial.faults) + SETTLE_NS]
+    if len(later) and not np.any(later["status"] == OK):
         found.append("nothing succeeded after the last fault")
     return found
 

@@ -12,6 +12,7 @@ from bench.driver.storage import WriteAheadLog
 from bench.metrics.trial import OK, OPERATION, UNKNOWN
 from engines.core import Persist
 from engines.machine import PUT, KeyValue, encode_command
+from engines.raft import Raft, Voted
 from engines.unreplicated import Unreplicated
 from tests.processes.real import short
 
@@ -74,3 +75,19 @@ def test_a_log_that_ends_before_what_was_applied(tmp_path: Path) -> None:
     status = logged(tmp_path, [1, 2, 3])
     [violation] = judged(tmp_path, status | {"applied": 4}, told(OK))
     assert violation.startswith("no acknowledged loss: replica 0 applied 4")
+
+
+def test_the_records_of_a_replica_are_shown_to_the_watcher_of_its_protocol(tmp_path: Path) -> None:
+    def judged_of(records: list[Voted], folder: Path) -> list[str]:
+        log = WriteAheadLog(folder)
+        log.recover(Raft)
+        log.write(list(records))
+        log.close()
+        said = {"applied": 0, "digest": 0}
+        return audit(short(engine="raft"), "raft", {2: folder}, {2: said}, np.zeros(0, np.int64))
+
+    assert judged_of([Voted(1, 0), Voted(2, 1)], tmp_path / "sound") == []
+    assert judged_of([Voted(2, 1), Voted(2, 0), Voted(1, 0)], tmp_path / "wrong") == [
+        "one vote a term: replica 2 voted for 1 and for 0 in term 2",
+        "terms never go back: replica 2 went from term 2 to 1",
+    ]

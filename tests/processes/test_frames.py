@@ -1,8 +1,8 @@
 """Frames and the handshake: whatever bytes arrive, only whole frames of known shape come out, and nobody gets in unproved."""
 from __future__ import annotations
 
-import os
-import random
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +14,7 @@ from bench.driver.frames import (
     Answer,
     Challenge,
     Do,
+    Done,
     Door,
     FrameError,
     Frames,
@@ -23,6 +24,7 @@ from bench.driver.frames import (
     PeerMessages,
     Request,
     decode_answers,
+    decode_dones,
     decode_dos,
     decode_requests,
     encode,
@@ -31,8 +33,10 @@ from bench.driver.frames import (
 from bench.driver.host import Forward, ForwardAnswer
 from bench.driver.protocols import PROTOCOLS
 from engines.core import NOBODY
+from engines.machine import PUT, encode_command
 from engines.raft import Raft
 from engines.raft.messages import AppendEntries, AppendEntriesReply, Heartbeat
+from tests.processes.fuzz import mutate, new_dice, times
 
 SECRET = b"s" * 32
 
@@ -199,22 +203,38 @@ def test_no_mutated_frame_hurts_the_decoders(data: st.DataObject) -> None:
     assert {type(message) for message in decoded} <= known
 
 
+def whole_frames() -> list[tuple[bytes, Callable[[memoryview], Any]]]:
+    """A frame of each kind of conversation, of every engine's messages too, and what decodes it."""
+    samples: dict[str, Any] = {"int": 3, "bool": True, "bytes": b"entries"}
+    found: list[tuple[bytes, Callable[[memoryview], Any]]] = [
+        (encode(Hello("client", 7, bytes(32), bytes(32))), Door(SECRET, 0).admit),
+        (Door(SECRET, 0).open(), lambda body: Greeting(SECRET, "client", 7, 0).answer(body)),
+        (encode([Request(5, encode_command(5, 6, 6, PUT, b"key", b"value"))]), decode_requests),
+        (encode([Answer(5, 6, 1, NOBODY, b"result")]), decode_answers),
+        (encode([Do("clock", {"rate": 1.5})]), decode_dos),
+        (encode([Done("status", {"applied": 1, "led": [[5, 6]]})]), decode_dones),
+    ]
+    for engine_class, _ in PROTOCOLS.values():
+        messages = [Forward((b"x",)), ForwardAnswer(5, 6, 1, NOBODY, b"result")]
+        messages += [cls(*map(samples.get, cls.__annotations__.values())) for cls in engine_class.HANDLERS]
+        found.append((encode(messages), PeerMessages(engine_class).decode))
+    return found
+
+
 def test_mutated_frames_in_bulk() -> None:
-    """Hundreds of times as many as hypothesis would try: REPLBENCH_FUZZ=1000000 for the longer run."""
-    dice = random.Random(int(os.environ.get("REPLBENCH_FUZZ_SEED", "1")))
-    decode = PeerMessages(Raft).decode
-    whole = bytes(encode_messages([AppendEntries(1, 2, 3, 4, b"entries", 5), Heartbeat(1, 2, 3, 4), Forward((b"x",))])[0])
+    """Hundreds of times as many as hypothesis would try: ``make fuzz`` for the longer run."""
+    dice, whole = new_dice(), whole_frames()
+    for frame, decode in whole[2:]:
+        [body] = Frames(4096).feed(frame)
+        decode(body)
     good = bad = 0
-    for _ in range(int(os.environ.get("REPLBENCH_FUZZ", "20000"))):
-        frame = bytearray(whole)
-        for _ in range(dice.randint(1, 3)):
-            at = dice.randrange(len(frame))
-            frame[at : at + dice.choice((0, 1, 1, 1, 2, 9))] = dice.randbytes(dice.choice((0, 1, 1, 1, 2, 9)))
-            frame = frame or bytearray(whole)
+    for _ in range(times(20_000)):
+        frame, decode = dice.choice(whole)
+        mutated = mutate(frame, dice)
         try:
-            for body in Frames(4096).feed(bytes(frame)):
+            for body in Frames(4096).feed(mutated):
                 decode(body)
-            good += 1
+                good += 1
         except FrameError:
             bad += 1
     assert good and bad

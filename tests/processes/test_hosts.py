@@ -75,10 +75,9 @@ def ran(hosts: Hosts, folder: Path, scenario: str, *arguments: str) -> Any:
     return result
 
 
-@pytest.mark.parametrize("place", [addresses, namespaces], ids=["several addresses", "several network namespaces"])
-def test_a_run_drives_the_replicas_of_other_hosts(place: Any, tmp_path: Path) -> None:
+def test_a_run_drives_replicas_in_other_network_namespaces(tmp_path: Path) -> None:
     """The trial of each engine begins with an empty log, on the same stewards."""
-    with place(tmp_path) as hosts:
+    with namespaces(tmp_path) as hosts:
         hosts.start()
         result = ran(hosts, tmp_path, SCENARIO)
         assert list(result.points["engine"]) == ["raft", "zab"]
@@ -88,6 +87,7 @@ def test_a_run_drives_the_replicas_of_other_hosts(place: Any, tmp_path: Path) ->
 
 
 def test_faults_strike_the_processes_of_other_hosts_through_tls(tmp_path: Path) -> None:
+    """Here the hosts are several addresses of this one."""
     names = [f"127.0.0.{number}" for number in range(1, COUNT + 2)]
     files = issue(trustme.CA(), tmp_path, "all", *names)
     table = f'[tls]\nca = "{files.ca}"\ncertificate = "{files.certificate}"\nkey = "{files.key}"\n'

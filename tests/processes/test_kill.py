@@ -8,6 +8,7 @@ import numpy as np
 import psutil
 import pytest
 
+from bench.driver.breakage import Breakage
 from bench.driver.processes import run_processes
 from bench.metrics.trial import OK, Trial
 from tests.processes.real import ran, short
@@ -34,17 +35,21 @@ def test_the_leader_is_killed_and_comes_back(engine: str, tmp_path: Path) -> Non
     assert served_between(trial, 2.2, 2.8) > 100
 
 
-def test_replicas_are_killed_twenty_times_in_a_row(tmp_path: Path) -> None:
-    """The leader and a random replica by turns, each killed as soon as the one before has had time to come back."""
-    faults = [
-        {"at": f"{700 + 400 * number}ms", "for": "50ms", "crash": ("leader", "random")[number % 2]} for number in range(20)
-    ]
+def test_replicas_are_killed_twenty_times_in_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The leader and a random replica by turns, each killed as soon as the one before has caught up, however long that takes."""
+
+    async def one_after_the_other(breakage: Breakage) -> None:
+        for fault in breakage.faults:
+            await breakage._run(fault)
+
+    monkeypatch.setattr(Breakage, "run", one_after_the_other)
+    faults = [{"at": "700ms", "for": "20ms", "crash": ("leader", "random")[number % 2]} for number in range(20)]
     trial = ran("raft", tmp_path, duration="8s", faults=faults, timeouts={"election": ["100ms", "200ms"], "heartbeat": "20ms"})
     assert len(trial.faults) == 20
     assert all("gone, by SIGKILL" in fault.witness and "has applied" in fault.heal_witness for fault in trial.faults)
     assert len({fault.target for fault in trial.faults}) == 3
     assert len(trial.leaders) > 5
-    assert served_between(trial, 0.7, 9) > 300  # progress between the kills, on however busy a machine
+    assert served_between(trial, 0.7, 9) > 100  # progress between the kills, on however busy a machine
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -113,6 +118,14 @@ def test_a_process_that_is_killed_while_it_is_stopped_costs_a_witness_and_not_th
     pause, crash = trial.faults
     assert (pause.kind, pause.witness, pause.heal_witness) == ("pause", "", "")
     assert "incarnation 2" in crash.heal_witness
+
+
+def test_a_replica_is_killed_once_though_two_faults_strike_it_at_once(tmp_path: Path) -> None:
+    """Else it would be restarted twice, and two processes want one log."""
+    faults = [{"at": "700ms", "for": "200ms", "crash": 0} for _ in range(2)]
+    trial = run_processes(short(faults=faults), "raft", {}, 1, 0, tmp_path)
+    assert sorted(bool(fault.witness) for fault in trial.faults) == [False, True]
+    assert trial.resources["caught_up"] == [0, 1, 2]
 
 
 def test_a_replica_that_restarts_behind_a_partition_is_still_cut_off(tmp_path: Path) -> None:

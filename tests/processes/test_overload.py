@@ -14,23 +14,25 @@ import psutil
 import pytest
 
 from bench.driver.breakage import Breakage
+from bench.driver.processes import run_processes
 from bench.driver.reality import QUEUE_LIMIT_BYTES
 from bench.driver.storage import SEGMENT_BYTES
-from tests.processes.real import ran
+from tests.processes.real import nothing_left, short
 
-SECONDS = float(os.environ.get("REPLBENCH_OVERLOAD_S", "6"))
+SECONDS = float(os.environ.get("REPLBENCH_OVERLOAD_S", "8"))
 ENGINES = ["paxos", "raft", "zab"] if SECONDS >= 60 else ["raft"]
 SETTLED_S = min(10.0, SECONDS / 2)
 VALUE_BYTES = 4096
-# One batch of 64 is under way at a time, and takes a round trip of 20 ms: no machine decides more than 3,200 a second.
-CAPACITY_PER_S = 3200
-ROOM_BYTES = 24 << 20
+# One batch of 64 is under way at a time, and takes a round trip of 40 ms: no machine decides more than 1,600 a second.
+CAPACITY_PER_S = 1600
+ROOM_BYTES = 20 << 20
+COMPACT_BYTES = 4 << 20
 OVERLOAD: dict[str, Any] = {
     "duration": f"{SECONDS}s",
-    "network": {"latency": "10ms", "client_latency": "0ms"},
+    "network": {"latency": "20ms", "client_latency": "0ms"},
     "batching": {"max_commands": 64, "pipeline": 1},
     "timeouts": {"election": ["500ms", "1s"], "operation": "3s"},
-    "storage": {"compact_after": "8MiB"},
+    "storage": {"compact_after": f"{COMPACT_BYTES}B"},
     "workload": {
         "mix": {"write": 1.0}, "value_size": f"{VALUE_BYTES}B", "keys": {"distribution": "uniform", "count": 500},
         "arrivals": {"kind": "open", "rate": 3 * CAPACITY_PER_S, "clients": 16},
@@ -56,8 +58,9 @@ def moments(monkeypatch: pytest.MonkeyPatch) -> dict[int, list[Moment]]:
     async def watch(breakage: Breakage) -> None:
         cluster = breakage.cluster
         while cluster.now() < cluster.scenario.end_ns:
+            await cluster.look()
             for replica in cluster.replicas:
-                status = await cluster.status(replica)
+                status = cluster.board.current[replica.id]
                 resident_bytes = psutil.Process(replica.child.pid).memory_info().rss
                 log_bytes = sum(path.stat().st_size for path in replica.home.folder.glob("wal-*") if path.exists())
                 moment = Moment(cluster.now() / 1e9, resident_bytes, log_bytes, status["queued"], status["commands"])
@@ -73,17 +76,21 @@ def moments(monkeypatch: pytest.MonkeyPatch) -> dict[int, list[Moment]]:
 def test_memory_and_log_stay_flat_at_three_times_the_capacity(
     engine: str, moments: dict[int, list[Moment]], tmp_path: Path
 ) -> None:
-    trial = ran(engine, tmp_path, **OVERLOAD)
+    # How many of them were served, and whether the clients came up to their schedule, is not what is asked here.
+    trial = run_processes(short(**OVERLOAD), engine, {}, 1, 0, tmp_path)
+    assert trial.violations == []
+    assert trial.checks["no acknowledged loss"] == "passed"
+    assert trial.resources["caught_up"] == [0, 1, 2]
+    assert nothing_left(tmp_path)
     decided = max(moment.commands for each in moments.values() for moment in each)
     excess_bytes = (len(trial.operations) - decided) * VALUE_BYTES * (1 - SETTLED_S / SECONDS)
     assert excess_bytes > 2 * ROOM_BYTES, "what waits at clients would have shown in a replica"
-    assert decided * VALUE_BYTES > 3 * (8 << 20), "the log was compacted more than once"
-    for replica, each in moments.items():
-        early = max(moment.resident_bytes for moment in each if moment.at_s <= SETTLED_S)
-        late = max(moment.resident_bytes for moment in each)
-        print(f"{engine} {replica}: {early >> 20} MiB until {SETTLED_S:g} s, {late >> 20} MiB until {SECONDS:g} s")
-        assert late < early + ROOM_BYTES
-        assert max(moment.log_bytes for moment in each) <= 4 * SEGMENT_BYTES
-        assert max(moment.queued for moment in each) * VALUE_BYTES < 2 * QUEUE_LIMIT_BYTES
-    leader = max(moments.values(), key=lambda each: max(moment.queued for moment in each))
-    assert max(moment.queued for moment in leader) * VALUE_BYTES > QUEUE_LIMIT_BYTES // 2, "the queue was full, and read no more"
+    assert decided * VALUE_BYTES > 3 * COMPACT_BYTES, "the log was compacted more than once"
+    # Of all replicas, as each may come to lead, and the leader's queue is full.
+    early = max(moment.resident_bytes for each in moments.values() for moment in each if moment.at_s <= SETTLED_S)
+    late = max(moment.resident_bytes for each in moments.values() for moment in each)
+    print(f"{engine}: {early >> 20} MiB until {SETTLED_S:g} s, {late >> 20} MiB in all, {decided} decided")
+    assert late < early + ROOM_BYTES
+    assert max(moment.log_bytes for each in moments.values() for moment in each) <= 4 * SEGMENT_BYTES
+    most_queued = max(moment.queued for each in moments.values() for moment in each)
+    assert QUEUE_LIMIT_BYTES // 2 < most_queued * VALUE_BYTES < 2 * QUEUE_LIMIT_BYTES, "it was full, and nothing more was read"

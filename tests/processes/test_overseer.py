@@ -54,3 +54,12 @@ def test_two_leaders_of_a_term_are_a_violation() -> None:
     assert board.agreement.violations == []
     board.take(1, status(led=[[15, 2], [21, 3]]))
     assert len(board.agreement.violations) == 1
+
+
+def test_a_replica_that_goes_back_within_an_incarnation_is_a_violation() -> None:
+    board = Board(frozenset())
+    board.take(0, status())
+    board.take(0, status(incarnation=2, applied=2, digest=22))
+    assert board.agreement.violations == []
+    board.take(0, status(incarnation=2, applied=1, digest=11))
+    assert board.agreement.violations == ["monotone commit position: replica 0 went from 2 to 1"]

@@ -1,6 +1,7 @@
 """The real world from end to end: every engine in processes, judged as a simulation is; and nothing is left behind."""
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -15,10 +16,14 @@ import psutil
 import pytest
 
 from bench.driver.children import Household, ProcessError, free_ports
+from bench.driver.cluster import Cluster, Replica
+from bench.driver.frames import Request, encode
 from bench.driver.processes import Run, run_processes
 from bench.metrics.result import load
 from bench.metrics.trial import OK
+from engines.machine import PUT, encode_command
 from ext.build import ROOT
+from tests.processes.cluster import Caller
 from tests.processes.real import nothing_left, ran, short
 
 SCENARIO = """
@@ -89,6 +94,37 @@ def test_a_replica_that_dies_of_itself_ends_the_run_with_its_last_words(
     with pytest.raises(ProcessError) as raised:
         run_processes(short(), "raft", {}, 1, 0, tmp_path)
     assert str(raised.value) == "replica-1-1 was killed by signal 9: replica: the disk is on fire"
+    assert nothing_left(tmp_path)
+
+
+def test_clients_that_die_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = Run._start_load
+
+    async def begin_and_kill(run: Run) -> None:
+        await begin(run)
+        run.generators[0].child.signal(signal.SIGKILL)
+
+    monkeypatch.setattr(Run, "_start_load", begin_and_kill)
+    with pytest.raises(ProcessError, match=r"^clients-0 was killed by signal 9$"):
+        run_processes(short(), "raft", {}, 1, 0, tmp_path)
+    assert nothing_left(tmp_path)
+
+
+def test_a_replica_that_finds_its_log_corrupt_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes back from a crash, and what it had promised cannot be read: the run says so, and where, in one line."""
+    restart = Cluster.restart
+
+    async def spoil_and_restart(cluster: Cluster, replica: Replica) -> Any:
+        [segment] = replica.home.folder.glob("wal-*")
+        with segment.open("r+b") as file:
+            file.seek(200)
+            file.write(b"?")
+        return await restart(cluster, replica)
+
+    monkeypatch.setattr(Cluster, "restart", spoil_and_restart)
+    faults = [{"at": "1s", "for": "100ms", "crash": 1}]
+    with pytest.raises(ProcessError, match=r"^replica-1-2 ended with status 1: replica: .* is damaged, .*cannot be trusted$"):
+        run_processes(short(faults=faults), "zab", {}, 1, 0, tmp_path)
     assert nothing_left(tmp_path)
 
 
@@ -170,8 +206,6 @@ def test_the_command_line_makes_a_result_of_processes(tmp_path: Path) -> None:
 
 
 def test_a_household_is_left_by_an_error_with_its_processes(tmp_path: Path) -> None:
-    import asyncio
-
     async def fail() -> None:
         async with Household(tmp_path) as household:
             await household.start("janitor", "bench.driver.janitor", {})
@@ -180,3 +214,25 @@ def test_a_household_is_left_by_an_error_with_its_processes(tmp_path: Path) -> N
     with pytest.raises(KeyError):
         asyncio.run(fail())
     assert nothing_left(tmp_path)
+
+
+def test_what_replicas_apply_after_they_were_last_asked_is_no_other_history(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under overload they go on until they are stopped, and may compact their logs beyond what they had said."""
+    stop = Cluster.stop
+
+    def more(cluster: Cluster) -> None:
+        for replica in cluster.replicas:
+            caller = Caller(replica.address[1], "client", 1 << 40, replica.id, secret=cluster.secret)
+            for number in range(1, 101):
+                caller.socket.sendall(encode([Request(1 << 40, encode_command(1 << 40, number, 1, PUT, b"key", bytes(1000)))]))
+            caller.body()
+            caller.close()
+
+    async def more_and_stop(cluster: Cluster) -> Any:
+        await asyncio.to_thread(more, cluster)
+        return await stop(cluster)
+
+    monkeypatch.setattr(Cluster, "stop", more_and_stop)
+    ran("paxos", tmp_path, storage={"compact_after": "4KiB"})

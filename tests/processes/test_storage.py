@@ -4,6 +4,7 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from engines.core import Record
 from engines.raft import Raft
 from engines.raft.messages import Entries, Snapshot, Voted
 from ext.build import ROOT
+from tests.processes.fuzz import mutate, new_dice, times
 
 SMALL = 4096
 
@@ -222,6 +224,30 @@ def test_any_truncation_or_bit_flip_gives_a_prefix_or_a_refusal(
         assert torn
         assert len(records) >= len(flat(written[:-1])), "a flip in an earlier write must be refused"
     assert recovered(folder) == (records, "")
+
+
+def test_mutated_logs_in_bulk(tmp_path: Path) -> None:
+    """Two segments, one of them harmed: what is recovered is a beginning of what was written, or the log is refused."""
+    dice = new_dice()
+    groups: list[list[Record]] = [[Entries(n, bytes(dice.randint(0, 60))), Voted(n, 1)] for n in range(1, 6)]
+    write_groups(tmp_path, groups, segment_bytes=400)
+    everything, whole = flat(groups), {path: path.read_bytes() for path in segments(tmp_path)}
+    assert len(whole) > 1
+    outcomes: Counter[str] = Counter()
+    for _ in range(times(2000)):
+        path = dice.choice(list(whole))
+        path.unlink()  # to cut a file that is there and write it anew makes some file systems wait for the disk
+        path.write_bytes(mutate(whole[path], dice))
+        try:
+            records, torn = read_records(tmp_path, Raft)
+            assert records == everything[: len(records)]
+            assert torn or len(records) == len(everything)
+            outcomes["torn" if torn else "whole"] += 1
+        except StorageError:
+            outcomes["refused"] += 1
+        path.unlink()
+        path.write_bytes(whole[path])
+    assert set(outcomes) == {"torn", "whole", "refused"}
 
 
 @given(st.binary(max_size=3 * HEADER.size))

@@ -6,7 +6,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.building import REPLICATED
+from bench.checkers.statements import CHEAP, of
+from bench.checkers.verdict import verdict
+from bench.driver.trials import TrialRun
+from bench.metrics.summary import summarise
+from tests.simulation.building import REPLICATED, free_world, trial_of
 from tests.simulation.schedules import History, Violation, play, random_scenario, watching
 
 SEEDS = 240
@@ -79,3 +83,18 @@ def test_watching_ends_with_its_block() -> None:
     with watching("raft", History()):
         assert (protocols.Raft, protocols.KeyValue) != before
     assert (protocols.Raft, protocols.KeyValue) == before
+
+
+@pytest.mark.parametrize("engine", REPLICATED)
+def test_what_is_not_watched_makes_a_run_suspect(engine: str) -> None:
+    """Every statement of the protocol is answered; a flag turns the dear ones off, and the verdict says so."""
+    scenario = free_world(engine, duration="2s", warmup="1s")
+    full = trial_of(engine, duration="2s", warmup="1s")
+    assert {full.checks[statement.name] for statement in of(engine)} == {"passed"}
+    run = TrialRun(scenario, engine, 1, CHEAP)
+    run.perform()
+    trial = run.trial({}, 0)
+    assert trial.checks["durability"] == "turned off"
+    said, reasons = verdict(trial, summarise(trial))
+    assert said == "suspect"
+    assert any(reason.startswith("Nobody watched: ") for reason in reasons)

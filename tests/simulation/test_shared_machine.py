@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bench.driver.cores import IDLE, READY, Cores, Process
@@ -110,6 +111,14 @@ def test_a_byte_costs_where_it_is_read_where_it_is_written_and_where_it_is_logge
     )
     # By the clients, by the replica, and into its log.
     assert latencies_ns(large).min() - latencies_ns(small).min() == 1000 * 10 * 3
+
+
+def test_a_sync_that_begins_a_block_takes_longer() -> None:
+    """A record and a command of 8 bytes are less than a hundred bytes: one sync of forty or more."""
+    costs = {"fsync": "1ms", "fsync_new_block": "3ms", "per_new_block": "2ms"}
+    latencies = latencies_ns(shared("unreplicated", replicas=1, costs=costs))
+    assert set(latencies.tolist()) == {1 * MS, 6 * MS}
+    assert 0 < np.count_nonzero(latencies == 6 * MS) < len(latencies) / 40
 
 
 @pytest.mark.parametrize(("contention", "syncs"), [(0.0, 1.0), (0.5, 2.0), (1.0, 3.0)])
