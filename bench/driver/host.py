@@ -200,6 +200,10 @@ class Host:
         self.unsynced = self.unsynced[count:]
         return self.writing
 
+    def remaining(self) -> list[Persist]:
+        """All that is not yet durable, whatever a group may cover: what an orderly end writes."""
+        return [*self.writing, *self.unsynced]
+
     def covered(self) -> int:
         """How many of those that wait the group may take: it bounds records, and promises without one cost no write."""
         if self.group == 0:

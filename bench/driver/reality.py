@@ -121,7 +121,7 @@ class Reality(World):
     def finish(self) -> None:
         """The last turn: make durable what was not in a hurry."""
         self.turn()
-        self.save(self.host.gather())
+        self.save(self.host.remaining())
 
     # What arrives
 

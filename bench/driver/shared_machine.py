@@ -13,8 +13,8 @@ and costs, by ``Costs`` of the scenario, a core's time: for the turn, for each f
 in a turn is one), each message and byte at each end, each command that a replica applies, and each sync. What a turn sends leaves
 at the end of that time, as one. A core that was idle needs ``wake_up`` until a process runs on it.
 
-A sync takes a draw of fsync + fsync_per_byte * size where it is alone; all replicas write to one disk (bench.driver.disk). It takes
-longer, and more of a core, where the log goes on to another block: a file system then has to write down that the block is in use.
+A sync takes a draw of fsync + fsync_per_byte * size where it is alone; all replicas write to one disk (bench.driver.disk). It
+takes longer, and more of a core, where the log goes on to another block: a file system then has to write down that it is in use.
 """
 from __future__ import annotations
 

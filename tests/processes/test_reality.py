@@ -17,9 +17,10 @@ from bench.driver.host import Forward, ForwardAnswer
 from bench.driver.occasions import ACCEPTED, REFUSED
 from bench.driver.protocols import PROTOCOLS
 from bench.driver.reality import DOWN, MESSAGES, REQUESTS, UP, Reality
-from bench.driver.storage import WriteAheadLog
+from bench.driver.storage import WriteAheadLog, read_records
 from bench.scenario import Place, read_scenario
 from engines.machine import PUT, encode_command
+from engines.unreplicated import Unreplicated
 from tests.processes.cluster import FAST
 
 ENGINES = ("paxos", "raft", "zab")
@@ -211,3 +212,17 @@ def test_clients_wait_while_the_queue_is_full_and_what_is_forwarded_is_refused(t
         if type(message) is ForwardAnswer
     ]
     assert [(answer.client, answer.outcome) for answer in sent] == [(9, REFUSED)]
+
+
+def test_an_orderly_end_makes_all_durable_however_small_its_groups_are(tmp_path: Path) -> None:
+    """What a follower has applied because others have it may still wait for its own disk when it is told to end."""
+    table = {"engine": "unreplicated", "replicas": 1, "storage": {"group": 3}, "batching": {"max_commands": 1}} | FAST
+    log = WriteAheadLog(tmp_path)
+    world = Reality(read_scenario(table, Place("test", Path())), "unreplicated", 0, 1, log)
+    world.start(log.recover(Unreplicated), 1)
+    requests = [Request(5, encode_command(5, number, 1, PUT, b"key", b"value")) for number in range(1, 21)]
+    world.inbox.append((REQUESTS, cast(Connection, Wire([], -1)), requests))
+    world.finish()
+    log.close()
+    records, _ = read_records(tmp_path, Unreplicated)
+    assert len(records) >= len(requests)
