@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 import platform
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -178,5 +178,5 @@ def as_file(costs: Costs, measured: Measured) -> str:
     return as_toml(costs) + "\n".join(lines) + "\n"
 
 
-def _us(values_ns: list[int]) -> float:
+def _us(values_ns: Sequence[float]) -> float:
     return round(float(np.median(values_ns)) / 1e3, 1)

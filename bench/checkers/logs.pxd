@@ -67,7 +67,9 @@ cdef class Logs:
     @cython.locals(reign=Reign)
     cpdef u64 digest(self, DiskLog log, u64 position) except? 0xFFFFFFFFFFFFFFFF
     cpdef bint leads_to(self, DiskLog log, u64 position, u64 digest) except -1
-    @cython.locals(reign=Reign)
-    cpdef u64 term_of(self, u64 position, u64 digest) except? 0xFFFFFFFFFFFFFFFF
+    @cython.locals(most=int)
+    cpdef int holders(self, list logs, u64 position, u64 digest) except -2
+    @cython.locals(log=DiskLog, count=int)
+    cdef int holders_of(self, Reign reign, list logs, u64 position, u64 digest) except -2
     @cython.locals(reign=Reign)
     cpdef u64 term_in_history(self, u64 term, u64 position) except? 0xFFFFFFFFFFFFFFFF

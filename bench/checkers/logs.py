@@ -221,16 +221,28 @@ class Logs:
         """Whether a log has this running digest after a position, as far as can be told."""
         return position < log.base or not self.knows(log, position) or self.digest(log, position) == digest
 
-    def term_of(self, position: int, digest: int) -> int:
-        """The newest term with this digest at this position; 0 where no log has ever had it."""
-        reign = self.newest
-        if reign.start <= position < reign.stop and reign.digest(position) == digest:
-            return reign.term
-        for term in sorted(self.reigns, reverse=True):
-            reign = self.reigns[term]
-            if reign.start <= position < reign.stop and reign.digest(position) == digest:
-                return reign.term
-        return 0
+    def holders(self, logs: list[DiskLog], position: int, digest: int) -> int:
+        """How many of the logs hold at a position what has this digest there; -1 where none ever did.
+
+        No-ops of several terms at one position have one digest. What was decided is of the term that a majority holds.
+        """
+        most = self.holders_of(self.newest, logs, position, digest)
+        if 2 * most <= len(logs):
+            for term in sorted(self.reigns, reverse=True):
+                most = max(most, self.holders_of(self.reigns[term], logs, position, digest))
+        return most
+
+    def holders_of(self, reign: Reign, logs: list[DiskLog], position: int, digest: int) -> int:
+        """How many of the logs hold it from this reign; -1 where that had something else there."""
+        if not reign.start <= position < reign.stop or reign.digest(position) != digest:
+            return -1
+        count = 0
+        for log in logs:
+            if log.run_start <= position <= log.last and log.last_term == reign.term:
+                count += 1
+            else:
+                count += log.holds(position, reign.term)
+        return count
 
     def term_in_history(self, term: int, position: int) -> int:
         """The term that the history of ``term``'s leader has at a position; 0 where that is not known."""

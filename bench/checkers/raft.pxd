@@ -36,5 +36,5 @@ cdef class RaftWatcher(Watcher):
     cdef void has_voted(self, u64 replica, u64 term, u64 candidate) except *
     @cython.locals(log=DiskLog, disk=RaftDisk, highest=u64)
     cpdef object led(self, u64 replica, u64 term, u64 applied)
-    @cython.locals(disk=RaftDisk, log=DiskLog, term=u64, holders=u64)
+    @cython.locals(holders=int)
     cpdef object chosen(self, u64 replica, u64 position, u64 digest, bytes command)

@@ -206,18 +206,10 @@ class RaftWatcher(Watcher):
         """What is applied stands in the logs, on a quorum of disks."""
         if not self.durable:
             return
-        term = self.logs.term_of(position, digest)
-        if term == 0:
+        holders = self.logs.holders([disk.log for disk in self.disks], position, digest)
+        if holders < 0:
             self.violated(MACHINE_SAFETY, f"replica {replica} applied at index {position} what stands there in no log")
-            return
-        holders = 0
-        for disk in self.disks:
-            log = disk.log
-            if log.run_start <= position <= log.last and log.last_term == term:
-                holders += 1
-            else:
-                holders += log.holds(position, term)
-        if 2 * holders <= len(self.disks):
+        elif 2 * holders <= len(self.disks):
             self.violated(
                 DURABILITY, f"replica {replica} applied index {position}, which is on the disks of {holders} of {len(self.disks)}"
             )

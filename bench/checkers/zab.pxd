@@ -33,5 +33,5 @@ cdef class ZabWatcher(Watcher):
     cdef object holds(self, u64 replica, u64 epoch, u64 position)
     @cython.locals(log=DiskLog, disk=ZabDisk, highest=u64)
     cpdef object led(self, u64 replica, u64 term, u64 applied)
-    @cython.locals(disk=ZabDisk, log=DiskLog, epoch=u64, holders=u64)
+    @cython.locals(holders=int)
     cpdef object chosen(self, u64 replica, u64 position, u64 digest, bytes command)

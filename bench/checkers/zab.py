@@ -182,18 +182,10 @@ class ZabWatcher(Watcher):
         """What is delivered was proposed, and is on a quorum of disks."""
         if not self.durable:
             return
-        epoch = self.logs.term_of(position, digest)
-        if epoch == 0:
+        holders = self.logs.holders([disk.log for disk in self.disks], position, digest)
+        if holders < 0:
             self.violated(INTEGRITY, f"replica {replica} delivered at position {position} what is in no history")
-            return
-        holders = 0
-        for disk in self.disks:
-            log = disk.log
-            if log.run_start <= position <= log.last and log.last_term == epoch:
-                holders += 1
-            else:
-                holders += log.holds(position, epoch)
-        if 2 * holders <= len(self.disks):
+        elif 2 * holders <= len(self.disks):
             self.violated(
                 DURABILITY, f"replica {replica} delivered position {position}, which is on the disks of {holders} of "
                 f"{len(self.disks)}"

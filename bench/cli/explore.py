@@ -210,6 +210,8 @@ def _shrunk(outcome: Outcome, given: dict[str, Any], place: Place, folder: Path)
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(f"# {told}\n# Shrunk from: replbench explore, {engine}, seed {outcome.seed}.\n" + brief_toml(small))
     except OSError as error:
-        raise click.ClickException(f"{path} cannot be written: {error.strerror or error}; name another folder with --out") from None
+        raise click.ClickException(
+            f"{path} cannot be written: {error.strerror or error}; name another folder with --out"
+        ) from None
     click.echo(f"{path}: {small.replicas} replicas, {len(small.faults)} faults, {small.end_ns / 1e9:g} s: {told}")
     click.echo(f"    replay: replbench replay {shlex.quote(str(path))} --trace")

@@ -6,19 +6,21 @@ import click
 
 
 @click.command(
-    short_help="Measure the cores and the simulator beside their rivals.", context_settings={"ignore_unknown_options": True}
+    short_help="Measure the cores, the simulator and the clients.", context_settings={"ignore_unknown_options": True}
 )
 @click.argument("arguments", metavar="[NAME]... [OPTION OF PYPERF]...", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def micro(context: click.Context, arguments: tuple[str, ...]) -> None:
     """Measure the cores beside their rivals (the pure twin, plain Python, and numpy where someone would try
-    it), and the simulator beside SimPy and its pure twin.
+    it), the simulator beside SimPy and its pure twin, and the client processes of real runs against a server that
+    answers at once.
 
-    NAME is cores or simulation; the cores take pyperf's options.
+    NAME is cores, simulation, checker or clients; cores and checker take pyperf's options.
 
     \b
     replbench micro
     replbench micro simulation
+    replbench micro clients
     replbench micro -- --fast -o cores.json
     """
     from bench.micro import main

@@ -209,12 +209,16 @@ class Simulation(World):
         node.paused = True
         node.working = node.busy
         node.busy = True
+        if self.trace is not None:
+            self.trace("pause", node, None)
 
     def go_on(self, id: int) -> None:
         """A paused process goes on."""
         node = self.nodes[id]
         assert node.paused
         node.paused = False
+        if self.trace is not None:
+            self.trace("resume", node, None)
         deferred, node.deferred = node.deferred, []
         for payload, kind, argument in deferred:
             self.queue.push(self.now, payload, kind, id, argument)

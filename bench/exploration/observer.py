@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from bench.driver.simulation import Node
 
 
+ENDLESS = 100_000  # timers in a row, while nobody says anything
+
+
 class Seen(msgspec.Struct):
     """A replica as it was after its last event."""
 
@@ -39,6 +42,7 @@ class Observer:
         self.counts: Counter[str] = Counter()
         self.seen = [Seen() for _ in range(replicas)]
         self.leading: set[int] = set()
+        self.ticks = 0  # without a message between them
 
     def watch(self, event: str, node: Node, detail: Any) -> None:
         """An event of a replica; "done" ends each call of its host."""
@@ -48,6 +52,8 @@ class Observer:
             self._applied(node, detail[0])
         elif event in ("step", "tick"):
             self.seen[node.id].event = event
+            self.ticks = self.ticks + 1 if event == "tick" else 0
+            assert self.ticks < ENDLESS, f"replica {node.id} does not move its timer"
         elif event != "send":
             self._rare(event, node, detail)
 

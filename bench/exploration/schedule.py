@@ -46,6 +46,8 @@ def draw(engine: str, seed: int, given: Table | None = None, place: Place | None
     """
     given = {key: value for key, value in (given or {}).items() if key not in ("seed", "trials", "name", "about")}
     place = place or Place("schedule", Path())
+    if given.get("replicas", 2) < 2:
+        raise place.at("replicas").error("one replica has nothing to agree on; give 2 or more, or leave it out")
     dice = random.Random(f"{engine} {seed}")
     table = _cluster(dice, engine, given) | {
         "name": f"{engine}-{seed}",

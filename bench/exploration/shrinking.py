@@ -182,6 +182,5 @@ def _targets(fault: Table) -> Iterator[str]:
 def _rounded(text: str) -> Iterator[str]:
     exact = duration_ns(text)
     for grain in GRAINS_NS:
-        rounded = max(1, round(exact / grain)) * grain
-        if exact % grain:
-            yield duration_text(rounded)
+        if exact > grain and exact % grain:
+            yield duration_text(round(exact / grain) * grain)

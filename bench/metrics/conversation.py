@@ -15,10 +15,11 @@ NOBODY = 2**64 - 1
 CAUSES = {
     "boot": "start", "step": "receive", "tick": "timer", "synced": "synced", "request": "request", "disconnect": "broken",
 }  # fmt: skip
+APART = ("crash", "pause", "resume")  # no call of a host
 EFFECTS = {"send": "send", "answer": "answer", "apply": "apply", "lead": "lead"}
 OUTCOMES = ("accepted", "refused", "undecided")
-HEADER = f"{'ms':>14}  {'replica':>7}  {'event':<8}  {'peer':<6}  {'what':<88}  change"
 WHAT = 88
+HEADER = f"{'ms':>14}  {'replica':>7}  {'event':<8}  {'peer':<6}  {'what':<{WHAT}}  change"
 
 
 class Line(msgspec.Struct):
@@ -68,7 +69,7 @@ class State(msgspec.Struct):
 
 
 class Conversation:
-    """Give ``watch`` to a simulation as its trace, with its clock in ``now``; ``show`` is called with each line as it is complete.
+    """Give ``watch`` to a simulation as its trace, with its clock in ``now``; ``show`` is called with each line once it is whole.
 
     Lines and arrows that begin outside [begin_ns, end_ns] are left out; marks are kept from the start on, for who leads when.
     """
@@ -95,7 +96,7 @@ class Conversation:
             self._state(node, now)
             self.finish()
             return
-        if event in CAUSES or event == "crash":
+        if event in CAUSES or event in APART:
             self.finish()
         if event == "send":
             self._sent(replica, detail[0], detail[1], now)
@@ -113,7 +114,7 @@ class Conversation:
         if self.show is not None and self._inside(now):
             peer, what = _told(event, detail)
             self.pending.append(Line(now, replica, CAUSES.get(event) or EFFECTS.get(event, event), peer, what))
-            if event == "crash":
+            if event in APART:
                 self.finish()
 
     def finish(self) -> None:
@@ -171,16 +172,18 @@ def _told(event: str, detail: Any) -> tuple[str, str]:
         return f"<- c{detail[0]}", f"{len(detail[1])} bytes"
     if event == "answer":
         return f"-> c{detail[0]}", f"{detail[1]}: {OUTCOMES[detail[2]]}"
-    if event == "apply":
-        return "", f"{detail[0]}: {len(detail[1])} bytes"
     if event == "disconnect":
         return f"<> {detail}", ""
-    if event == "crash":
-        return "", f"{detail[0]} of {detail[1]} records under way reached the disk"
-    return "", "" if detail is None else f"{NAMED.get(event, '{}').format(detail)}"
+    return "", TOLD[event](detail) if event in TOLD else ""
 
 
-NAMED = {"boot": "with {} records from its disk", "synced": "{} records and promises", "lead": "in term {}"}
+TOLD: dict[str, Callable[[Any], str]] = {
+    "apply": lambda detail: f"{detail[0]}: {len(detail[1])} bytes",
+    "crash": lambda detail: f"{detail[0]} of {detail[1]} records under way reached the disk",
+    "boot": lambda records: f"with {records} records from its disk",
+    "synced": lambda records: f"{records} records and promises",
+    "lead": lambda term: f"in term {term}",
+}
 
 
 def described(message: Any) -> str:

@@ -1,10 +1,11 @@
-"""Micro-benchmarks: each core, and the simulator, beside its rivals in one run, with the ratios that matter.
+"""Micro-benchmarks: each core, and the simulator, beside its rivals in one run, with the ratios that matter; the clients alone.
 
     replbench micro [GROUP...] [--smoke] [pyperf options]
 
 GROUP is one of GROUPS; without one, all of them are measured. ``--smoke`` measures every benchmark once, to
 see that it runs. The cores are measured by pyperf, whose own options go through: ``-o cores.json`` writes a file
-for ``pyperf compare_to``, ``--rigorous`` takes longer. The simulator takes turns with its rivals.
+for ``pyperf compare_to``, ``--rigorous`` takes longer. The simulator takes turns with its rivals; the client processes of real
+runs are measured against a server that answers at once.
 """
 from __future__ import annotations
 
@@ -21,6 +22,7 @@ GROUPS = {
     "cores": "bench.micro.cores",
     "simulation": "bench.micro.simulation",
     "checker": "bench.micro.checker",
+    "clients": "bench.micro.clients",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 MOST_ARROWS = 1500
 MOST_NAMED = 60  # arrows; more of them would cover each other's names
-COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c8c00", "#555555")
+COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c8c00", "#555555", "#8b4513", "#6a3d9a")
 LOST, DOWN, LINE, LEADER, COMMIT = "#cc1f1f", "#bbbbbb", "#222222", "#f0c000", "#1a7f37"
-SYMBOLS = {"crash": ("X", LOST), "start": ("^", LINE), "election": ("v", "#d55e00"), "leader": ("*", LEADER), "commit": ("|", COMMIT)}
+SYMBOLS = {
+    "crash": ("X", LOST), "start": ("^", LINE), "election": ("v", "#d55e00"), "leader": ("*", LEADER), "commit": ("|", COMMIT),
+}  # fmt: skip
 
 
 def render(conversation: Conversation, replicas: int, span_ns: tuple[int, int], name: str, out: Path) -> list[Path]:
@@ -38,6 +40,8 @@ def render(conversation: Conversation, replicas: int, span_ns: tuple[int, int], 
     with matplotlib.rc_context(RC):
         draw(arrows, conversation.marks, replicas, span_ns, figure.subplots())
         figure.suptitle(name, x=0.01, ha="left", fontsize=10, fontweight="bold")
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # it would move things at each drawing
         for form in forms:
             path = out if out.suffix == f".{form}" else out.with_name(f"{out.name}.{form}")
             figure.savefig(path, format=form, dpi=130, metadata=METADATA[form])
@@ -54,14 +58,20 @@ def draw(
     color = {name: COLORS[place % len(COLORS)] for place, name in enumerate(names)}
     for replica in range(replicas):
         _lane(axes, replica, [mark for mark in marks if mark.replica == replica], first, last)
+    names_at: list[tuple[float, float]] = []
     for arrow in arrows:
-        _arrow(axes, arrow, color[arrow.name], last, named=len(arrows) <= MOST_NAMED)
+        middle = _arrow(axes, arrow, color[arrow.name], last - first)
+        near = any(abs(middle[0] - x) < (last - first) / 14 and abs(middle[1] - y) < 0.1 for x, y in names_at)
+        if len(arrows) <= MOST_NAMED and not near and first <= middle[0] <= last:
+            names_at.append(middle)
+            _name(axes, arrow.name, middle, color[arrow.name])
     shown = [mark for mark in marks if first <= mark.time_ns / 1e6 <= last and mark.kind in SYMBOLS]
     for mark in shown:
         symbol, tint = SYMBOLS[mark.kind]
         axes.plot(
             mark.time_ns / 1e6, mark.replica, symbol, color=tint, markersize=15 if symbol == "*" else 10,
             markeredgecolor=tint if symbol == "|" else LINE, markeredgewidth=2.2 if symbol == "|" else 0.6, zorder=5,
+            clip_on=False,
         )  # fmt: skip
     _commit_numbers(axes, [mark for mark in shown if mark.kind == "commit"], first, last)
     axes.set_xlim(first, last)
@@ -86,22 +96,27 @@ def _lane(axes: Axes, replica: int, marks: Sequence[Mark], first: float, last: f
             began, state = until, mark.kind
 
 
-def _arrow(axes: Axes, arrow: Arrow, color: str, last: float, *, named: bool) -> None:
-    """To the moment at which it was taken up; a lost one ends half way, in a cross."""
+def _arrow(axes: Axes, arrow: Arrow, color: str, span: float) -> tuple[float, float]:
+    """To the moment at which it was taken up; a lost one ends on its way, in a cross. Returns where a name has room."""
     sent, step = arrow.sent_ns / 1e6, arrow.receiver - arrow.sender
     if arrow.arrived_ns is None:
-        stop = (sent, arrow.sender + 0.4 * step)
+        stop = (sent + 0.008 * span, arrow.sender + 0.4 * step)
         axes.plot([sent, stop[0]], [arrow.sender, stop[1]], color=color, linewidth=0.8, linestyle="--", zorder=2)
         axes.plot(*stop, "x", color=LOST, markersize=5, zorder=3)
     else:
         stop = (arrow.arrived_ns / 1e6, arrow.receiver - 0.06 * (1 if step > 0 else -1))
-        axes.annotate(
-            "", stop, (sent, arrow.sender), annotation_clip=False, zorder=2, clip_on=True,
+        drawn = axes.annotate(
+            "", stop, (sent, arrow.sender), annotation_clip=False, zorder=2,
             arrowprops={"arrowstyle": "-|>", "color": color, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 7},
         )  # fmt: skip
-    if named and sent < last:
-        place = ((sent + 2 * stop[0]) / 3, (arrow.sender + 2 * stop[1]) / 3)
-        axes.annotate(arrow.name, place, fontsize=5.5, color=color, ha="center", va="bottom", clip_on=True)
+        assert drawn.arrow_patch is not None
+        drawn.arrow_patch.set_clip_path(axes.patch)
+    return (sent + 2 * stop[0]) / 3, (arrow.sender + 2 * stop[1]) / 3
+
+
+def _name(axes: Axes, name: str, place: tuple[float, float], color: str) -> None:
+    box = {"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.4}
+    axes.annotate(name, place, fontsize=5.5, color=color, ha="center", va="center", bbox=box, zorder=2.5)
 
 
 def _commit_numbers(axes: Axes, commits: Sequence[Mark], first: float, last: float) -> None:
@@ -121,8 +136,7 @@ def _legend(axes: Axes, color: dict[str, str], arrows: Sequence[Arrow], marks: S
     words = {"crash": "crash", "start": "start", "election": "stands", "leader": "leads from here on", "commit": "commits up to"}
     for kind in dict.fromkeys(mark.kind for mark in marks):
         symbol, tint = SYMBOLS[kind]
-        handles.append(
-            Line2D([], [], color=tint, marker=symbol, linestyle="none", markersize=8, markeredgewidth=1.5 if symbol == "|" else 0.6,
-                   markeredgecolor=tint if symbol == "|" else LINE, label=words[kind])
-        )  # fmt: skip
+        width, edge = (1.5, tint) if symbol == "|" else (0.6, LINE)
+        style: dict[str, Any] = {"markeredgewidth": width, "markeredgecolor": edge, "markersize": 8, "linestyle": "none"}
+        handles.append(Line2D([], [], color=tint, marker=symbol, label=words[kind], **style))
     axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.005, 1.0), frameon=False, borderaxespad=0.0)

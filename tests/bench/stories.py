@@ -202,6 +202,14 @@ def raft_commits_without_a_quorum(story: Story) -> None:
     story.applies(0)
 
 
+def no_ops_of_two_terms(story: Story) -> None:
+    """The leader of term 1 is heard by one replica; that of term 2, which has not heard of its no-op, by none."""
+    elected(story)
+    story.kept([raft.Entries(1, pack([(1, b"")]))], 0, 1)
+    story.kept([raft.Voted(2, 2), raft.Entries(1, pack([(2, b"")]))], 2)
+    story.applies(0, b"")
+
+
 def raft_commit_goes_back(story: Story) -> None:
     story.watcher.seen(0, status(1, 5))
     story.watcher.seen(0, status(1, 4))

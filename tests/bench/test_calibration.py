@@ -34,11 +34,15 @@ def measured() -> Measured:
     alone = {size: [round(WAIT_NS + TRUE["per_sync_ns"] + BYTE_NS * size)] * 9 for size in disk.SIZES}
     # A third of the work done alone, a third in company of another, a third of two others.
     together = {
-        size: [tuple(round(values[0] / 3 * (1 + CONTENTION * others)) for others in range(3))] * 9 for size, values in alone.items()
+        size: [tuple(round(values[0] / 3 * (1 + CONTENTION * others)) for others in range(3))] * 9
+        for size, values in alone.items()
     }
     frames = 2 * TRUE["per_frame_ns"]
     return Measured(
-        round_trips=[loopback.RoundTrips(64, [40_000], 15_000, frames), loopback.RoundTrips(1024, [42_000], 16_000, 1.1 * frames)],
+        round_trips=[
+            loopback.RoundTrips(64, [40_000], 15_000, frames),
+            loopback.RoundTrips(1024, [42_000], 16_000, 1.1 * frames),
+        ],
         syncs=disk.Syncs(alone, dict.fromkeys(disk.SIZES, 60_000.0), together),
         codec={"encode_ns": 40.0},
         lone_unsynced=a_round(1, turns.VALUE_BYTES, synced=False),

@@ -9,7 +9,7 @@ import pytest
 from bench import micro
 from bench.driver.trials import run_trial
 from bench.metrics.recorder import CHUNK
-from bench.micro import checker, cores, simulation
+from bench.micro import checker, clients, cores, simulation
 from bench.scenario import read_scenario
 from bench.scenario.fields import Place
 
@@ -80,6 +80,13 @@ def test_what_is_measured_are_the_protocols_messages(monkeypatch):
     counts = run_trial(scenario, "paxos").counts
     assert messages == counts["messages"] + counts["heartbeats"]
     assert counts["messages"] == pytest.approx(2 * 4 * counts["commits"], rel=0.05)
+
+
+def test_the_clients_are_measured_in_processes_of_their_own():
+    found = clients.measured(8, 2, 0.1)
+    assert found.ops_per_s > 0
+    assert found.cpu_ns_per_operation > 0
+    assert found.loop_lag_max_ns >= 0
 
 
 def test_an_operation_takes_the_recorder_64_bytes():

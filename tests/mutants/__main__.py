@@ -28,10 +28,10 @@ def call(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def catch(name: str, seconds: float) -> Catch | None:
-    """What caught this mutant; RuntimeError where the hunt itself failed."""
+    """What caught this mutant; SystemExit with one line where the hunt itself failed, as where its words have gone."""
     ended = call(name, "--seconds", str(seconds))
     if ended.returncode != 0:
-        raise RuntimeError(f"{name}: the hunt failed:\n{ended.stderr}")
+        raise SystemExit(f"{name}: the hunt failed: {ended.stderr.strip().splitlines()[-1]}")
     return msgspec.json.decode(ended.stdout, type=Catch | None)
 
 

@@ -79,8 +79,8 @@ MUTANTS = [
     paxos(
         "one promise is enough",
         "on_promise",
-        "elif self.votes.record(sender, True) == WON:",
-        "else:",
+        "if self.votes.record(sender, True) == WON:",
+        "if True:",
         "A candidate leads once anybody has promised (PMS 2.2).",
         "assertions",
         "agreement",

@@ -1,100 +1,87 @@
-"""Hundreds of random worlds an engine: safety always, progress once the faults have ended (see
-``schedules``).
-"""
+"""Hundreds of random schedules an engine: safety always, progress in every calm phase (see bench.exploration)."""
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
-from bench.checkers.statements import CHEAP, of
-from bench.checkers.verdict import verdict
-from bench.driver.trials import TrialRun
-from bench.metrics.summary import summarise
-from tests.simulation.building import REPLICATED, free_world, trial_of
-from tests.simulation.schedules import History, Violation, play, random_scenario, watching
+from bench.exploration import coverage, draw
+from bench.scenario import ScenarioError
+from ext import build
+from tests.simulation.building import REPLICATED
+from tests.simulation.schedules import play
 
-SEEDS = 240
-SHARE = 20
+SEEDS = 300 if build.compiled() else 30
+SHARE = 15
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, SHARE))
 @pytest.mark.parametrize("engine", REPLICATED)
 def test_random_schedules(engine: str, first: int) -> None:
-    """Agreement, one leader a term, no acknowledged command lost or applied twice, equal digests, Zab's
-    primary order; and commands that are begun after the faults are decided.
-    """
     for seed in range(first, first + SHARE):
         play(engine, seed)
 
 
 @pytest.mark.parametrize("engine", REPLICATED)
 def test_the_schedules_of_the_suite_contain_what_they_should(engine: str) -> None:
-    """Every fault, transport and routing, two to seven replicas, and outcomes of every kind occur among the
-    seeds.
-    """
-    scenarios = [random_scenario(engine, seed) for seed in range(SEEDS)]
-    assert {scenario.replicas for scenario in scenarios} == {2, 3, 4, 5, 6, 7}
-    assert {fault.kind for scenario in scenarios for fault in scenario.faults} == {
-        "crash",
-        "partition",
-        "one_way",
-        "slow_link",
-        "slow_disk",
-        "clock",
-    }
-    assert {scenario.network.transport for scenario in scenarios} == (
-        {"tcp"} if engine == "zab" else {"tcp", "datagram"}
-    )
-    assert {scenario.workload.routing for scenario in scenarios} == {"leader", "round-robin", "nearest"}
-    elections = [len(play(engine, seed).leaders) for seed in range(12)]
-    assert max(elections) > 2
-
-
-def test_a_failure_says_how_to_replay_it() -> None:
-    """The one line that plays the schedule again, with its trace."""
-    with pytest.raises(Violation, match=r"replay: python -m tests.simulation.schedules raft -1 --trace"):
-        play("raft", -1)
-
-
-def test_the_watchers_see_what_must_not_be() -> None:
-    """Each watcher is shown a history that breaks its rule."""
-    history = History()
-    history.effective[7, 1] = 3
-    command = b"\x07" + bytes(7) + b"\x01" + bytes(18)
-    history.note_application(3, command)
-    with pytest.raises(Violation, match="applied at 3 and 4"):
-        history.note_application(4, command)
-    history.decided = {1: b"a", 2: b"b"}
-    history.epochs = {1: 2, 2: 1}
-    history.proposed = {(2, 1): b"a", (1, 2): b"b"}
-    with pytest.raises(Violation, match="comes after epoch 2"):
-        history.check_primary_order()
-    history.epochs = {1: 1, 2: 1}
-    history.proposed = {(1, 1): b"b", (1, 2): b"a"}
-    with pytest.raises(Violation, match="is not what epoch 1 proposed"):
-        history.check_primary_order()
-
-
-def test_watching_ends_with_its_block() -> None:
-    """Later trials run the engines themselves."""
-    from bench.driver import protocols
-
-    before = protocols.Raft, protocols.KeyValue
-    with watching("raft", History()):
-        assert (protocols.Raft, protocols.KeyValue) != before
-    assert (protocols.Raft, protocols.KeyValue) == before
+    """Every fault, transport and routing, one entry a message, small groups and two to seven replicas, among the seeds."""
+    drawn = [draw(engine, seed) for seed in range(300)]
+    assert {scenario.replicas for scenario in drawn} == {2, 3, 4, 5, 6, 7}
+    kinds = {name.removeprefix(coverage.FAULT) for name in coverage.EVERYWHERE if name.startswith(coverage.FAULT)}
+    assert {fault.kind for scenario in drawn for fault in scenario.faults} == kinds
+    assert {scenario.network.transport for scenario in drawn} == ({"tcp"} if engine == "zab" else {"tcp", "datagram"})
+    assert {scenario.workload.routing for scenario in drawn} == {"leader", "round-robin", "nearest"}
+    assert {1, 2, 256} == {scenario.batching.inflight_messages for scenario in drawn}
+    assert {1, 300, 2**20} <= {scenario.batching.message_bytes for scenario in drawn}
+    assert {0, 1, 3} == {scenario.storage.group for scenario in drawn}
+    assert {1, 2, 3} == {len(scenario.checks.progress) for scenario in drawn}
 
 
 @pytest.mark.parametrize("engine", REPLICATED)
-def test_what_is_not_watched_makes_a_run_suspect(engine: str) -> None:
-    """Every statement of the protocol is answered; a flag turns the dear ones off, and the verdict says so."""
-    scenario = free_world(engine, duration="2s", warmup="1s")
-    full = trial_of(engine, duration="2s", warmup="1s")
-    assert {full.checks[statement.name] for statement in of(engine)} == {"passed"}
-    run = TrialRun(scenario, engine, 1, CHEAP)
-    run.perform()
-    trial = run.trial({}, 0)
-    assert trial.checks["durability"] == "turned off"
-    said, reasons = verdict(trial, summarise(trial))
-    assert said == "suspect"
-    assert any(reason.startswith("Nobody watched: ") for reason in reasons)
+def test_faults_leave_the_calm_phases_alone(engine: str) -> None:
+    for seed in range(100):
+        scenario = draw(engine, seed)
+        assert scenario.faults
+        for fault in scenario.faults:
+            ends_ns = fault.at_ns + fault.for_ns
+            assert not any(begin < ends_ns and fault.at_ns < end for begin, end in scenario.checks.progress), seed
+
+
+@pytest.mark.skipif(not build.compiled(), reason="a campaign takes minutes when interpreted")
+@pytest.mark.parametrize("engine", REPLICATED)
+def test_everything_worth_having_happened_does(engine: str) -> None:
+    counts: Counter[str] = Counter()
+    for seed in range(300, 400):
+        counts.update(play(engine, seed).coverage)
+    assert [name for name in coverage.expected(engine) if not counts[name]] == []
+
+
+def test_what_the_scenario_says_is_kept() -> None:
+    given = {"replicas": 5, "network": {"latency": "3ms"}, "workload": {"routing": "nearest"}, "storage": {"group": 7}}
+    for seed in range(40):
+        drawn = draw("raft", seed, given)
+        assert drawn.replicas == 5
+        assert drawn.network.latency is not None
+        assert drawn.network.latency.mean_ns() == 3_000_000
+        assert (drawn.workload.routing, drawn.storage.group) == ("nearest", 7)
+        assert all(isinstance(fault.replica, str) or fault.replica < 5 for fault in drawn.faults)
+    assert len({draw("raft", seed, given).network.loss for seed in range(40)}) > 2
+
+
+def test_a_given_duration_is_filled_with_phases() -> None:
+    for seed in range(40):
+        drawn = draw("zab", seed, {"duration": "30s"})
+        assert drawn.duration_ns == 30_000_000_000
+        assert len(drawn.checks.progress) >= 3
+        assert drawn.checks.progress[-1][1] > 0.95 * drawn.end_ns
+    with pytest.raises(ScenarioError, match="duration: 1s holds no phase of faults and a calm one; give more"):
+        draw("zab", 1, {"duration": "1s"})
+
+
+def test_wide_areas_have_time_to_elect() -> None:
+    """All times follow from the election timeout, which a map needs to be long."""
+    placed = {"replicas": 3, "network": {"matrix": "aws-2020", "placement": ["us-east-1", "eu-west-1", "us-west-2"]}}
+    drawn = draw("raft", 3, placed)
+    assert drawn.timeouts.election_ns[1] == 2_000_000_000
+    assert drawn.checks.progress[0][1] - drawn.checks.progress[0][0] > 15_000_000_000
