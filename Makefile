@@ -3,6 +3,7 @@
 # make mutants  put bugs into the engines, one at a time, and see that the checks catch them
 # make soak     random faults on real processes for 10 minutes, and two minutes of overload for each engine; not in CI
 # make fuzz     a million harmed frames, and as many harmed logs; not in CI
+# make explore  10,000 random schedules of faults for each engine, in the simulation; SEEDS=0:100 for fewer; not in CI
 # make check    lint, types and layout
 # make reference  predict and measure three replicas on this machine, into results/both-reference; leave it alone meanwhile
 # make build    only build
@@ -18,7 +19,9 @@ BIN := $(VENV)/bin
 CONTRACTS := $(shell find ext engines bench -name '*.pxd')
 SOURCES := $(CONTRACTS) $(wildcard $(CONTRACTS:.pxd=.py) $(CONTRACTS:.pxd=.pyx)) setup.py ext/build.py
 
-.PHONY: bench test mutants soak fuzz check reference build clean
+SEEDS ?= 0:10000
+
+.PHONY: bench test mutants soak fuzz explore check reference build clean
 
 bench: build
 	$(BIN)/replbench run quick
@@ -36,6 +39,9 @@ soak: build
 
 fuzz: build
 	REPLBENCH_FUZZ=1000000 $(BIN)/python -m pytest -n 2 --timeout 7200 tests/processes -k in_bulk
+
+explore: build
+	$(BIN)/replbench explore any --seeds $(SEEDS)
 
 check: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -414,6 +414,20 @@ def test_promises_are_asked_for_again() -> None:
     assert asked == [(1, Prepare(engine.ballot, 2)), (2, Prepare(engine.ballot, 1))]
 
 
+def test_who_has_told_all_hears_that_the_candidacy_goes_on() -> None:
+    """Else an acceptor of few slots loses patience, and preempts, while others tell their many (found by exploration: seed 500)."""
+    engine = candidate(5)
+    engine.step(1, Promise(engine.ballot, 1, 1, pack([(1, b"a")]), 1, 0), engine.now)
+    asked = told(engine.tick(engine.deadline), Prepare)
+    assert (1, Prepare(engine.ballot, 2)) in asked, "and need not tell it again"
+    assert len(asked) == 4
+    acceptor = replica(1, 5)
+    acceptor.step(0, Prepare(engine.ballot, 1), 0)
+    patience_ns = acceptor.deadline
+    acceptor.step(0, asked[0][1], patience_ns // 2)
+    assert acceptor.deadline > patience_ns
+
+
 def test_nobody_is_asked_again_before_the_ballot_is_on_disk() -> None:
     """PMS 2.5: a ballot that was sent and then forgotten in a crash could be used twice."""
     engine = replica(0, options=PaxosOptions(inquire=False))

@@ -13,7 +13,7 @@ import pytest
 from bench.driver.host import DURABILITY, Host, HostOptions, World
 from engines.core import Configuration, Engine, Message, Persist, Record
 from engines.machine import PUT, KeyValue, encode_command
-from engines.raft import Entries, Raft
+from engines.raft import AppendEntries, AppendEntriesConflict, Entries, Raft
 from engines.unreplicated import Unreplicated
 from ext.log import pack
 from tests.simulation.building import MS
@@ -92,6 +92,26 @@ def test_a_group_may_be_limited() -> None:
         host.synced(now)
     assert notes.writes == [1, 2, 2]
     assert answered(notes) == [1, 2, 3, 4, 5]
+
+
+def test_promises_that_write_nothing_need_no_place_in_a_limited_group() -> None:
+    """Else a follower's refusals each wait for a sync of their own, and it never catches up."""
+    configuration = Configuration(voters=(0, 1, 2), initial_leader=1)
+    notes = Notes()
+    host = Host(notes, Raft(0, configuration, random.Random(1)), KeyValue(), HostOptions(group=1))
+    host.start([], 0)
+    host.receive(1, AppendEntries(1, 1, 0, 0, pack([(1, b"")]), 0), 1, False)
+    host.receive(1, AppendEntries(1, 1, 1, 1, pack([(1, b"")]), 0), 2, False)
+    for overtaken in (5, 6, 7):
+        host.receive(1, AppendEntries(1, 1, overtaken, 1, b"", 0), 3, False)
+    assert notes.writes == [1]
+    host.synced(4)  # a new term
+    host.synced(5)
+    assert notes.writes == [1, 1, 4]
+    host.synced(6)
+    refusals = [message for _, message in notes.sent if isinstance(message, AppendEntriesConflict)]
+    assert len(refusals) == 3
+    assert notes.writes == [1, 1, 4]
 
 
 def test_a_full_pipeline_gathers_a_batch() -> None:
