@@ -21,6 +21,8 @@ from engines.core import NEVER
 from tests.simulation.building import FREE, MS, REPLICATED, US, latencies_ns, merged, perform
 from tests.simulation.schedules import random_scenario
 
+OWN_MACHINE_FAULTS = ("pause", "torn_write")  # which replicas that share a machine do not know
+
 MACHINE: dict[str, Any] = {
     "network": {"latency": "0s"},
     "costs": {"cores": 8, "fsync": "0s"},
@@ -193,4 +195,5 @@ def faulty(engine: str, seed: int) -> Trial:
         "fsync": {"distribution": "exponential", "mean": "0.3ms"}, "fsync_per_byte": "1ns", "contention": 0.8,
     }  # fmt: skip
     table = random_scenario(engine, seed).resolved() | {"costs": costs}
+    table["faults"] = [fault for fault in table["faults"] if not set(fault) & set(OWN_MACHINE_FAULTS)]
     return run_trial(read_scenario(table, Place("faulty", Path())), engine)
