@@ -5,6 +5,7 @@
 # make fuzz     a million harmed frames, and as many harmed logs; not in CI
 # make explore  10,000 random schedules of faults for each engine, in the simulation; SEEDS=0:100 for fewer; not in CI
 # make check    lint, types and layout
+# make reference  predict and measure three replicas on this machine, into results/both-reference; leave it alone meanwhile
 # make build    only build
 # make clean    remove what was built, the environment included; results stay
 #
@@ -20,7 +21,7 @@ SOURCES := $(CONTRACTS) $(wildcard $(CONTRACTS:.pxd=.py) $(CONTRACTS:.pxd=.pyx))
 
 SEEDS ?= 0:10000
 
-.PHONY: bench test mutants soak fuzz explore check build clean
+.PHONY: bench test mutants soak fuzz explore check reference build clean
 
 bench: build
 	$(BIN)/replbench run quick
@@ -47,6 +48,11 @@ check: $(VENV)/installed
 	PATH="$(BIN):$$PATH" cython-lint ext engines bench
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_layout.py
+
+reference: build
+	rm -rf results/both-reference
+	$(BIN)/replbench run both-3 --out results/both-reference
+	cd results/both-reference && rm -f history-*.jsonl.gz latencies.npz plots/*.png plots/cdf* plots/timeline*
 
 # Times say when to build; contents say whether that was enough, as when an older source is put back.
 build: build/stamp.json

@@ -28,8 +28,8 @@ Span = tuple[int, int]  # from when to when
 
 
 class Syncs(msgspec.Struct, frozen=True):
-    """By size, in ns: how long single writes took that were alone, and what of that was processor time of the writer, in the median;
-    and of each write that was not, for how long it was the only one, one of two, and one of three.
+    """By size, in ns: how long single writes took that were alone, and what of that was processor time of the writer, in the
+    median; and of each write that was not, for how long it was the only one, one of two, and one of three.
     """
 
     alone_ns: dict[int, list[int]]

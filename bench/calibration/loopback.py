@@ -17,8 +17,8 @@ WARM_UP = 20
 
 
 class RoundTrips(msgspec.Struct, frozen=True):
-    """Of one size: how long each took after a pause, and the processor time of one end for one of them, in the median; and for one
-    without a pause before it, on average. All in ns.
+    """Of one size: how long each took after a pause, and the processor time of one end for one of them, in the median; and for
+    one without a pause before it, on average. All in ns.
     """
 
     bytes: int

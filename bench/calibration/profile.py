@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 import platform
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from bench.driver.resources import filesystem
 from bench.metrics import environment
 from bench.scenario import Costs, as_toml
 
-QUANTILES = 100
 ROUND_TRIPS = 400
 SYNCS = 150
 MOST_CONTENTION = 5.0
@@ -31,25 +30,25 @@ class Measured(msgspec.Struct, frozen=True):
     round_trips: list[loopback.RoundTrips]
     syncs: disk.Syncs
     codec: dict[str, float]
-    lone_unsynced: turns.Round
+    lone_unsynced: turns.Round  # one client
     lone_one: turns.Round
+    lone_some: turns.Round
     lone_many: turns.Round
     lone_large: turns.Round
-    following_one: turns.Round
+    following_some: turns.Round
     following_many: turns.Round
 
     @property
     def foreign_share(self) -> float:
         """Of the machine, taken by other programs: the most of any run."""
-        runs = (self.lone_unsynced, self.lone_one, self.lone_many, self.lone_large, self.following_one, self.following_many)
-        return max(run.foreign_share for run in runs)
+        return max(run.foreign_share for run in msgspec.structs.astuple(self) if isinstance(run, turns.Round))
 
 
 def measure(folder: Path, say: Say, effort: float = 1.0) -> Measured:
     """Everything, with logs below ``folder``, which must be on the disk that replicas will use. ``say`` is told what comes next.
     About half a minute at ``effort`` 1; less makes it shorter and rougher.
     """
-    seconds, many = RUN_S * effort, turns.LOCKSTEP
+    seconds, some, many, small = RUN_S * effort, turns.SOME, turns.LOCKSTEP, turns.VALUE_BYTES
     with tempfile.TemporaryDirectory(prefix=".calibration-", dir=folder) as name:
         place = Path(name)
         say("round trips on the loopback interface")
@@ -59,25 +58,24 @@ def measure(folder: Path, say: Say, effort: float = 1.0) -> Measured:
         say("writes and syncs of the disk")
         syncs = disk.measure(place, round(SYNCS * effort))
         say("turns of a replica and of clients")
-        unsynced = turns.lone(1, turns.VALUE_BYTES, place, seconds, "none")
-        loads = ((1, turns.VALUE_BYTES), (many, turns.VALUE_BYTES), (many, turns.LARGE_BYTES))
+        unsynced = turns.lone(1, small, place, seconds, "none")
+        loads = ((1, small), (some, small), (many, small), (many, turns.LARGE_BYTES))
         lone = [turns.lone(clients, value_bytes, place, seconds) for clients, value_bytes in loads]
         say("turns of followers")
-        following = [turns.following(clients, place, seconds) for clients in (1, many)]
+        following = [turns.following(clients, place, seconds) for clients in (some, many)]
     return Measured(round_trips, syncs, per_command, unsynced, *lone, *following)
 
 
 def costs(measured: Measured, name: str, folder: Path) -> Costs:
     """The costs that explain the measurements. None is below zero, which noise would have them be where they are small."""
     spent = {field: round(float(_least(value)), 2) for field, value in _turns(measured).items()}
-    fsync, fsync_per_byte = _disk(measured.syncs, spent["per_sync_ns"])
     return Costs(
         name=name,
         about=describe(folder),
         cores=len(os.sched_getaffinity(0)),
         wake_up=Constant(value=round(_wake_up(measured.round_trips[0]))),
-        fsync=fsync,
-        fsync_per_byte_ns=fsync_per_byte,
+        fsync=_fsync(measured, spent["per_sync_ns"]),
+        **_larger_syncs(measured),
         contention=_contention(measured.syncs),
         **spent,
     )
@@ -87,15 +85,17 @@ def _turns(measured: Measured) -> dict[str, float]:
     """What a round costs, told apart by its number of clients, the size of what they write, and whether it is a follower's.
 
     Each byte of a command is read by a replica, and written into its log. What a follower does for a command is to apply it; a
-    lone replica also takes it and answers.
+    lone replica also takes it and answers. A round of one client seldom begins a block of the log, and all others do.
     """
-    lone, many, large = measured.lone_one, measured.lone_many, measured.lone_large
-    others, size = many.clients - lone.clients, turns.command_bytes(many.value_bytes)
+    one, some, many, large = measured.lone_one, measured.lone_some, measured.lone_many, measured.lone_large
+    others, size = many.clients - some.clients, turns.command_bytes(many.value_bytes)
     per_byte = _least((large.replica_cpu_ns - many.replica_cpu_ns) / many.clients / 2 / (large.value_bytes - many.value_bytes))
-    per_operation = _least((many.replica_cpu_ns - lone.replica_cpu_ns) / others - 2 * size * per_byte)
-    one, several = measured.following_one.replica_cpu_ns, measured.following_many.replica_cpu_ns
-    per_command = min(_least((several - one) / others - 2 * size * per_byte), per_operation)
-    client_per_operation = _least((many.client_cpu_ns - lone.client_cpu_ns) / others - size * per_byte)
+    command = _least((many.replica_cpu_ns - some.replica_cpu_ns) / others)
+    per_operation = _least(command - 2 * size * per_byte)
+    followed = (measured.following_many.replica_cpu_ns - measured.following_some.replica_cpu_ns) / others
+    per_command = min(_least(followed - 2 * size * per_byte), per_operation)
+    client_command = _least((many.client_cpu_ns - some.client_cpu_ns) / others)
+    client_per_operation = _least(client_command - size * per_byte)
     per_frame = min(trips.busy_cpu_ns for trips in measured.round_trips) / 2
     return {
         "per_turn_ns": measured.lone_unsynced.replica_cpu_ns - per_operation - size * per_byte - 2 * per_frame,
@@ -103,8 +103,9 @@ def _turns(measured: Measured) -> dict[str, float]:
         "per_message_ns": (per_operation - per_command) / 2,
         "per_byte_ns": per_byte,
         "per_command_ns": per_command,
-        "per_sync_ns": lone.replica_cpu_ns - measured.lone_unsynced.replica_cpu_ns - size * per_byte,
-        "client_per_turn_ns": lone.client_cpu_ns - client_per_operation - size * per_byte - 2 * per_frame,
+        "per_sync_ns": one.replica_cpu_ns - measured.lone_unsynced.replica_cpu_ns - size * per_byte,
+        "per_new_block_ns": some.replica_cpu_ns - one.replica_cpu_ns - (some.clients - one.clients) * command,
+        "client_per_turn_ns": one.client_cpu_ns - client_per_operation - size * per_byte - 2 * per_frame,
         "client_per_message_ns": client_per_operation / 2,
     }
 
@@ -114,14 +115,22 @@ def _wake_up(trips: loopback.RoundTrips) -> float:
     return _least(float(np.median(trips.took_ns)) / 2 - trips.cpu_ns)
 
 
-def _disk(syncs: disk.Syncs, per_sync_ns: float) -> tuple[Empirical, float]:
-    """The wait for a sync that is alone, and what each byte adds."""
-    sizes = sorted(syncs.alone_ns)
-    middle = [float(np.median(syncs.alone_ns[size])) for size in sizes]
-    per_byte = round(_least(float(np.polyfit(sizes, middle, 1)[0])), 3)
-    waits = np.concatenate([np.array(syncs.alone_ns[size]) - per_byte * size - per_sync_ns for size in sizes])
-    quantiles = np.quantile(np.maximum(waits, 1.0), (np.arange(QUANTILES) + 0.5) / QUANTILES)
-    return Empirical(values=tuple(round(value) for value in quantiles)), per_byte
+def _fsync(measured: Measured, per_sync_ns: float) -> Empirical:
+    """The wait for a sync: what it adds to the latency of a lone client, beside the core's time."""
+    rest = float(np.median(measured.lone_unsynced.latencies_ns)) + per_sync_ns
+    return Empirical(values=tuple(round(max(1.0, latency - rest)) for latency in measured.lone_one.latencies_ns))
+
+
+def _larger_syncs(measured: Measured) -> dict[str, float]:
+    """What syncs of more records wait beyond those of one, by the part of a round in which nobody works."""
+    one, some, many = (
+        float(np.median(each.latencies_ns)) - each.client_cpu_ns - each.replica_cpu_ns
+        for each in (measured.lone_one, measured.lone_some, measured.lone_many)
+    )
+    size = turns.command_bytes(turns.VALUE_BYTES)
+    per_byte = _least((many - some) / (measured.lone_many.clients - measured.lone_some.clients) / size)
+    new_block = some - one - per_byte * size * (measured.lone_some.clients - measured.lone_one.clients)
+    return {"fsync_per_byte_ns": round(float(per_byte), 3), "fsync_new_block_ns": round(float(_least(new_block)), 2)}
 
 
 def _contention(syncs: disk.Syncs) -> float:
@@ -178,5 +187,5 @@ def as_file(costs: Costs, measured: Measured) -> str:
     return as_toml(costs) + "\n".join(lines) + "\n"
 
 
-def _us(values_ns: list[int]) -> float:
+def _us(values_ns: Sequence[float]) -> float:
     return round(float(np.median(values_ns)) / 1e3, 1)

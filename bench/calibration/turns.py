@@ -15,19 +15,22 @@ import numpy as np
 
 from bench.driver.processes import run_processes
 from bench.driver.wire import ANSWER_BYTES, REQUEST_BYTES
+from bench.metrics.summary import within
 from bench.metrics.trial import OK, Trial
 from bench.scenario import Place, read_scenario
 from engines.machine import PUT, encode_command
 
 LOCKSTEP = 64
+SOME = 16  # commands of VALUE_BYTES, more than a block of the log
+QUANTILES = 100
 VALUE_BYTES = 256
-LARGE_BYTES = 4096
+LARGE_BYTES = 1024  # no larger, so that frames stay of the size that many small values have
 SECOND_NS = 1_000_000_000
 
 
 class Round(msgspec.Struct, frozen=True):
-    """Of one run: processor time in ns that each process took for a round, how long that was, and the share of the machine that
-    other programs took meanwhile.
+    """Of one run: processor time in ns that each process took for a round, how long that was, quantiles of the operations'
+    latencies, and the share of the machine that other programs took meanwhile.
     """
 
     clients: int
@@ -35,6 +38,7 @@ class Round(msgspec.Struct, frozen=True):
     client_cpu_ns: float
     replica_cpu_ns: float  # of the one that has no followers, or of a follower
     length_ns: float
+    latencies_ns: tuple[float, ...]
     foreign_share: float
     rounds: float
 
@@ -75,8 +79,9 @@ def _run(
 
 def _round(trial: Trial, clients: int, value_bytes: int, replica: str) -> Round:
     first, last = trial.window_ns
-    completed = trial.operations["completed_ns"][trial.operations["status"] == OK]
-    rounds = int(np.count_nonzero((completed >= first) & (completed < last))) / clients
+    done = within(trial.operations[trial.operations["status"] == OK], trial.window_ns)
+    latencies = np.quantile(done["completed_ns"] - done["intended_ns"], (np.arange(QUANTILES) + 0.5) / QUANTILES)
+    rounds = len(done) / clients
     length_ns = last - first
     shares = trial.resources
     return Round(
@@ -85,6 +90,7 @@ def _round(trial: Trial, clients: int, value_bytes: int, replica: str) -> Round:
         client_cpu_ns=shares["generators"]["0"]["cpu_share"] * length_ns / rounds,
         replica_cpu_ns=shares["replicas"][replica]["cpu_share"] * length_ns / rounds,
         length_ns=length_ns / rounds,
+        latencies_ns=tuple(map(float, latencies)),
         foreign_share=shares["machine"]["foreign_share"],
         rounds=rounds,
     )

@@ -25,7 +25,7 @@ STEP = 0xD1B54A32D192ED02  # even, so that every factor is odd, and no word is l
 
 
 def fingerprint(raw: bytes, start: int, stop: int) -> int:
-    """Tells commands apart, as a digest does; words are multiplied independently of one another, which takes a third of the time."""
+    """Tells commands apart, as a digest does; words are multiplied independently of one another, in a third of the time."""
     found = stop - start
     factor = GOLDEN
     while start + 8 <= stop:

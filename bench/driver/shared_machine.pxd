@@ -14,14 +14,14 @@ ctypedef unsigned long long u64
 ctypedef long long i64
 
 cdef int IDLE, RUNNING, SYNCING, ACTION, ARRIVE, ANSWER_BYTES, REQUEST_BYTES, TURN
-cdef i64 CLIENT, FROM_CLIENT, LOST, NEVER
+cdef i64 BLOCK_BYTES, CLIENT, FROM_CLIENT, LOST, NEVER
 
 
 @cython.final
 cdef class SharedMachine(Simulation):
     cdef double per_turn_ns, per_frame_ns, per_message_ns, per_byte_ns, per_command_ns, per_sync_ns
     cdef double client_per_turn_ns, client_per_message_ns
-    cdef double sync_byte_ns
+    cdef double per_new_block_ns, sync_byte_ns, new_block_ns
     cdef Durations wake_up
     cdef readonly Cores cores
     cdef int client_number
@@ -33,9 +33,8 @@ cdef class SharedMachine(Simulation):
     cdef i64 alarm_ns
     cdef Disk disk
     cdef i64 syncs
-    cdef object begin_action, over_action, disk_action, alarm_action
+    cdef object begin_action, over_action, written_action, disk_action, alarm_action
 
-    @cython.locals(delay=i64)
     cdef void rouse(self, Process process) except *
     cdef int later(self, i64 delay, object action, Process process) except -1
     @cython.locals(process=Process)
@@ -44,8 +43,10 @@ cdef class SharedMachine(Simulation):
     cpdef void begin_event(self, i64 argument) except *
     @cython.locals(spent=i64)
     cdef int begin(self, Process process) except -1
-    @cython.locals(process=Process)
+    @cython.locals(process=Process, spent=double)
     cpdef void over_event(self, i64 argument) except *
+    @cython.locals(process=Process)
+    cpdef void written_event(self, i64 argument) except *
     @cython.locals(process=Process)
     cdef int pass_core_on(self) except -1
 
@@ -60,8 +61,10 @@ cdef class SharedMachine(Simulation):
     cdef int leave(self, Node node) except -1
     @cython.locals(link=Link, depart=i64, argument=i64, arrival=i64)
     cdef void send(self, Node node, u64 to, object message, i64 size) except *
-    @cython.locals(node=Node, size=i64)
+    @cython.locals(node=Node, size=i64, alone=double)
     cdef void sync(self, Process process) except *
+    @cython.locals(node=Node, written=i64)
+    cdef bint begins_block(self, Process process) except -1
     @cython.locals(next_ns=i64)
     cdef int expect_sync(self) except -1
     @cython.locals(process=Process)

@@ -13,7 +13,8 @@ and costs, by ``Costs`` of the scenario, a core's time: for the turn, for each f
 in a turn is one), each message and byte at each end, each command that a replica applies, and each sync. What a turn sends leaves
 at the end of that time, as one. A core that was idle needs ``wake_up`` until a process runs on it.
 
-A sync takes a draw of fsync + fsync_per_byte * size where it is alone; all replicas write to one disk (bench.driver.disk).
+A sync takes a draw of fsync + fsync_per_byte * size where it is alone; all replicas write to one disk (bench.driver.disk). It
+takes longer, and more of a core, where the log goes on to another block: a file system then has to write down that it is in use.
 """
 from __future__ import annotations
 
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from bench.scenario import Costs
     from engines.core import Message, Persist
 
+BLOCK_BYTES = 4096
+
 
 class SharedMachine(Simulation):
     """A Simulation on one machine."""
@@ -68,7 +71,9 @@ class SharedMachine(Simulation):
         self.per_sync_ns = costs.per_sync_ns
         self.client_per_turn_ns = costs.client_per_turn_ns
         self.client_per_message_ns = costs.client_per_message_ns
+        self.per_new_block_ns = costs.per_new_block_ns
         self.sync_byte_ns = costs.fsync_per_byte_ns
+        self.new_block_ns = costs.fsync_new_block_ns
         self.wake_up = wake_up
         self.cores = Cores(costs.cores)
         count = len(nodes)
@@ -84,6 +89,7 @@ class SharedMachine(Simulation):
         self.syncs = 0  # changes of what is under way on the disk
         self.begin_action = self.begin_event
         self.over_action = self.over_event
+        self.written_action = self.written_event
         self.disk_action = self.disk_event
         self.alarm_action = self.alarm_event
 
@@ -102,11 +108,8 @@ class SharedMachine(Simulation):
             return
         if self.cores.acquire(process):
             process.state = RUNNING
-            delay = self.wake_up.value if self.wake_up.constant else self.wake_up.next()
-            if delay > 0:
-                self.later(delay, self.begin_action, process)
-            else:
-                self.begin(process)
+            # Never at once: all that was sent in one frame arrives before anybody looks at the first of it.
+            self.later(self.wake_up.value if self.wake_up.constant else self.wake_up.next(), self.begin_action, process)
 
     def later(self, delay: int, action: Any, process: Process) -> None:
         """Go on with a process, unless it has died until then."""
@@ -148,9 +151,11 @@ class SharedMachine(Simulation):
             self.leave(self.nodes[process.number])
         if process.to_sync:
             process.to_sync = False
-            process.state = SYNCING
-            self.sync(process)
-            self.pass_core_on()
+            spent = self.per_sync_ns + self.per_byte_ns * process.write_bytes
+            if self.begins_block(process):
+                spent += self.per_new_block_ns
+            process.busy_ns += spent
+            self.later(int(spent), self.written_action, process)
         elif not process.wants_a_turn():
             process.state = IDLE
             self.pass_core_on()
@@ -159,6 +164,14 @@ class SharedMachine(Simulation):
             self.pass_core_on()
             if self.cores.acquire(process):
                 self.begin(process)
+
+    def written_event(self, argument: int) -> None:
+        """A process has handed its records to the disk, and waits for them without a core."""
+        process = self.living(argument)
+        if process is not None:
+            process.state = SYNCING
+            self.sync(process)
+            self.pass_core_on()
 
     def pass_core_on(self) -> None:
         """A process leaves its core."""
@@ -169,7 +182,7 @@ class SharedMachine(Simulation):
     # Replicas
 
     def turn(self, process: Process) -> None:
-        """Everything that has arrived, and the timers; what is to be written is written when this time is over."""
+        """Everything that has arrived, and the timers; what is to be written is written when the rest has left."""
         node = self.nodes[process.number]
         host = node.host
         local = node.local(self.now)
@@ -200,7 +213,6 @@ class SharedMachine(Simulation):
             for persist in host.gather():
                 if persist.record is not None:
                     process.write_bytes += self.record_size(node, persist.record)
-            process.spent_ns += self.per_sync_ns + self.per_byte_ns * process.write_bytes
         self.arm(node)
 
     def resume(self, process: Process) -> None:
@@ -346,10 +358,19 @@ class SharedMachine(Simulation):
         if size == 0:
             self.durable(process)
             return
+        alone = node.fsync.next() + self.sync_byte_ns * size
+        if self.begins_block(process):
+            alone += self.new_block_ns
         node.fsyncs += 1
         node.fsync_bytes += size
-        self.disk.begin(process, (node.fsync.next() + self.sync_byte_ns * size) * node.fsync_factor, self.now)
+        self.disk.begin(process, alone * node.fsync_factor, self.now)
         self.expect_sync()
+
+    def begins_block(self, process: Process) -> bool:
+        """Whether what is to be written goes beyond the block that the log has come to."""
+        node: Node = self.nodes[process.number]
+        written = node.fsync_bytes
+        return (written + process.write_bytes) // BLOCK_BYTES != written // BLOCK_BYTES
 
     def expect_sync(self) -> None:
         """What is under way on the disk has changed, and so has the time at which the next sync is done."""

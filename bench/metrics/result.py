@@ -304,9 +304,7 @@ class Result:
             scenarios={name: self.scenarios[name]},
             points=[point for point in self._document.points if point.scenario == name],
         )
-        part = Result(self.path, document, self.points[self.points["scenario"] == name])
-        part._samples = self._samples
-        return part
+        return Result(self.path, document, self.points[self.points["scenario"] == name])
 
     def operations(self, point: int) -> pd.DataFrame:
         """Every recorded operation of a point, warm-up included, by intended start.

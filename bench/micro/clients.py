@@ -35,7 +35,8 @@ class Ceiling(msgspec.Struct, frozen=True):
 
 def compare(smoke: bool) -> int:
     """Print a line for each of REGIMES; nothing is wanted of it, so that nothing is ever missed."""
-    print(f"{'the clients against a server that answers at once':52}{'operations/s':>14}{'CPU us/op':>12}{'p50 ms':>10}{'lag ms':>10}")
+    what = "the clients against a server that answers at once"
+    print(f"{what:52}{'operations/s':>14}{'CPU us/op':>12}{'p50 ms':>10}{'lag ms':>10}")
     for clients, generators in REGIMES:
         found = measured(clients, generators, 0.1 if smoke else 3.0)
         latency = "n/a" if found.latency_p50_ns is None else f"{found.latency_p50_ns / 1e6:.3f}"

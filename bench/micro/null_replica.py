@@ -1,6 +1,7 @@
-"""A replica that decides nothing: it answers every request at once, as it is told to. ``python -m bench.micro.null_replica CONFIG``.
+"""A replica that decides nothing: it answers every request at once, as it is told to.
 
-As a process it accepts everything, says ``{"listening": port}``, and ends when its standard input does.
+``python -m bench.micro.null_replica CONFIG`` accepts everything, says ``{"listening": port}``, and ends when its standard input
+does.
 """
 from __future__ import annotations
 

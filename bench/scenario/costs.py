@@ -44,9 +44,11 @@ class Costs(Table, frozen=True, kw_only=True):
     per_byte_ns: Annotated[float, COST, "to copy and decode, or to encode"] = 0.0
     per_command_ns: Annotated[float, COST, "to apply one, at each replica"] = 0.0
     per_sync_ns: Annotated[float, COST, "of a core, beside the wait for the disk"] = 0.0
+    per_new_block_ns: Annotated[float, COST, "as per_sync, where a block of 4 KiB is begun: the file system notes it"] = 0.0
     client_per_turn_ns: Annotated[float, COST, "of the process of the clients"] = 0.0
     client_per_message_ns: Annotated[float, COST, "for a client to send or to hear one"] = 0.0
     fsync: Annotated[Distribution, DRAWN, "of one sync, where no other replica syncs"] = Constant(value=200_000)
+    fsync_new_block_ns: Annotated[float, COST, "more, where a block of 4 KiB is begun"] = 0.0
     fsync_per_byte_ns: Annotated[float, COST, "to write, beside the sync"] = 0.0
     contention: Annotated[
         float, Number(0, 10), "how much longer a sync takes for each other one under way; 0: a disk a replica"

@@ -453,7 +453,8 @@ class Scenario(Table, frozen=True, kw_only=True):
                     f"faults[{index}].torn_write: only a simulated disk tears a write on demand; "
                     'use crash, or set world = "simulation"'
                 )
-            if fault.kind in ("torn_write", "pause") and self.costs is not None and self.world == "simulation":
+            shared = self.world == "both" or (self.world == "simulation" and self.costs is not None)
+            if fault.kind in ("torn_write", "pause") and shared:
                 raise ValueError(
                     f"faults[{index}].{fault.kind}: replicas that share one machine know no such fault; "
                     "leave costs out, or use crash"

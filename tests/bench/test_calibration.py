@@ -15,37 +15,45 @@ from bench.scenario import Place, ScenarioError, as_toml, load, read_scenario
 
 TRUE = {
     "per_turn_ns": 30_000.0, "per_frame_ns": 7_000.0, "per_message_ns": 400.0, "per_byte_ns": 0.25, "per_command_ns": 1_500.0,
-    "per_sync_ns": 50_000.0, "client_per_turn_ns": 45_000.0, "client_per_message_ns": 600.0,
+    "per_sync_ns": 50_000.0, "per_new_block_ns": 60_000.0, "client_per_turn_ns": 45_000.0, "client_per_message_ns": 600.0,
 }  # fmt: skip
-WAIT_NS, BYTE_NS, CONTENTION = 140_000, 0.9, 0.8
+WAIT_NS, BLOCK_WAIT_NS, BYTE_NS, CONTENTION = 140_000, 40_000, 0.9, 0.8
 
 
 def a_round(clients: int, value_bytes: int, follower: bool = False, synced: bool = True) -> turns.Round:
     """What it takes by the true costs."""
     size = turns.command_bytes(value_bytes)
-    common = TRUE["per_turn_ns"] + 2 * TRUE["per_frame_ns"] + (TRUE["per_sync_ns"] if synced else 0)
+    common = TRUE["per_turn_ns"] + 2 * TRUE["per_frame_ns"]
+    common += synced * (TRUE["per_sync_ns"] + (clients > 1) * TRUE["per_new_block_ns"])
     command = TRUE["per_command_ns"] + (1 + synced) * size * TRUE["per_byte_ns"] + (0 if follower else 2 * TRUE["per_message_ns"])
     client = TRUE["client_per_turn_ns"] + 2 * TRUE["per_frame_ns"]
     client += clients * (2 * TRUE["client_per_message_ns"] + size * TRUE["per_byte_ns"])
-    return turns.Round(clients, value_bytes, client, common + clients * command, 1e6, 0.02, 1000.0)
+    wait = synced * (WAIT_NS + (clients > 1) * BLOCK_WAIT_NS + (clients - 1) * size * BYTE_NS)
+    latency = client + common + clients * command + wait
+    return turns.Round(clients, value_bytes, client, common + clients * command, 1e6, (latency,) * 9, 0.02, 1000.0)
 
 
 def measured() -> Measured:
-    alone = {size: [round(WAIT_NS + TRUE["per_sync_ns"] + BYTE_NS * size)] * 9 for size in disk.SIZES}
+    alone = {size: [200_000 + size] * 9 for size in disk.SIZES}
     # A third of the work done alone, a third in company of another, a third of two others.
     together = {
-        size: [tuple(round(values[0] / 3 * (1 + CONTENTION * others)) for others in range(3))] * 9 for size, values in alone.items()
+        size: [tuple(round(values[0] / 3 * (1 + CONTENTION * others)) for others in range(3))] * 9
+        for size, values in alone.items()
     }
     frames = 2 * TRUE["per_frame_ns"]
     return Measured(
-        round_trips=[loopback.RoundTrips(64, [40_000], 15_000, frames), loopback.RoundTrips(1024, [42_000], 16_000, 1.1 * frames)],
+        round_trips=[
+            loopback.RoundTrips(64, [40_000], 15_000, frames),
+            loopback.RoundTrips(1024, [42_000], 16_000, 1.1 * frames),
+        ],
         syncs=disk.Syncs(alone, dict.fromkeys(disk.SIZES, 60_000.0), together),
         codec={"encode_ns": 40.0},
         lone_unsynced=a_round(1, turns.VALUE_BYTES, synced=False),
         lone_one=a_round(1, turns.VALUE_BYTES),
+        lone_some=a_round(16, turns.VALUE_BYTES),
         lone_many=a_round(64, turns.VALUE_BYTES),
         lone_large=a_round(64, turns.LARGE_BYTES),
-        following_one=a_round(1, turns.VALUE_BYTES, follower=True),
+        following_some=a_round(16, turns.VALUE_BYTES, follower=True),
         following_many=a_round(64, turns.VALUE_BYTES, follower=True),
     )
 
@@ -56,6 +64,7 @@ def test_the_costs_that_made_the_measurements_are_found(tmp_path: Path) -> None:
         assert getattr(found, name) == pytest.approx(value, rel=1e-3, abs=0.02), name
     assert found.wake_up.mean_ns() == 40_000 / 2 - 15_000
     assert np.unique(found.fsync.values) == pytest.approx(WAIT_NS, rel=1e-3)
+    assert found.fsync_new_block_ns == pytest.approx(BLOCK_WAIT_NS, rel=1e-3)
     assert found.fsync_per_byte_ns == pytest.approx(BYTE_NS, rel=1e-2)
     assert found.contention == pytest.approx(CONTENTION, abs=0.01)
 

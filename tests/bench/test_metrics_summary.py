@@ -93,7 +93,8 @@ def test_costs_are_per_commit_and_nothing_where_nothing_was_committed():
     none = summarise(synthetic_trial(seconds=0.5, counts=counts | {"commits": 0}))
     assert none["messages_per_commit"] is None
     assert row["cpu_ns_per_commit"] is None, "a simulation takes no processor"
-    assert summarise(synthetic_trial(seconds=0.5, counts=counts | {"cpu_ns": 5000}))["cpu_ns_per_commit"] == 5000 / counts["commits"]
+    row = summarise(synthetic_trial(seconds=0.5, counts=counts | {"cpu_ns": 5000}))
+    assert row["cpu_ns_per_commit"] == 5000 / counts["commits"]
 
 
 def test_the_row_has_the_published_columns_and_the_axes():

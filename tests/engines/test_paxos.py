@@ -415,7 +415,7 @@ def test_promises_are_asked_for_again() -> None:
 
 
 def test_who_has_told_all_hears_that_the_candidacy_goes_on() -> None:
-    """Else an acceptor of few slots loses patience, and preempts, while others tell their many (found by exploration: seed 500)."""
+    """Else an acceptor of few slots loses patience, and preempts, while others tell their many (found by explore: seed 500)."""
     engine = candidate(5)
     engine.step(1, Promise(engine.ballot, 1, 1, pack([(1, b"a")]), 1, 0), engine.now)
     asked = told(engine.tick(engine.deadline), Prepare)

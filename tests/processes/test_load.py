@@ -21,11 +21,11 @@ from bench.driver.occasions import REFUSED
 from bench.metrics.recorder import Recorder
 from bench.metrics.summary import outstanding_ns
 from bench.metrics.trial import FAILED, OK, OPERATION, UNKNOWN
+from bench.micro.null_replica import Reply, accept, listen
 from bench.workloads.arrivals import schedule
 from engines.core import NOBODY
 from engines.machine import decode_command, sequence_of
 from ext.build import ROOT
-from bench.micro.null_replica import Reply, accept, listen
 from tests.bench.trials import synthetic_trial
 from tests.processes.real import short
 

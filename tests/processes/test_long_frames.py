@@ -14,9 +14,9 @@ from bench.driver.connections import Connection
 from bench.driver.frames import FrameError, Frames, encode
 from bench.driver.shaping import HELD_LIMIT_BYTES, Shaper
 from bench.metrics.trial import OK
+from bench.micro.null_replica import accept
 from engines.core import Configuration
 from tests.processes.doorkeeper import Doorkeeper
-from tests.processes.null_replica import accept
 from tests.processes.real import short
 from tests.processes.test_load import loaded
 from tests.processes.test_reality import Trio

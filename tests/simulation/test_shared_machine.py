@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bench.driver.cores import IDLE, READY, Cores, Process
@@ -19,6 +20,8 @@ from bench.scenario import Place, Scenario, read_scenario
 from engines.core import NEVER
 from tests.simulation.building import FREE, MS, REPLICATED, US, latencies_ns, merged, perform
 from tests.simulation.schedules import random_scenario
+
+OWN_MACHINE_FAULTS = ("pause", "torn_write")  # which replicas that share a machine do not know
 
 MACHINE: dict[str, Any] = {
     "network": {"latency": "0s"},
@@ -96,6 +99,13 @@ def test_a_turn_takes_all_that_has_arrived() -> None:
     assert rate(many) == pytest.approx(50_000, rel=0.01)
 
 
+def test_what_was_sent_in_one_frame_is_taken_in_one_turn() -> None:
+    """A hundred commands are two messages to each follower, and still one sync."""
+    costs = {"fsync": "1ms", "per_command": "1us"}
+    trial = shared("raft", costs=costs, batching={"max_commands": 50}, workload={"arrivals": {"clients": 100}})
+    assert trial.counts["fsyncs"] / trial.counts["commits"] == pytest.approx(3 / 100, rel=0.05)
+
+
 def test_a_byte_costs_where_it_is_read_where_it_is_written_and_where_it_is_logged() -> None:
     small, large = (
         shared("unreplicated", replicas=1, costs={"per_byte": "10ns", "fsync": "1ms"}, workload={"value_size": f"{size}B"})
@@ -103,6 +113,14 @@ def test_a_byte_costs_where_it_is_read_where_it_is_written_and_where_it_is_logge
     )
     # By the clients, by the replica, and into its log.
     assert latencies_ns(large).min() - latencies_ns(small).min() == 1000 * 10 * 3
+
+
+def test_a_sync_that_begins_a_block_takes_longer() -> None:
+    """A record and a command of 8 bytes are less than a hundred bytes: one sync of forty or more."""
+    costs = {"fsync": "1ms", "fsync_new_block": "3ms", "per_new_block": "2ms"}
+    latencies = latencies_ns(shared("unreplicated", replicas=1, costs=costs))
+    assert set(latencies.tolist()) == {1 * MS, 6 * MS}
+    assert 0 < np.count_nonzero(latencies == 6 * MS) < len(latencies) / 40
 
 
 @pytest.mark.parametrize(("contention", "syncs"), [(0.0, 1.0), (0.5, 2.0), (1.0, 3.0)])
@@ -177,5 +195,5 @@ def faulty(engine: str, seed: int) -> Trial:
         "fsync": {"distribution": "exponential", "mean": "0.3ms"}, "fsync_per_byte": "1ns", "contention": 0.8,
     }  # fmt: skip
     table = random_scenario(engine, seed).resolved() | {"costs": costs}
-    table["faults"] = [fault for fault in table["faults"] if not fault.keys() & {"pause", "torn_write"}]
+    table["faults"] = [fault for fault in table["faults"] if not set(fault) & set(OWN_MACHINE_FAULTS)]
     return run_trial(read_scenario(table, Place("faulty", Path())), engine)
