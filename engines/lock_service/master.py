@@ -160,7 +160,7 @@ class Master(Service):
         self.begin(now)
         while self.alarms and self.alarms[0][0] <= now:
             _, _, kind, about = heapq.heappop(self.alarms)
-            ALARMS[kind](self, about)
+            getattr(self, ALARMS[kind])(about)
         return self.ready()
 
     def ready(self) -> list[ServiceEffect]:
@@ -245,7 +245,7 @@ class Master(Service):
         read = READS.get(type(request))
         if read is not None:
             if self.leased():
-                read(self, client, sequence, request)
+                getattr(self, read)(client, sequence, request)
             else:
                 self.early[client, sequence] = command
         elif type(request) is SetContents or type(request) is Delete:
@@ -280,7 +280,7 @@ class Master(Service):
     def tell(self) -> None:
         """What the last command brought for others (events come after what they tell of, 2.5)."""
         for news in self.tree.news:
-            NEWS[type(news)](self, news)
+            getattr(self, NEWS[type(news)])(news)
 
     def handed_over(self, news: Handover) -> None:
         """Who waited has the lock; if its client has not asked this master yet, it will."""
@@ -485,22 +485,22 @@ class Master(Service):
             del self.barriers[path]
 
 
-READS: dict[Any, Any] = {
-    KeepAlive: Master.keep_alive,
-    GetContents: Master.get_contents,
-    CheckSequencer: Master.check_sequencer,
+READS: dict[Any, str] = {
+    KeepAlive: "keep_alive",
+    GetContents: "get_contents",
+    CheckSequencer: "check_sequencer",
 }
-NEWS: dict[Any, Any] = {
-    Handover: Master.handed_over,
-    Withdrawal: Master.withdrawn,
-    Delay: Master.delay,
-    End: Master.ended,
-    Notice: Master.notice,
+NEWS: dict[Any, str] = {
+    Handover: "handed_over",
+    Withdrawal: "withdrawn",
+    Delay: "delay",
+    End: "ended",
+    Notice: "notice",
 }
-ALARMS: dict[int, Any] = {
-    SERVE: Master.serve,
-    RENEW: Master.propose_renewal,
-    REPLY: Master.reply_in_time,
-    EXPIRY: Master.expire,
-    DELAY: Master.end_delay,
+ALARMS: dict[int, str] = {
+    SERVE: "serve",
+    RENEW: "propose_renewal",
+    REPLY: "reply_in_time",
+    EXPIRY: "expire",
+    DELAY: "end_delay",
 }
