@@ -123,6 +123,7 @@ class Process:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", self.module, str(path)],
                 cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, preexec_fn=limits,  # noqa: PLW1509
+                bufsize=0,  # a line that waited in a buffer would not be seen by select
             )  # fmt: skip
         self.config["listen"][1] = self.line()["listening"]
 
