@@ -2,10 +2,15 @@
 
 ``REPLBENCH_PURE=1 pytest`` runs every test over the interpreted sources (see ext/build.py).
 """
+import signal
+
 import hypothesis
 
 import ext  # noqa: F401  (installs the finder before any test imports an engine)
 from ext import build
+
+# A shell starts what runs in the background deaf to Ctrl-C, and its children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("replbench", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("replbench")
