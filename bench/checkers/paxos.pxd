@@ -21,7 +21,7 @@ cdef class PaxosDisk:
 
     cpdef object promise(self, u64 ballot, u64 decided)
     cpdef object decide(self, u64 decided)
-    cdef void close_gaps(self) except *
+    cdef int close_gaps(self) except -1
     cpdef object accept(self, u64 first, u64 stop)
     cpdef object hold(self, u64 first, u64 stop)
 
@@ -38,12 +38,12 @@ cdef class PaxosWatcher(Watcher):
     @cython.locals(disk=PaxosDisk, accepted=AcceptedSlots)
     cpdef object kept(self, u64 replica, object record)
     @cython.locals(stop=u64)
-    cdef void accepted(
+    cdef int accepted(
         self, u64 replica, PaxosDisk disk, u64 ballot, u64 first, bytes entries, u64 committed
-    ) except *
+    ) except -1
     @cython.locals(raw=bytes_pointer, offset=u64, slot=u64, own=u64)
-    cdef void restated(self, u64 replica, PaxosDisk disk, u64 ballot, u64 first, bytes entries) except *
-    cdef void has_promised(self, u64 replica, PaxosDisk disk, u64 ballot) except *
+    cdef int restated(self, u64 replica, PaxosDisk disk, u64 ballot, u64 first, bytes entries) except -1
+    cdef int has_promised(self, u64 replica, PaxosDisk disk, u64 ballot) except -1
     @cython.locals(before=PaxosDisk, disk=PaxosDisk)
     cpdef object recovered(self, u64 replica, list records, object status)
     @cython.locals(accepted=Accepted)

@@ -53,7 +53,7 @@ class Values:
         if self.start <= slot < self.stop:
             raw = self.column
             return load_u64(raw, (slot - self.start) * DIGEST_BYTES)
-        return self.others.get(slot, ABSENT)
+        return self.others.get(slot, ABSENT) if self.others else ABSENT
 
     def add(self, slot: int, value: int) -> None:
         """The first value for a slot."""

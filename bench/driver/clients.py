@@ -17,10 +17,10 @@ from bench.driver.occasions import ISSUE, REQUEST, RETRY
 from bench.driver.wire import REQUEST_BYTES
 from bench.metrics.trial import CAS, FAILED, OK, READ, WRITE
 from engines.core import NOBODY
-from engines.machine import encode_command
+from engines.machine import encode_numbers
 
 if not cython.compiled:
-    from ext.memory import load_u64, pack_u64, push_event
+    from ext.memory import load_u64, push_event
 
 if TYPE_CHECKING:
     import numpy as np
@@ -231,14 +231,12 @@ class Clients(Population):
             while session.waiting and self.settled(session.waiting[0]):
                 session.waiting.popleft()
             lowest = session.waiting[0]
-        key = pack_u64(recorder.key_of(row), TOKEN_BYTES)
         number = self.number_of(row)
-        value = b"" if kind == READ else self.value(number)
-        expected = b""
-        if kind == CAS:
-            token = recorder.expected_of(row)
-            expected = self.value(token) if token else b""
-        return encode_command(session.id, number, self.number_of(lowest), kind, key, value, expected)
+        size = 0 if kind == READ else recorder.size_of(row)
+        token = recorder.expected_of(row) if kind == CAS else 0
+        return encode_numbers(
+            session.id, number, self.number_of(lowest), kind, recorder.key_of(row), number, size, token, self.size_of(token)
+        )
 
     def number_of(self, row: int) -> int:
         """The sequence number of an operation, and the token of what it writes: no other operation of the run has it."""
@@ -256,11 +254,13 @@ class Clients(Population):
         """Whether nobody waits for this operation any more."""
         return not self.recorder.pending(row) or (len(self.given_up) > 0 and row in self.given_up)
 
-    def value(self, token: int) -> bytes:
-        """The value that the operation of this token writes: the token, and zeros up to its size."""
+    def size_of(self, token: int) -> int:
+        """Bytes of the value that the operation of this token writes, which are the token and zeros; of none, 0."""
+        if token == 0:
+            return 0
         if self.parts > 1 and (token - 1) % self.parts != self.part:
-            return pack_u64(token, self.foreign_sizes[token])
-        return pack_u64(token, self.recorder.size_of(self.row_of(token)))
+            return self.foreign_sizes[token]
+        return self.recorder.size_of(self.row_of(token))
 
     def answered(self, client: int, sequence: int, result: bytes) -> None:
         """The result of an operation arrived."""

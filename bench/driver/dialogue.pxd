@@ -19,6 +19,6 @@ cdef class Dialogue:
     cdef Py_ssize_t begun
 
     @cython.locals(client=Py_ssize_t, sequence=i64, result=bytes, arrival=i64)
-    cpdef void hear(self, Py_ssize_t replica, list answers, i64 now) except *
+    cpdef object hear(self, Py_ssize_t replica, list answers, i64 now)
     @cython.locals(queue=EventQueue, clients=Clients, kind=int)
     cpdef i64 turn(self, i64 now, int most) except? -1

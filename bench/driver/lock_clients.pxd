@@ -23,11 +23,11 @@ cdef class LockClients(Population):
     @cython.locals(link=Link, now=i64, arrival=i64)
     cpdef object attend(self, object tenant)
     cpdef object later(self, object tenant, Durations durations)
-    cdef void issue(self, Py_ssize_t client) except *
-    cdef void retry(self, i64 argument) except *
-    cdef void answered(self, Py_ssize_t client, i64 sequence, bytes result) except *
-    cdef void redirected(self, Py_ssize_t client, i64 sequence, u64 leader) except *
-    cdef void let_go(self, Py_ssize_t client, i64 sequence) except *
-    cpdef void start(self) except *
-    cpdef void reset(self, u64 replica) except *
-    cpdef void finish(self) except *
+    cdef object issue(self, Py_ssize_t client)
+    cdef object retry(self, i64 argument)
+    cdef object answered(self, Py_ssize_t client, i64 sequence, bytes result)
+    cdef object redirected(self, Py_ssize_t client, i64 sequence, u64 leader)
+    cdef object let_go(self, Py_ssize_t client, i64 sequence)
+    cpdef object start(self)
+    cpdef object reset(self, u64 replica)
+    cpdef object finish(self)

@@ -18,7 +18,7 @@ cdef class Durations:
 
     @cython.locals(draw=i64)
     cpdef i64 next(self) except? -1
-    cdef void refill(self) except *
+    cdef int refill(self) except -1
 
 
 cdef class Chances:
@@ -75,4 +75,4 @@ cdef class Link:
     @cython.locals(resume_ns=i64, timeout_ns=i64)
     cpdef i64 resume_ns(self, i64 now_ns) except? -2
     cpdef bint duplicated(self) except? -1
-    cpdef void reset(self, i64 now_ns) except *
+    cpdef object reset(self, i64 now_ns)

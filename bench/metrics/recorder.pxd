@@ -37,13 +37,13 @@ cdef class Recorder:
         self, i64 now, i64 intended_ns, unsigned int client, int kind, unsigned int key, unsigned int size
     ) except -1
     @cython.locals(chunk=Chunk)
-    cpdef void set_values(self, Py_ssize_t row, u64 value, u64 expected) except *
+    cpdef object set_values(self, Py_ssize_t row, u64 value, u64 expected)
     @cython.locals(chunk=Chunk)
-    cpdef void sent(self, Py_ssize_t row, i64 now) except *
+    cpdef object sent(self, Py_ssize_t row, i64 now)
     @cython.locals(chunk=Chunk, at=Py_ssize_t)
-    cpdef void complete(self, Py_ssize_t row, i64 now, int status, u64 returned) except *
+    cpdef object complete(self, Py_ssize_t row, i64 now, int status, u64 returned)
     @cython.locals(chunk=Chunk)
-    cpdef void retried(self, Py_ssize_t row) except *
+    cpdef object retried(self, Py_ssize_t row)
     @cython.locals(chunk=Chunk, pending=bint)
     cpdef bint pending(self, Py_ssize_t row) except -1
     @cython.locals(chunk=Chunk, attempts=int)
@@ -63,4 +63,4 @@ cdef class Recorder:
     @cython.locals(chunk=Chunk, started=i64)
     cpdef i64 started_ns(self, Py_ssize_t row) except? -1
     @cython.locals(start=i64, stop=i64)
-    cpdef void advance(self, i64 now) except *
+    cpdef object advance(self, i64 now)
