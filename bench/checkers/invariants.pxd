@@ -1,6 +1,7 @@
 cimport cython
 
 from bench.metrics.recorder cimport Recorder
+from ext.columns cimport words_of
 from ext.log cimport bytes_pointer, load_u64
 
 ctypedef unsigned long long u64
@@ -9,10 +10,11 @@ cdef u64 RECENT, STRIDE, LOW, OPERATION_AT, KEY_AT, KEY_BYTES
 
 
 cdef class Agreement:
-    cdef u64[::1] recent
-    cdef u64[::1] repeats
-    cdef u64[::1] positions
-    cdef u64[::1] reached
+    cdef list columns
+    cdef u64 *recent
+    cdef u64 *repeats
+    cdef u64 *positions
+    cdef u64 *reached
     cdef object sparse
     cdef public Recorder recorder
     cdef bytearray effective

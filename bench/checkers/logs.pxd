@@ -2,6 +2,7 @@ cimport cython
 
 from bench.checkers.invariants cimport Agreement
 from engines.machine cimport mix_part
+from ext.columns cimport words_of
 from ext.log cimport append_u64, bytes_pointer, load_u32, load_u64
 
 ctypedef unsigned long long u64
@@ -48,10 +49,11 @@ cdef class Logs:
     cdef readonly dict reigns
     cdef readonly Reign newest
     cdef list entries
-    cdef u64[::1] lasts
-    cdef u64[::1] terms
-    cdef u64[::1] before
-    cdef u64[::1] after
+    cdef list columns
+    cdef u64 *lasts
+    cdef u64 *terms
+    cdef u64 *before
+    cdef u64 *after
 
     cdef DiskLog forget(self, u64 replica)
     @cython.locals(slot=Py_ssize_t, before=u64, term=u64)

@@ -11,7 +11,6 @@ Most records are compared by identity: the entries that a leader writes are the 
 from __future__ import annotations
 
 from array import array
-from typing import Any
 
 import cython
 import msgspec
@@ -21,7 +20,7 @@ from engines.machine import KeyValueState
 
 if not cython.compiled:
     from engines.machine import mix_part
-    from ext.memory import append_u64, load_u32, load_u64
+    from ext.memory import append_u64, load_u32, load_u64, words_of
 
 RING = 64
 RING_LOW = RING - 1
@@ -90,10 +89,11 @@ class Logs:
         self.reigns: dict[int, Reign] = {}
         self.newest = Reign(0, 1, 0)
         self.entries: list[bytes] = [b""] * RING
-        self.lasts: Any = memoryview(array("Q", bytes(8 * RING)))
-        self.terms: Any = memoryview(array("Q", bytes(8 * RING)))
-        self.before: Any = memoryview(array("Q", bytes(8 * RING)))
-        self.after: Any = memoryview(array("Q", bytes(8 * RING)))
+        self.columns = [array("Q", bytes(8 * RING)) for _ in range(4)]
+        self.lasts = words_of(self.columns[0])
+        self.terms = words_of(self.columns[1])
+        self.before = words_of(self.columns[2])
+        self.after = words_of(self.columns[3])
 
     def forget(self, replica: int) -> DiskLog:
         """An empty log for this replica, which is read anew."""

@@ -3,6 +3,7 @@ cimport cython
 from bench.checkers.invariants cimport Agreement, Watcher
 from bench.checkers.proposals cimport Proposals
 from engines.paxos.fields cimport Accepted, AcceptedSlots
+from ext.columns cimport words_of
 from ext.log cimport bytes_pointer, load_u32, load_u64
 
 ctypedef unsigned long long u64
@@ -33,7 +34,8 @@ cdef class PaxosWatcher(Watcher):
     cdef readonly list disks
     cdef readonly Proposals proposals
     cdef dict promises
-    cdef u64[::1] given
+    cdef object column
+    cdef u64 *given
 
     @cython.locals(disk=PaxosDisk, accepted=AcceptedSlots)
     cpdef object kept(self, u64 replica, object record)

@@ -3,6 +3,7 @@ cimport cython
 from bench.driver.network cimport Durations, Link
 from bench.metrics.recorder cimport Recorder
 from engines.machine cimport encode_numbers
+from ext.columns cimport bytes_of, halves_of, integers_of
 from ext.events cimport EventQueue, push_event
 from ext.log cimport load_u64
 
@@ -46,7 +47,8 @@ cdef class Population:
 cdef class Clients(Population):
     cdef object operations
     cdef bint closed
-    cdef i64[::1] schedule
+    cdef object planned
+    cdef i64 *schedule
     cdef Py_ssize_t arrival
     cdef Durations think
     cdef int routing
@@ -69,10 +71,11 @@ cdef class Clients(Population):
     cdef Py_ssize_t cursor
     cdef object retries
     cdef Py_ssize_t used
-    cdef unsigned char[::1] kinds
-    cdef unsigned int[::1] keys
-    cdef unsigned int[::1] sizes
-    cdef unsigned char[::1] chains
+    cdef list drawn
+    cdef unsigned char *kinds
+    cdef unsigned int *keys
+    cdef unsigned int *sizes
+    cdef unsigned char *chains
 
     @cython.locals(session=Session)
     cpdef object start(self)

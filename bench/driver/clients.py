@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cython
 
@@ -20,7 +20,7 @@ from engines.core import NOBODY
 from engines.machine import encode_numbers
 
 if not cython.compiled:
-    from ext.memory import load_u64, push_event
+    from ext.memory import bytes_of, halves_of, integers_of, load_u64, push_event
 
 if TYPE_CHECKING:
     import numpy as np
@@ -132,7 +132,8 @@ class Clients(Population):
         super().__init__(queue, sessions, recorder)
         self.operations = operations
         self.closed = schedule is None
-        self.schedule: Any = memoryview(array("q", b"" if schedule is None else schedule.astype("<i8").tobytes()))
+        self.planned = array("q", b"" if schedule is None else schedule.astype("<i8").tobytes())
+        self.schedule = integers_of(self.planned)
         self.arrival = 0
         self.think = think
         self.routing = routing
@@ -161,16 +162,18 @@ class Clients(Population):
         if self.closed:
             for session in self.sessions:
                 self.queue.push(self.queue.time + self.think.next(), None, ISSUE, session.id, 0)
-        elif len(self.schedule):
+        elif len(self.planned):
             self.queue.push(self.schedule[0], None, ISSUE, 0, 0)
 
     def refill(self) -> None:
         """Draw the next operations."""
         drawn = self.operations.draw(DRAWN)
-        self.kinds: Any = memoryview(array("B", drawn["kind"].tobytes()))
-        self.keys: Any = memoryview(array("I", drawn["key"].tobytes()))
-        self.sizes: Any = memoryview(array("I", drawn["size_bytes"].tobytes()))
-        self.chains: Any = memoryview(array("B", drawn["chained"].tobytes()))
+        columns = (("B", "kind"), ("I", "key"), ("I", "size_bytes"), ("B", "chained"))
+        self.drawn = [array(code, drawn[field].tobytes()) for code, field in columns]
+        self.kinds = bytes_of(self.drawn[0])
+        self.keys = halves_of(self.drawn[1])
+        self.sizes = halves_of(self.drawn[2])
+        self.chains = bytes_of(self.drawn[3])
         self.used = 0
 
     def issue(self, client: int) -> None:
@@ -181,7 +184,7 @@ class Clients(Population):
             return
         session = self.sessions[self.arrival % len(self.sessions)]
         self.arrival += 1
-        if self.arrival < len(self.schedule):
+        if self.arrival < len(self.planned):
             self.queue.push(self.schedule[self.arrival], None, ISSUE, 0, 0)
         self.next_operation(session)
 

@@ -1,5 +1,7 @@
 cimport cython
 
+from ext.columns cimport integers_of, reals_of
+
 ctypedef long long i64
 
 cdef int NO_LOSS, INDEPENDENT
@@ -12,7 +14,7 @@ cdef class Durations:
     cdef readonly bint constant
     cdef readonly i64 value
     cdef object block
-    cdef i64[::1] view
+    cdef i64 *view
     cdef Py_ssize_t size
     cdef Py_ssize_t used
 
@@ -24,7 +26,7 @@ cdef class Durations:
 cdef class Chances:
     cdef object random
     cdef object block
-    cdef double[::1] view
+    cdef double *view
     cdef Py_ssize_t size
     cdef Py_ssize_t used
 

@@ -1,5 +1,7 @@
 cimport cython
 
+from ext.columns cimport bytes_of, halves_of, integers_of, shorts_of, words_of
+
 ctypedef unsigned long long u64
 ctypedef long long i64
 
@@ -9,18 +11,19 @@ cdef int OK, FAILED, UNKNOWN
 
 
 cdef class Chunk:
-    cdef readonly i64[::1] intended_ns
-    cdef readonly i64[::1] started_ns
-    cdef readonly i64[::1] completed_ns
-    cdef readonly u64[::1] value
-    cdef readonly u64[::1] expected
-    cdef readonly u64[::1] returned
-    cdef readonly unsigned int[::1] key
-    cdef readonly unsigned int[::1] client
-    cdef readonly unsigned int[::1] size
-    cdef readonly unsigned short[::1] attempts
-    cdef readonly unsigned char[::1] kind
-    cdef readonly unsigned char[::1] status
+    cdef readonly dict columns
+    cdef i64 *intended_ns
+    cdef i64 *started_ns
+    cdef i64 *completed_ns
+    cdef u64 *value
+    cdef u64 *expected
+    cdef u64 *returned
+    cdef unsigned int *key
+    cdef unsigned int *client
+    cdef unsigned int *size
+    cdef unsigned short *attempts
+    cdef unsigned char *kind
+    cdef unsigned char *status
 
 
 cdef class Recorder:
