@@ -1,5 +1,3 @@
-# The numbers of an array, read and written as C does. Whoever keeps the array sees to it that it is neither resized nor let
-# go while its numbers are in use. (A memoryview would cost every module that knows of it a second of compilation.)
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 
 ctypedef unsigned long long u64

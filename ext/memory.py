@@ -74,10 +74,6 @@ def take_payload(payloads: list[Any], at: int) -> Any:
     return payload
 
 
-# The numbers of an array, which is told what type they have.
-words_of = integers_of = halves_of = shorts_of = bytes_of = reals_of = memoryview
-
-
 def add_effect(effects: list[Any], effect: Any) -> None:
     """Put it at the end."""
     effects.append(effect)

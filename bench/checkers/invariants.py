@@ -16,7 +16,8 @@ from bench.checkers.statements import AGREEMENT, DIGESTS, MONOTONE, NO_LOSS, ONC
 from bench.metrics.trial import FAILED, OK
 
 if not cython.compiled:
-    from ext.memory import load_u64, words_of
+    from ext.columns import words_of
+    from ext.memory import load_u64
 
 if TYPE_CHECKING:
     from bench.metrics.recorder import Recorder

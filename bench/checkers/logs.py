@@ -20,7 +20,8 @@ from engines.machine import KeyValueState
 
 if not cython.compiled:
     from engines.machine import mix_part
-    from ext.memory import append_u64, load_u32, load_u64, words_of
+    from ext.columns import words_of
+    from ext.memory import append_u64, load_u32, load_u64
 
 RING = 64
 RING_LOW = RING - 1

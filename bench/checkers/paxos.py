@@ -24,7 +24,8 @@ from ext.fields import require_layout
 from ext.quorum import WON, MajorityQuorum, QuorumSystem
 
 if not cython.compiled:
-    from ext.memory import load_u32, load_u64, words_of
+    from ext.columns import words_of
+    from ext.memory import load_u32, load_u64
 
 if TYPE_CHECKING:
     from engines.core import Message, Record, Status

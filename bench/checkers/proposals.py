@@ -10,7 +10,8 @@ from bench.checkers.invariants import Agreement
 from bench.checkers.statements import CHOSEN, ONE_VALUE
 
 if not cython.compiled:
-    from ext.memory import append_u64, load_u32, load_u64, words_of
+    from ext.columns import words_of
+    from ext.memory import append_u64, load_u32, load_u64
 
 RING = 64
 RING_LOW = RING - 1

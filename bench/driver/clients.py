@@ -20,7 +20,8 @@ from engines.core import NOBODY
 from engines.machine import encode_numbers
 
 if not cython.compiled:
-    from ext.memory import bytes_of, halves_of, integers_of, load_u64, push_event
+    from ext.columns import bytes_of, halves_of, integers_of
+    from ext.memory import load_u64, push_event
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,7 +16,7 @@ import numpy as np
 from bench.distributions import ZERO, Uniform
 
 if not cython.compiled:
-    from ext.memory import integers_of, reals_of
+    from ext.columns import integers_of, reals_of
 
 if TYPE_CHECKING:
     from bench.distributions import Distribution

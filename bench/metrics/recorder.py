@@ -14,7 +14,7 @@ import numpy as np
 from bench.metrics.trial import FAILED, OK, OPERATION, PENDING, UNKNOWN
 
 if not cython.compiled:
-    from ext.memory import bytes_of, halves_of, integers_of, shorts_of, words_of
+    from ext.columns import bytes_of, halves_of, integers_of, shorts_of, words_of
 
 CHUNK = 32768
 SHIFT = 15
