@@ -65,6 +65,7 @@ cdef class Clients(Population):
     cdef set chained
     cdef dict refusals
     cdef set given_up
+    cdef set pausing
     cdef bint sweeping
     cdef Py_ssize_t cursor
     cdef object retries

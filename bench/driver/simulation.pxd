@@ -72,7 +72,6 @@ cdef class Simulation(World):
     cdef public Watcher watcher
     cdef public Population clients
     cdef readonly list leaders
-    cdef public i64 user_timeout_ns
     cdef readonly i64 requests
     cdef readonly i64 events
     cdef bint releasing
@@ -82,7 +81,7 @@ cdef class Simulation(World):
     cpdef void set_clock_rate(self, u64 id, double rate) except *
     @cython.locals(node=Node)
     cpdef void boot(self, u64 id) except *
-    @cython.locals(node=Node, peer=Node, persist=Persist)
+    @cython.locals(node=Node, peer=Node, persist=Persist, link=Link)
     cpdef void crash(self, u64 id, Py_ssize_t survivors) except *
     @cython.locals(node=Node)
     cpdef void halt(self, u64 id) except *
@@ -108,13 +107,14 @@ cdef class Simulation(World):
     cdef int handle(self, Node node, u64 sender, object message) except -1
 
     cdef void hold(self, u64 sender, u64 to, Link link, object message, i64 size) except *
-    cdef void schedule_break(self, u64 one, u64 other) except *
+    cdef void schedule_break(self, u64 one, u64 other, i64 at_ns) except *
     cdef void break_if_dead(self, u64 one, i64 argument) except *
     cpdef void break_connection(self, u64 one, u64 other, i64 only=*) except *
     cpdef void tell_disconnected(self, Node node, u64 peer) except *
     cpdef void renew(self, u64 id) except *
     cpdef void block(self, u64 one, u64 other) except *
     cpdef void unblock(self, u64 one, u64 other) except *
+    @cython.locals(link=Link, arrival=i64)
     cdef void release(self, u64 one, u64 other) except *
 
     @cython.locals(node=Node, persist=Persist, size=i64, duration=i64)

@@ -3,7 +3,7 @@ cimport cython
 from engines.core cimport Engine, i64, u64
 from engines.paxos.fields cimport Accept, Accepted
 from engines.paxos.slots cimport Slots
-from engines.paxos.window cimport Window
+from engines.paxos.window cimport StatesTold, Window
 from ext.log cimport Log
 from ext.log cimport count, retag, skip, unpack
 from ext.quorum cimport AckTracker, QuorumSystem, VoteTracker
@@ -25,6 +25,7 @@ cdef class Paxos(Engine):
     cdef u64 highest
     cdef readonly u64 matched
     cdef object snapshot
+    cdef StatesTold states_told
 
     cdef readonly str role
     cdef i64 patience_ns
@@ -94,4 +95,3 @@ cdef class Paxos(Engine):
 
     cdef object snapshot_message(self, u64 ballot)
     cdef void install(self, object message) except *
-    cdef void replay(self, object record) except *

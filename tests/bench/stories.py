@@ -376,7 +376,9 @@ def joined(epoch: int) -> list[Any]:
 
 
 def zab_is_sound(story: Story) -> None:
-    """An epoch with two proposals; a restart; a later epoch whose leader has a follower cut the end of its history."""
+    """An epoch with two proposals; a restart; a later epoch whose leader has a follower cut the end of its history; then one
+    whose leader has delivered, and is still writing, what the disks of its quorum have.
+    """
     story.kept(joined(1), 0, 1)
     story.watcher.promised(1, 0, zab.AckNewLeader(1, 1, 0))
     story.watcher.led(0, 1, 0)
@@ -392,6 +394,9 @@ def zab_is_sound(story: Story) -> None:
     story.kept([zab.AcceptedEpoch(2), zab.Truncated(1), zab.CurrentEpoch(2), zab.Appended(packed(2, start=2))], 0)
     story.kept([zab.Snapshot(1, 1, story.machines[1].snapshot(), 2, 2, b""), zab.Appended(packed(2, start=2))], 1)
     story.watcher.promised(0, 1, zab.Ack(1, 2, 2))
+    story.applies(0)
+    story.kept(joined(3), 0, 1)
+    story.watcher.led(2, 3, 2)
 
 
 def established(story: Story) -> None:
@@ -430,11 +435,13 @@ def zab_primary_has_not_delivered(story: Story) -> None:
 
 
 def zab_primary_has_another_history(story: Story) -> None:
-    established(story)
-    story.kept([zab.Appended(packed(1))], 0, 1)
+    story.kept([*joined(1), zab.Appended(pack([(1, A)]))], 2)
+    story.kept(joined(2), 0, 1)
+    story.watcher.led(0, 2, 0)
+    story.kept([zab.Appended(packed(2))], 0, 1)
     story.applies(0)
-    story.kept(joined(2), 1, 2)
-    story.watcher.led(2, 2, 1)
+    story.kept(joined(3), 1, 2)
+    story.watcher.led(2, 3, 1)
 
 
 def zab_epochs_go_back(story: Story) -> None:
