@@ -81,7 +81,7 @@ cdef class Simulation(World):
     cpdef void set_clock_rate(self, u64 id, double rate) except *
     @cython.locals(node=Node)
     cpdef void boot(self, u64 id) except *
-    @cython.locals(node=Node, peer=Node, persist=Persist, link=Link)
+    @cython.locals(node=Node, peer=Node, persist=Persist)
     cpdef void crash(self, u64 id, Py_ssize_t survivors) except *
     @cython.locals(node=Node)
     cpdef void halt(self, u64 id) except *
@@ -107,6 +107,7 @@ cdef class Simulation(World):
     cdef int handle(self, Node node, u64 sender, object message) except -1
 
     cdef void hold(self, u64 sender, u64 to, Link link, object message, i64 size) except *
+    @cython.locals(link=Link)
     cdef void schedule_break(self, u64 one, u64 other, i64 at_ns) except *
     cdef void break_if_dead(self, u64 one, i64 argument) except *
     cpdef void break_connection(self, u64 one, u64 other, i64 only=*) except *

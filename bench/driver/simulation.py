@@ -198,9 +198,8 @@ class Simulation(World):
         node.idle()
         for peer in self.nodes:
             if peer is not node:
-                link = node.links[peer.id]
-                link.held = []
-                self.schedule_break(node.id, peer.id, self.now + link.user_timeout_ns)
+                node.links[peer.id].held = []
+                self.schedule_break(node.id, peer.id, self.now + node.links[peer.id].user_timeout_ns)
 
     def halt(self, id: int) -> None:
         """The process is stopped: whatever reaches it waits, its timers included; disk and network go on."""
@@ -389,9 +388,9 @@ class Simulation(World):
 
     def schedule_break(self, one: int, other: int, at_ns: int) -> None:
         """The connection of a pair breaks if it is still of no use when the user timeout has passed."""
-        if self.nodes[one].links[other].tcp:
-            epoch = self.nodes[one].links[other].epoch
-            self.queue.push(at_ns, None, BREAK, one, (epoch << 16) | other)
+        link = self.nodes[one].links[other]
+        if link.tcp:
+            self.queue.push(at_ns, None, BREAK, one, (link.epoch << 16) | other)
 
     def break_if_dead(self, one: int, argument: int) -> None:
         """The user timeout of a connection has passed."""
