@@ -47,6 +47,7 @@ cdef class Watcher:
     cdef str alone
     cdef str forward
     cdef dict leaders
+    cdef list elections
     cdef dict speakers
     cdef dict statuses
 
@@ -57,6 +58,7 @@ cdef class Watcher:
     cpdef object led(self, u64 replica, u64 term, u64 applied)
     cpdef object recovered(self, u64 replica, list records, object status)
     cpdef object seen(self, u64 replica, object status)
-    cdef void elected(self, u64 replica, u64 term) except *
+    @cython.locals(highest=u64)
+    cdef tuple elected(self, u64 replica, u64 term)
     cdef void speaks(self, u64 replica, u64 term) except *
     cdef void violated(self, str name, str what) except *

@@ -31,7 +31,7 @@ cdef class ZabWatcher(Watcher):
     cpdef object sent(self, u64 replica, u64 to, object message)
     @cython.locals(disk=ZabDisk, log=DiskLog, expected=u64)
     cdef object holds(self, u64 replica, u64 epoch, u64 position)
-    @cython.locals(log=DiskLog, disk=ZabDisk, highest=u64)
+    @cython.locals(log=DiskLog, disk=ZabDisk, due=u64, digest=u64)
     cpdef object led(self, u64 replica, u64 term, u64 applied)
     @cython.locals(holders=int)
     cpdef object chosen(self, u64 replica, u64 position, u64 digest, bytes command)

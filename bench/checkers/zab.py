@@ -165,18 +165,17 @@ class ZabWatcher(Watcher):
 
     def led(self, replica: int, term: int, applied: int) -> None:
         """A leader is established: by a quorum, and it has delivered all that anybody has."""
-        self.elected(replica, term)
+        due, digest = self.elected(replica, term)
         if not self.durable:
             return
         members = self.members.get(term, set())
         if 2 * len(members) <= len(self.disks):
             self.violated(ONE_ESTABLISHED, f"replica {replica} leads epoch {term}, which only {sorted(members)} have on disk")
-        highest = self.agreement.highest
         log = self.disks[replica].log
-        if applied < highest:
-            self.violated(PRIMARY, f"replica {replica} leads epoch {term} having delivered {applied}, others {highest}")
+        if applied < due:
+            self.violated(PRIMARY, f"replica {replica} leads epoch {term} having delivered {applied}, others {due}")
         # What it has delivered may still be on its way to its own disk: others make the quorum.
-        elif highest <= log.last and not self.logs.leads_to(log, highest, self.agreement.digest_at(highest)):
+        elif due <= log.last and not self.logs.leads_to(log, due, digest):
             self.violated(PRIMARY, f"replica {replica} leads epoch {term} with a history that is not the delivered one")
 
     def chosen(self, replica: int, position: int, digest: int, command: bytes) -> None:  # noqa: ARG002

@@ -85,6 +85,18 @@ def raft_is_sound(story: Story) -> None:
     story.kept([raft.Entries(3, packed(2, start=3))], 1)
     story.kept([raft.Voted(2, NOBODY), raft.Entries(3, packed(2, start=3))], 0)
     story.watcher.promised(0, 1, raft.AppendEntriesReply(2, 3))
+    votes_come_late(story)
+
+
+def votes_come_late(story: Story) -> None:
+    """Replica 0 has won term 3, and learns that when term 4 has decided more."""
+    story.kept([raft.Voted(3, 0)], 0, 1)
+    story.kept([raft.Voted(4, 2), raft.Entries(1, packed(1, 1, 2))], 1, 2)
+    story.watcher.led(2, 4, 2)
+    story.kept([raft.Entries(4, packed(4, start=4))], 1, 2)
+    for _ in range(3):
+        story.applies(1)
+    story.watcher.led(0, 3, 2)
 
 
 def election_without_a_quorum(story: Story) -> None:
@@ -377,7 +389,8 @@ def joined(epoch: int) -> list[Any]:
 
 def zab_is_sound(story: Story) -> None:
     """An epoch with two proposals; a restart; a later epoch whose leader has a follower cut the end of its history; then one
-    whose leader has delivered, and is still writing, what the disks of its quorum have.
+    whose leader has delivered, and is still writing, what the disks of its quorum have; and one that learns of its
+    acknowledgements when a later epoch has delivered more.
     """
     story.kept(joined(1), 0, 1)
     story.watcher.promised(1, 0, zab.AckNewLeader(1, 1, 0))
@@ -397,6 +410,14 @@ def zab_is_sound(story: Story) -> None:
     story.applies(0)
     story.kept(joined(3), 0, 1)
     story.watcher.led(2, 3, 2)
+    story.kept(joined(4), 0, 1)
+    story.kept(joined(5), 1, 2)
+    story.kept([zab.Appended(packed(2, start=2))], 2)
+    story.watcher.led(1, 5, 2)
+    story.kept([zab.Appended(packed(5, start=3))], 1, 2)
+    story.applies(1)
+    story.applies(1)
+    story.watcher.led(0, 4, 2)
 
 
 def established(story: Story) -> None:
