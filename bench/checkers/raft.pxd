@@ -36,5 +36,5 @@ cdef class RaftWatcher(Watcher):
     cdef void has_voted(self, u64 replica, u64 term, u64 candidate) except *
     @cython.locals(log=DiskLog, disk=RaftDisk, due=u64, digest=u64)
     cpdef object led(self, u64 replica, u64 term, u64 applied)
-    @cython.locals(holders=int)
+    @cython.locals(holders=int, rival=int, logs=list)
     cpdef object chosen(self, u64 replica, u64 position, u64 digest, bytes command)

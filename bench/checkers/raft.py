@@ -205,10 +205,17 @@ class RaftWatcher(Watcher):
         """What is applied stands in the logs, on a quorum of disks."""
         if not self.durable:
             return
-        holders = self.logs.holders([disk.log for disk in self.disks], position, digest)
+        logs = [disk.log for disk in self.disks]
+        holders = self.logs.holders(logs, position, digest)
         if holders < 0:
             self.violated(MACHINE_SAFETY, f"replica {replica} applied at index {position} what stands there in no log")
         elif 2 * holders <= len(self.disks):
             self.violated(
                 DURABILITY, f"replica {replica} applied index {position}, which is on the disks of {holders} of {len(self.disks)}"
             )
+        elif self.thorough:
+            rival = self.logs.rival(logs, [0] * len(logs), position, digest)
+            if rival >= 0:
+                self.violated(
+                    COMPLETENESS, f"replica {replica} applied index {position}, and replica {rival} could be elected without it"
+                )

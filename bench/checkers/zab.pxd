@@ -33,5 +33,5 @@ cdef class ZabWatcher(Watcher):
     cdef object holds(self, u64 replica, u64 epoch, u64 position)
     @cython.locals(log=DiskLog, disk=ZabDisk, due=u64, digest=u64)
     cpdef object led(self, u64 replica, u64 term, u64 applied)
-    @cython.locals(holders=int)
+    @cython.locals(holders=int, rival=int, logs=list)
     cpdef object chosen(self, u64 replica, u64 position, u64 digest, bytes command)

@@ -147,13 +147,15 @@ class ZabWatcher(Watcher):
         """A promise: this epoch is accepted on disk, and so is the history up to ``position``, as its leader has it."""
         disk = self.disks[replica]
         log = disk.log
-        if epoch <= disk.accepted_epoch and position <= log.last and log.last_term == epoch and position >= log.run_start:
+        if epoch == disk.accepted_epoch and position <= log.last and log.last_term == epoch and position >= log.run_start:
             return
-        if epoch > disk.accepted_epoch:
+        if epoch < disk.accepted_epoch:
+            self.violated(EPOCHS, f"replica {replica} acknowledged in epoch {epoch}, after it had accepted {disk.accepted_epoch}")
+        elif epoch > disk.accepted_epoch:
             self.violated(DURABILITY, f"replica {replica} spoke in epoch {epoch}, and has accepted {disk.accepted_epoch} on disk")
         elif position > log.last:
             self.violated(DURABILITY, f"replica {replica} acknowledged {position}, and has a history up to {log.last} on disk")
-        elif epoch == disk.accepted_epoch and position >= log.base:
+        elif position >= log.base:
             expected = self.logs.term_in_history(epoch, position)
             if expected and log.term(position) != expected:
                 self.violated(
@@ -182,7 +184,8 @@ class ZabWatcher(Watcher):
         """What is delivered was proposed, and is on a quorum of disks."""
         if not self.durable:
             return
-        holders = self.logs.holders([disk.log for disk in self.disks], position, digest)
+        logs = [disk.log for disk in self.disks]
+        holders = self.logs.holders(logs, position, digest)
         if holders < 0:
             self.violated(INTEGRITY, f"replica {replica} delivered at position {position} what is in no history")
         elif 2 * holders <= len(self.disks):
@@ -190,3 +193,9 @@ class ZabWatcher(Watcher):
                 DURABILITY, f"replica {replica} delivered position {position}, which is on the disks of {holders} of "
                 f"{len(self.disks)}"
             )  # fmt: skip
+        elif self.thorough:
+            rival = self.logs.rival(logs, [disk.current_epoch for disk in self.disks], position, digest)
+            if rival >= 0:
+                self.violated(
+                    PRIMARY, f"replica {replica} delivered position {position}, and replica {rival} could lead without it"
+                )
