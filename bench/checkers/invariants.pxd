@@ -49,6 +49,7 @@ cdef class Watcher:
     cdef str alone
     cdef str forward
     cdef dict leaders
+    cdef list elections
     cdef dict speakers
     cdef dict statuses
 
@@ -59,6 +60,7 @@ cdef class Watcher:
     cpdef object led(self, u64 replica, u64 term, u64 applied)
     cpdef object recovered(self, u64 replica, list records, object status)
     cpdef object seen(self, u64 replica, object status)
-    cdef int elected(self, u64 replica, u64 term) except -1
+    @cython.locals(highest=u64)
+    cdef tuple elected(self, u64 replica, u64 term)
     cdef int speaks(self, u64 replica, u64 term) except -1
     cdef int violated(self, str name, str what) except -1

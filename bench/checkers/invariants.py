@@ -209,6 +209,7 @@ class Watcher:
         self.alone = alone
         self.forward = forward
         self.leaders: dict[int, int] = {}
+        self.elections: list[tuple[int, int, int]] = []  # term, the last decided position then, the digest after it
         self.speakers: dict[int, int] = {}
         self.statuses: dict[int, tuple[int, int]] = {}
 
@@ -239,11 +240,17 @@ class Watcher:
             self.violated(MONOTONE, f"replica {replica} went from commit position {commit} to {status.commit}")
         self.statuses[replica] = (status.term, status.commit)
 
-    def elected(self, replica: int, term: int) -> None:
-        """A replica leads a term, which no other may."""
+    def elected(self, replica: int, term: int) -> tuple[int, int]:
+        """A replica leads a term, which no other may. Returns what it must have, as a position and the digest after it.
+
+        That was decided before anybody led this term or a later one: who learns late of its votes owes no more.
+        """
         other = self.leaders.setdefault(term, replica)
         if other != replica:
             self.violated(self.alone, f"replicas {other} and {replica} both lead {term}")
+        highest = self.agreement.highest
+        self.elections.append((term, highest, self.agreement.digest_at(highest) if highest else 0))
+        return min((position, digest) for other, position, digest in self.elections if other >= term)
 
     def speaks(self, replica: int, term: int) -> None:
         """Only the leader of a term says this."""

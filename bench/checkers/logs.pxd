@@ -75,5 +75,7 @@ cdef class Logs:
     cpdef int holders(self, u64 position, u64 digest) except -2
     @cython.locals(log=DiskLog, count=int)
     cdef int holders_of(self, Reign reign, u64 position, u64 digest) except -2
+    @cython.locals(log=DiskLog, other=DiskLog, votes=int, own=tuple)
+    cpdef int rival(self, list epochs, u64 position, u64 digest) except -2
     @cython.locals(reign=Reign)
     cpdef u64 term_in_history(self, u64 term, u64 position) except? 0xFFFFFFFFFFFFFFFF

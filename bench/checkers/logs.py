@@ -251,6 +251,22 @@ class Logs:
                 count += log.holds(position, reign.term)
         return count
 
+    def rival(self, epochs: list[int], position: int, digest: int) -> int:
+        """Who lacks what was decided at a position, and would win an election as the disks are now; -1 for nobody.
+
+        Whoever is in a later epoch wins, then the later last term, then the longer log (Ongaro 3.6.1; Zab l.1.2).
+        """
+        for candidate, log in enumerate(self.disks):
+            if position <= log.last and self.leads_to(log, position, digest):
+                continue
+            own = (epochs[candidate], log.last_term, log.last)
+            votes = 0
+            for voter, other in enumerate(self.disks):
+                votes += (epochs[voter], other.last_term, other.last) <= own
+            if 2 * votes > len(self.disks):
+                return candidate
+        return -1
+
     def term_in_history(self, term: int, position: int) -> int:
         """The term that the history of ``term``'s leader has at a position; 0 where that is not known."""
         while term > 0:

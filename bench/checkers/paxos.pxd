@@ -53,6 +53,8 @@ cdef class PaxosWatcher(Watcher):
     cpdef object sent(self, u64 replica, u64 to, object message)
     @cython.locals(disk=PaxosDisk)
     cdef object holds(self, u64 replica, u64 ballot, u64 through)
+    @cython.locals(disk=PaxosDisk, accepted=u64)
+    cdef int tells(self, u64 replica, u64 last) except -1
     cpdef object led(self, u64 replica, u64 term, u64 applied)
     @cython.locals(disk=PaxosDisk, holders=u64)
     cpdef object chosen(self, u64 replica, u64 position, u64 digest, bytes command)

@@ -204,6 +204,7 @@ class PaxosWatcher(Watcher):
         elif type(message) is Promise:
             self.holds(replica, message.ballot, 0)
             self.given[replica] = max(self.given[replica], message.ballot)
+            self.tells(replica, message.last)
         elif type(message) is Prepare:
             self.holds(replica, message.ballot, 0)
 
@@ -231,6 +232,13 @@ class PaxosWatcher(Watcher):
             self.violated(
                 DURABILITY, f"replica {replica} acknowledged slot {through} at ballot {ballot}, and has {disk.matched} on disk"
             )
+
+    def tells(self, replica: int, last: int) -> None:
+        """A promise tells of every slot that is accepted (PMS 2.2, 1b): up to ``last`` in this or in further messages."""
+        disk = self.disks[replica]
+        accepted = max(disk.held, max(disk.beyond, default=0))
+        if last < accepted:
+            self.violated(PROMISE, f"replica {replica} told of slots up to {last}, and has accepted {accepted} on disk")
 
     # Moments
 

@@ -34,7 +34,7 @@ cdef class RaftWatcher(Watcher):
     @cython.locals(disk=RaftDisk, log=DiskLog, expected=u64)
     cdef object holds(self, u64 replica, u64 term, u64 match)
     cdef int has_voted(self, u64 replica, u64 term, u64 candidate) except -1
-    @cython.locals(log=DiskLog, disk=RaftDisk, highest=u64)
+    @cython.locals(log=DiskLog, disk=RaftDisk, due=u64, digest=u64)
     cpdef object led(self, u64 replica, u64 term, u64 applied)
-    @cython.locals(holders=int)
+    @cython.locals(holders=int, rival=int)
     cpdef object chosen(self, u64 replica, u64 position, u64 digest, bytes command)

@@ -189,17 +189,16 @@ class RaftWatcher(Watcher):
 
     def led(self, replica: int, term: int, applied: int) -> None:  # noqa: ARG002
         """An election is over: by a quorum, and won by one who has all that is committed."""
-        self.elected(replica, term)
+        due, digest = self.elected(replica, term)
         if not self.durable:
             return
         voters = [voter for voter in range(len(self.disks)) if self.votes.get((voter, term)) == replica]
         if 2 * len(voters) <= len(self.disks):
             self.violated(ELECTION_SAFETY, f"replica {replica} leads term {term} with only the votes of {voters} on disk")
-        highest = self.agreement.highest
         log = self.disks[replica].log
-        if highest > log.last:
-            self.violated(COMPLETENESS, f"replica {replica} leads term {term} with a log up to {log.last} of {highest}")
-        elif not self.logs.leads_to(log, highest, self.agreement.digest_at(highest)):
+        if due > log.last:
+            self.violated(COMPLETENESS, f"replica {replica} leads term {term} with a log up to {log.last} of {due}")
+        elif not self.logs.leads_to(log, due, digest):
             self.violated(COMPLETENESS, f"replica {replica} leads term {term} with a log that is not the committed one")
 
     def chosen(self, replica: int, position: int, digest: int, command: bytes) -> None:  # noqa: ARG002
@@ -213,3 +212,9 @@ class RaftWatcher(Watcher):
             self.violated(
                 DURABILITY, f"replica {replica} applied index {position}, which is on the disks of {holders} of {len(self.disks)}"
             )
+        elif self.thorough:
+            rival = self.logs.rival([0] * len(self.disks), position, digest)
+            if rival >= 0:
+                self.violated(
+                    COMPLETENESS, f"replica {replica} applied index {position}, and replica {rival} could be elected without it"
+                )

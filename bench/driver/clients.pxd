@@ -67,6 +67,7 @@ cdef class Clients(Population):
     cdef set chained
     cdef dict refusals
     cdef set given_up
+    cdef set pausing
     cdef bint sweeping
     cdef Py_ssize_t cursor
     cdef object retries
@@ -108,7 +109,7 @@ cdef class Clients(Population):
     cdef int turn(self, Session session, u64 target) except -1
     @cython.locals(session=Session)
     cpdef object reset(self, u64 replica)
-    cdef int pause(self, i64 sequence, int refusals) except -1
+    cdef object pause(self, i64 sequence, int refusals)
     @cython.locals(session=Session)
     cdef object resend(self, Py_ssize_t row)
     @cython.locals(refusals=int)

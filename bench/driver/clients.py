@@ -152,6 +152,7 @@ class Clients(Population):
         self.chained: set[int] = set()
         self.refusals: dict[int, int] = {}
         self.given_up: set[int] = set()
+        self.pausing: set[int] = set()  # numbers of what will be asked again anyhow: a network may double a refusal
         self.sweeping = False
         self.cursor = 0
         self.retries: deque[tuple[int, int]] = deque()
@@ -343,7 +344,10 @@ class Clients(Population):
                 self.turn(session, replica)
 
     def pause(self, sequence: int, refusals: int) -> None:
-        """Ask again after a while."""
+        """Ask again after a while, once."""
+        if sequence in self.pausing:
+            return
+        self.pausing.add(sequence)
         self.queue.push(self.queue.time + (self.backoff_ns << min(refusals, 2)), None, RETRY, 0, sequence)
 
     def resend(self, row: int) -> None:
@@ -375,6 +379,7 @@ class Clients(Population):
     def retry(self, sequence: int) -> None:
         """A pause after a refusal is over, or it is time to look for operations without an answer."""
         if sequence != SWEEP:
+            self.pausing.discard(sequence)
             self.resend(self.row_of(sequence))
             return
         now = self.queue.time

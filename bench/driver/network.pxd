@@ -5,7 +5,7 @@ from ext.columns cimport integers_of, reals_of
 ctypedef long long i64
 
 cdef int NO_LOSS, INDEPENDENT
-cdef i64 SEGMENT_BYTES, MAX_RETRANSMIT_NS
+cdef i64 MAX_RETRANSMIT_NS, NEVER, SEGMENT_BYTES
 
 
 cdef class Durations:
@@ -57,10 +57,12 @@ cdef class Link:
     cdef readonly bint tcp
     cdef i64 retransmit_ns
     cdef double duplicate, reorder
+    cdef readonly i64 user_timeout_ns
     cdef public i64 extra_ns
     cdef public int blocks
     cdef public bint broken
     cdef public i64 held_since_ns
+    cdef i64 lost_since_ns
     cdef readonly i64 epoch
     cdef readonly i64 last_arrival_ns
     cdef public list held
@@ -70,10 +72,12 @@ cdef class Link:
     cdef readonly i64 doubled_messages
     cdef readonly i64 overtaken_messages
 
-    @cython.locals(arrival_ns=i64)
+    @cython.locals(arrival_ns=i64, delay_ns=i64)
     cpdef i64 carry(self, i64 depart_ns, i64 size) except? -2
     @cython.locals(delay_ns=i64, timeout_ns=i64, missing=i64)
     cdef i64 retransmission_ns(self, i64 size) except? -2
+    @cython.locals(since_ns=i64)
+    cpdef i64 gives_up_ns(self) except? -1
     @cython.locals(resume_ns=i64, timeout_ns=i64)
     cpdef i64 resume_ns(self, i64 now_ns) except? -2
     cpdef bint duplicated(self) except? -1

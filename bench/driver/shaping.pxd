@@ -12,7 +12,6 @@ cdef class Shaper:
     cdef readonly bint tcp
     cdef bint free
     cdef double byte_ns
-    cdef i64 user_timeout_ns
     cdef double nic_free_ns
     cdef set connected
     cdef readonly set open

@@ -72,7 +72,6 @@ cdef class Simulation(World):
     cdef public Watcher watcher
     cdef public Population clients
     cdef readonly list leaders
-    cdef public i64 user_timeout_ns
     cdef readonly i64 requests
     cdef readonly i64 events
     cdef bint releasing
@@ -108,13 +107,15 @@ cdef class Simulation(World):
     cdef int handle(self, Node node, u64 sender, object message) except -1
 
     cdef int hold(self, u64 sender, u64 to, Link link, object message, i64 size) except -1
-    cdef int schedule_break(self, u64 one, u64 other) except -1
+    @cython.locals(link=Link)
+    cdef int schedule_break(self, u64 one, u64 other, i64 at_ns) except -1
     cdef object break_if_dead(self, u64 one, i64 argument)
     cpdef object break_connection(self, u64 one, u64 other, i64 only=*)
     cpdef object tell_disconnected(self, Node node, u64 peer)
     cpdef object renew(self, u64 id)
     cpdef object block(self, u64 one, u64 other)
     cpdef object unblock(self, u64 one, u64 other)
+    @cython.locals(link=Link, arrival=i64)
     cdef object release(self, u64 one, u64 other)
 
     @cython.locals(node=Node, persist=Persist, size=i64, duration=i64)
@@ -123,7 +124,7 @@ cdef class Simulation(World):
     cdef i64 record_size(self, Node node, object record) except -1
     @cython.locals(persist=Persist, watcher=Watcher)
     cdef int synced(self, Node node, i64 incarnation) except -1
-    cdef int keep(self, Node node, object record) except -1
+    cdef object keep(self, Node node, object record)
 
     @cython.locals(deadline=i64, wake_at=i64)
     cdef int arm(self, Node node) except -1

@@ -106,7 +106,6 @@ class TrialRun:
             simulation = (self.parts.simulation or Simulation)(
                 nodes, self._new_host, kinds, per_byte_ns, nic_byte_ns, disk_byte_ns
             )
-        simulation.user_timeout_ns = network.user_timeout_ns
         return simulation
 
     def _watch(self) -> None:

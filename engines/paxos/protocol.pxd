@@ -3,7 +3,7 @@ cimport cython
 from engines.core cimport Engine, i64, u64
 from engines.paxos.fields cimport Accept, Accepted
 from engines.paxos.slots cimport Slots
-from engines.paxos.window cimport Window
+from engines.paxos.window cimport StatesTold, Window
 from ext.fields cimport with_3, with_4
 from ext.log cimport Log
 from ext.log cimport count, retag, skip, unpack
@@ -26,6 +26,7 @@ cdef class Paxos(Engine):
     cdef u64 highest
     cdef readonly u64 matched
     cdef object snapshot
+    cdef StatesTold states_told
 
     cdef readonly str role
     cdef i64 patience_ns
@@ -70,14 +71,13 @@ cdef class Paxos(Engine):
 
     @cython.locals(log=Log, first=u64, stop=u64, entries=bytes, window=Window)
     cpdef list propose(self, list commands, i64 now)
-    @cython.locals(first=u64, through=object)
     cdef int persist_acceptance(self, Accept message) except -1
     @cython.locals(log=Log, stop=u64)
     cdef int fill(self, Window window) except -1
     @cython.locals(entries=bytes)
     cdef object accept(self, u64 first, u64 stop)
     @cython.locals(
-        ballot=u64, first=u64, entries=bytes, beyond=u64, in_order=bint, through=object, committed=u64, decided=u64
+        ballot=u64, first=u64, entries=bytes, beyond=u64, in_order=bint, one=bint, committed=u64, decided=u64
     )
     cpdef object on_accept(self, u64 sender, Accept message)
     @cython.locals(ballot=u64)
@@ -95,5 +95,4 @@ cdef class Paxos(Engine):
     cdef object mend_hole(self, Window window)
 
     cdef object snapshot_message(self, u64 ballot)
-    cdef object install(self, object message)
-    cdef int replay(self, object record) except -1
+    cdef int install(self, object message) except -1
