@@ -29,6 +29,7 @@ cdef class Population:
     cdef EventQueue queue
     cdef readonly list sessions
     cdef readonly Recorder recorder
+    cdef public i64 clock_ns
 
     cpdef void start(self) except *
     cdef void issue(self, Py_ssize_t client) except *
@@ -38,6 +39,7 @@ cdef class Population:
     cdef void let_go(self, Py_ssize_t client, i64 sequence) except *
     cpdef void reset(self, u64 replica) except *
     cpdef void finish(self) except *
+    cpdef object record(self)
     cdef Session session_of(self, Py_ssize_t client)
     @cython.locals(session=Session, link=Link)
     cdef i64 answer_arrives(self, Py_ssize_t client, Py_ssize_t replica, i64 depart_ns, i64 size) except -1

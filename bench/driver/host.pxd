@@ -23,6 +23,7 @@ cdef class World:
     cpdef void write(self, Host host, list persists) except *
     cpdef void applied(self, Host host, u64 position, bytes command, bint answered) except *
     cpdef void led(self, Host host) except *
+    cpdef void lost_leader(self, Host host) except *
 
 
 @cython.final
@@ -73,6 +74,7 @@ cdef class Host:
     cpdef list gather(self)
     @cython.locals(persist=Persist, room=Py_ssize_t, count=Py_ssize_t)
     cdef Py_ssize_t covered(self) except -1
+    @cython.locals(followed=bint)
     cpdef void disconnected(self, u64 peer, i64 now) except *
 
     cdef bint forwarded(self, u64 sender, object message, bint more) except -1

@@ -21,7 +21,7 @@ import numpy as np
 from bench.driver.channel import Channel
 from bench.driver.dialogue import Dialogue
 from bench.driver.exchange import Exchange
-from bench.driver.population import build_clients, window_of
+from bench.driver.population import build_population, window_of
 from bench.driver.tls import Credentials, TlsFiles
 from bench.metrics.summary import PERCENTILES, percentile, within
 from bench.scenario import Place, read_scenario
@@ -75,7 +75,7 @@ class Load:
         self.config = config
         self.scenario = read_scenario(config.scenario, Place("CONFIG", Path()))
         self.queue = EventQueue()
-        self.clients = build_clients(self.scenario, config.seed, self.queue, config.share)
+        self.clients = build_population(self.scenario, config.seed, self.queue, config.share)
         self.dialogue = Dialogue(self.queue, self.clients, self.scenario.replicas)
         secret = bytes.fromhex(config.secret)
         credentials = Credentials(config.tls) if config.tls is not None else None

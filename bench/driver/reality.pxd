@@ -51,6 +51,7 @@ cdef class Reality(World):
     cdef readonly dict sent
     cdef readonly i64 sent_bytes
     cdef readonly list leaderships
+    cdef readonly list noticed
     cdef readonly list digests
 
     @cython.locals(now=i64, local=i64, inbox=list, what=int, content=list)
@@ -85,3 +86,4 @@ cdef class Reality(World):
     cdef void save(self, list persists) except *
     cpdef void applied(self, Host host, u64 position, bytes command, bint answered) except *
     cpdef void led(self, Host host) except *
+    cpdef void lost_leader(self, Host host) except *

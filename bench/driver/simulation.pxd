@@ -72,6 +72,7 @@ cdef class Simulation(World):
     cdef public Watcher watcher
     cdef public Population clients
     cdef readonly list leaders
+    cdef readonly list noticed
     cdef public i64 user_timeout_ns
     cdef readonly i64 requests
     cdef readonly i64 events
@@ -141,3 +142,4 @@ cdef class Simulation(World):
     @cython.locals(digest=u64, first=bint)
     cpdef void applied(self, Host host, u64 position, bytes command, bint answered) except *
     cpdef void led(self, Host host) except *
+    cpdef void lost_leader(self, Host host) except *

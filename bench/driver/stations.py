@@ -173,6 +173,7 @@ class Station:
             self.round_trip_ns = round_trip_ns
             self.behind_ns = (asked_ns + answered_ns) // 2 - status["now_ns"]
         status["led"] = [[moment_ns + self.behind_ns, term] for moment_ns, term in status["led"]]
+        status["noticed"] = [moment_ns + self.behind_ns for moment_ns in status["noticed"]]
         return status
 
     async def mark(self) -> None:
