@@ -38,6 +38,10 @@ class Dialogue:
             else:
                 self.queue.push(arrival, answer.leader, REDIRECTED, client, sequence)
 
+    def reset(self, replica: int) -> None:
+        """There is another connection to a replica: what the last one carried is lost."""
+        self.clients.reset(replica)
+
     def turn(self, now: int, most: int) -> int:
         """Let at most ``most`` events happen that are due at ``now``; returns when the next one is, or NEVER."""
         queue, clients = self.queue, self.clients

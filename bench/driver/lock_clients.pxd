@@ -65,6 +65,7 @@ cdef class LockClients(Population):
     cdef object release(self, Tenant tenant, object held)
     @cython.locals(now=i64)
     cdef object operate(self, Tenant tenant, int kind, i64 size)
+    @cython.locals(client=u64)
     cdef object completed(self, Tenant tenant, object effect)
     cdef object refused(self, Tenant tenant, object answer)
     cdef object written(self, Tenant tenant, int status)

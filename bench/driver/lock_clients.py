@@ -31,6 +31,7 @@ from bench.metrics.trial import (
     FAILED_OVER,
     IN_JEOPARDY,
     MOMENT,
+    NAME_BITS,
     OK,
     OPENED,
     OPERATION,
@@ -70,7 +71,6 @@ if TYPE_CHECKING:
     from ext.events import EventQueue
 
 NOTHING = -1
-NAME_BITS = 32  # of a command's number, below its client's, in the name of an acknowledged command
 UNHEARD = (ACQUIRE, ACQUIRE_SHARED, READ)  # what did not happen, where its client lost its session before the answer
 STATES = {JEOPARDY: IN_JEOPARDY, SAFE: SAFE_AGAIN, EXPIRED: ENDED}
 LOGGED = (SessionOpened, Opened, Granted, Done, Written)  # answers to what stands in the log
@@ -139,7 +139,7 @@ class LockClients(Population):
         self.first_ns, self.last_ns = habits.window_ns
         self.drawn: list[int] = []
         self.moments: list[tuple[int, int, int]] = []
-        self.lost: list[tuple[int, int, int, int, int, int]] = []  # since when, client, kind, lock, generation, died
+        self.lost: list[tuple[int, ...]] = []  # after and since when, client, kind, lock, generation, whether it died
         self.acknowledged = array("Q")
 
     def start(self) -> None:
@@ -163,10 +163,12 @@ class LockClients(Population):
         tenant = self.tenants[client // self.parts]
         if self.queue.time < tenant.due_ns:
             return
+        if self.clock_ns > self.queue.time and not tenant.dead:
+            tenant.library.tick(self.clock_ns)  # a step that comes late may find the lease over
         if tenant.dead:
             self.come_back(tenant)
         elif tenant.library.state != SAFE or tenant.call != NOTHING:
-            return
+            pass
         elif tenant.held is not None:
             self.end_hold(tenant, tenant.held)
         elif self.queue.time < self.habits.stop_ns:
@@ -262,9 +264,9 @@ class LockClients(Population):
 
     def completed(self, tenant: Tenant, effect: Completed) -> None:
         """A call was answered. What fails does so with its session, which begins another round."""
-        answer = effect.answer
+        answer, client = effect.answer, tenant.session.id
         if type(answer) in LOGGED:
-            self.acknowledged.append(tenant.session.id << NAME_BITS | effect.call)
+            self.acknowledged.append(client << NAME_BITS | effect.call)
         if effect.call != tenant.call:
             return
         tenant.call = NOTHING
@@ -334,7 +336,7 @@ class LockClients(Population):
     def expired(self, tenant: Tenant) -> None:
         """Everything is lost with the session, and the client begins anew."""
         if tenant.held is not None:
-            self.lose(tenant, tenant.held, max(tenant.lease_until_ns, tenant.granted_ns), 0)
+            self.lose(tenant, tenant.held, tenant.lease_until_ns, 0)
         elif tenant.row != NOTHING and self.recorder.kind_of(tenant.row) in UNHEARD:
             # Nobody was told that the lock was granted, and nobody will be.
             self.recorder.complete(tenant.row, self.queue.time, FAILED, 0)
@@ -349,7 +351,8 @@ class LockClients(Population):
 
     def lose(self, tenant: Tenant, held: Sequencer, since_ns: int, died: int) -> None:
         """The master will release the lock, at some time from ``since_ns`` on. What was to be written comes late."""
-        self.lost.append((since_ns, tenant.session.id, release_of(held), tenant.lock, held.generation, died))
+        told_ns = max(since_ns, tenant.granted_ns)
+        self.lost.append((told_ns, since_ns, tenant.session.id, release_of(held), tenant.lock, held.generation, died))
         if tenant.to_write or (tenant.row != NOTHING and self.recorder.kind_of(tenant.row) == WRITE):
             tenant.late = (tenant.lock, held)
         tenant.held = None
@@ -446,11 +449,10 @@ class LockClients(Population):
     def record(self) -> LockRecord:
         """As Population says."""
         lost = np.zeros(len(self.lost), OPERATION)
-        for row, (since_ns, client, kind, lock, generation, died) in zip(lost, self.lost, strict=True):
-            row["intended_ns"] = row["started_ns"] = since_ns
-            row["completed_ns"], row["status"] = PENDING, UNKNOWN
-            row["client"], row["kind"], row["key"] = client, kind, lock
-            row["value"], row["returned"] = generation, died
+        names = ("intended_ns", "started_ns", "client", "kind", "key", "value", "returned")
+        for name, column in zip(names, zip(*self.lost, strict=True), strict=False):
+            lost[name] = column
+        lost["completed_ns"], lost["status"] = PENDING, UNKNOWN
         counts = [(each.session.id, each.requests, each.keep_alives, each.cache_hits) for each in self.tenants]
         return LockRecord(
             moments=np.array(self.moments, MOMENT),

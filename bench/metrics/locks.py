@@ -80,7 +80,7 @@ def holds_of(operations: np.ndarray, lost: np.ndarray, end_ns: int) -> np.ndarra
     kinds = np.isin(operations["kind"], (ACQUIRE, ACQUIRE_SHARED, RELEASE, RELEASE_SHARED))
     rows = np.concatenate([operations[kinds], lost])
     ended_by = np.concatenate([np.full(np.count_nonzero(kinds), RELEASED), np.where(lost["returned"], BY_DEATH, LOST)])
-    order = np.lexsort((np.maximum(rows["started_ns"], rows["completed_ns"]), rows["client"]))
+    order = np.lexsort((np.maximum(rows["intended_ns"], rows["completed_ns"]), rows["client"]))
     rows, ended_by = rows[order], ended_by[order]
     granted = np.flatnonzero(np.isin(rows["kind"], (ACQUIRE, ACQUIRE_SHARED)) & (rows["status"] == OK))
     following = np.minimum(granted + 1, len(rows) - 1)
@@ -125,9 +125,12 @@ def _running_latest(holds: np.ndarray, counted: np.ndarray) -> np.ndarray:
 
 
 def held_twice(holds: np.ndarray) -> np.ndarray:
-    """The indices of holds that began, in their client's eyes, while another client held the lock in its own."""
+    """The indices of holds that began, in their client's eyes, while another client held the lock in its own. Who heard of a grant
+    when the lease was over already did not believe in it.
+    """
     latest = _latest_in_the_way(holds)
-    return np.flatnonzero((latest != NOBODY) & (holds["released_ns"][latest] > holds["granted_ns"]))
+    believed = holds["released_ns"] > holds["granted_ns"]
+    return np.flatnonzero(believed & (latest != NOBODY) & (holds["released_ns"][latest] > holds["granted_ns"]))
 
 
 def failovers(trial: Trial) -> list[Failover]:

@@ -10,6 +10,7 @@ OK, FAILED, UNKNOWN = 0, 1, 2
 READ, WRITE, CAS, ACQUIRE, RELEASE, ACQUIRE_SHARED, RELEASE_SHARED = range(7)
 KINDS = ("read", "write", "cas", "acquire", "release", "acquire_shared", "release_shared")
 PENDING = -1
+NAME_BITS = 32
 # What happens to a client of a lock service: to its session, to its master, to itself.
 OPENED, IN_JEOPARDY, SAFE_AGAIN, ENDED, FAILED_OVER, DIED, RETURNED = range(7)
 MOMENTS = ("opened", "in_jeopardy", "safe_again", "ended", "failed_over", "died", "returned")
@@ -43,8 +44,9 @@ class LockRecord(msgspec.Struct, kw_only=True):
     """What clients of a lock service tell beside their operations.
 
     ``lost`` are releases (dtype OPERATION) that no client asked for: the master's, at some time after ``started_ns``, of locks
-    whose holder had lost its session, or (``returned`` is 1) had died. ``acknowledged`` names the decided commands that clients
-    were told of: the client's number above 32 bits of the command's.
+    whose holder had lost its session, or (``returned`` is 1) had died. (A lease may be over before its client hears of a grant;
+    ``intended_ns`` is not before that.) ``acknowledged`` names the decided commands that clients
+    were told of: the client's number above NAME_BITS of the command's.
     """
 
     moments: np.ndarray

@@ -124,6 +124,16 @@ def test_two_who_believe_to_hold_a_lock_at_once_are_found(first: int, second: in
     assert summary_of(trial(rows))["held_twice"] == twice
 
 
+def test_a_grant_that_came_when_the_lease_was_over_was_never_believed_in() -> None:
+    rows = operations((0, ACQUIRE, 0, 300), (1, ACQUIRE, 5, 200), (1, RELEASE, 400, 410))
+    gone = lost((0, 100, 0))
+    assert len(held_twice(holds_of(rows, lost(), END_NS))) == 1
+    gone["intended_ns"] = 300
+    holds = holds_of(rows, gone, END_NS)
+    assert holds[["client", "released_ns"]].tolist() == [(1, 400), (0, 100)]
+    assert not len(held_twice(holds))
+
+
 def test_a_lock_is_idle_from_the_death_of_its_holder_to_the_next_grant() -> None:
     rows = operations((0, ACQUIRE, 0, 10), (1, ACQUIRE, 5, 500), (2, ACQUIRE, 6, 900), (0, ACQUIRE, 300, PENDING))
     gone = lost((0, 100, 1), (1, 600, 0))
