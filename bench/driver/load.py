@@ -2,8 +2,8 @@
 
 CONFIG is a JSON file (see Config). The process connects to every replica, computes its schedule, and prints ``{"ready": true}``.
 A line ``{"start_ns": N}`` on standard input is the agreed moment, on the monotonic clock, that all its times count from. At the
-end it leaves its operations (dtype OPERATION) in a .npy file, and beside it, of a lock service, a LockRecord; it prints a Report, and
-exits when its standard input closes. It exits at once when that happens earlier: its parent has died.
+end it leaves its operations (dtype OPERATION) in a .npy file, and beside it, of a lock service, a LockRecord; it prints a Report,
+and exits when its standard input closes. It exits at once when that happens earlier: its parent has died.
 
 Several such processes may have the clients between them (``share``). Each loop reads everything that has come, lets due events
 happen, and writes one frame to each replica for all commands of the turn.

@@ -76,7 +76,7 @@ cdef class LockClients(Population):
     cdef object come_back(self, Tenant tenant)
     cdef object expired(self, Tenant tenant)
     cdef object open_session(self, Tenant tenant)
-    cdef object lose(self, Tenant tenant, object held, i64 since_ns, int died)
+    cdef object lose(self, Tenant tenant, object held, i64 since_ns, int why)
     cdef object happened(self, i64 now, Tenant tenant, int what)
     cdef object turned(self, Tenant tenant, object state)
     @cython.locals(library=Client, now=i64, due_ns=i64)
@@ -96,6 +96,7 @@ cdef class LockClients(Population):
     cpdef void start(self) except *
     @cython.locals(tenant=Tenant)
     cpdef void reset(self, u64 replica) except *
+    @cython.locals(tenant=Tenant)
     cpdef void finish(self) except *
     @cython.locals(each=Tenant)
     cpdef object record(self)

@@ -25,11 +25,14 @@ from bench.driver.wire import REQUEST_BYTES
 from bench.metrics.trial import (
     ACQUIRE,
     ACQUIRE_SHARED,
+    BY_DEATH,
     DIED,
     ENDED,
     FAILED,
     FAILED_OVER,
+    HELD_ON,
     IN_JEOPARDY,
+    LOST,
     MOMENT,
     NAME_BITS,
     OK,
@@ -139,7 +142,7 @@ class LockClients(Population):
         self.first_ns, self.last_ns = habits.window_ns
         self.drawn: list[int] = []
         self.moments: list[tuple[int, int, int]] = []
-        self.lost: list[tuple[int, ...]] = []  # after and since when, client, kind, lock, generation, whether it died
+        self.lost: list[tuple[int, ...]] = []  # after and since when, client, kind, lock, generation, why
         self.acknowledged = array("Q")
 
     def start(self) -> None:
@@ -321,7 +324,7 @@ class LockClients(Population):
         """Nothing is said or heard any more, for a while."""
         now = self.now()
         self.happened(now, tenant, DIED)
-        self.lose(tenant, held, now, 1)
+        self.lose(tenant, held, now, BY_DEATH)
         tenant.dead = True
         self.later(tenant, self.habits.dead_for)
 
@@ -336,7 +339,7 @@ class LockClients(Population):
     def expired(self, tenant: Tenant) -> None:
         """Everything is lost with the session, and the client begins anew."""
         if tenant.held is not None:
-            self.lose(tenant, tenant.held, tenant.lease_until_ns, 0)
+            self.lose(tenant, tenant.held, tenant.lease_until_ns, LOST)
         elif tenant.row != NOTHING and self.recorder.kind_of(tenant.row) in UNHEARD:
             # Nobody was told that the lock was granted, and nobody will be.
             self.recorder.complete(tenant.row, self.queue.time, FAILED, 0)
@@ -349,10 +352,10 @@ class LockClients(Population):
         if self.queue.time < self.habits.stop_ns:
             tenant.library.open_session(self.now())
 
-    def lose(self, tenant: Tenant, held: Sequencer, since_ns: int, died: int) -> None:
+    def lose(self, tenant: Tenant, held: Sequencer, since_ns: int, why: int) -> None:
         """The master will release the lock, at some time from ``since_ns`` on. What was to be written comes late."""
         told_ns = max(since_ns, tenant.granted_ns)
-        self.lost.append((told_ns, since_ns, tenant.session.id, release_of(held), tenant.lock, held.generation, died))
+        self.lost.append((told_ns, since_ns, tenant.session.id, release_of(held), tenant.lock, held.generation, why))
         if tenant.to_write or (tenant.row != NOTHING and self.recorder.kind_of(tenant.row) == WRITE):
             tenant.late = (tenant.lock, held)
         tenant.held = None
@@ -444,7 +447,10 @@ class LockClients(Population):
                 self.attend(tenant)
 
     def finish(self) -> None:
-        """What is under way stays unknown."""
+        """What is under way stays unknown. Who holds a lock goes, and the master is left to find out."""
+        for tenant in self.tenants:
+            if tenant.held is not None:
+                self.lose(tenant, tenant.held, self.now(), HELD_ON)
 
     def record(self) -> LockRecord:
         """As Population says."""

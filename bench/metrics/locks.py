@@ -16,11 +16,14 @@ from bench.metrics.summary import PERCENTILES, percentile
 from bench.metrics.trial import (
     ACQUIRE,
     ACQUIRE_SHARED,
+    BY_DEATH,
     DIED,
     ENDED,
     FAILED,
     FAILED_OVER,
+    HELD_ON,
     IN_JEOPARDY,
+    LOST,
     OK,
     READ,
     RELEASE,
@@ -32,8 +35,8 @@ from bench.metrics.trial import (
 
 SECOND_NS = 1_000_000_000
 NOBODY = -1
-RELEASED, LOST, BY_DEATH, HELD = range(4)
-ENDS = ("released", "lost", "died", "held")
+ENDS = ("lost", "died", "held", "released")  # what LOST, BY_DEATH and HELD_ON mean for a hold, and that it was released
+RELEASED = 3
 
 HOLD = np.dtype(
     [
@@ -79,7 +82,7 @@ def holds_of(operations: np.ndarray, lost: np.ndarray, end_ns: int) -> np.ndarra
     """Every hold (dtype HOLD), by lock and grant. A client does one thing after the other: what follows its acquire ends it."""
     kinds = np.isin(operations["kind"], (ACQUIRE, ACQUIRE_SHARED, RELEASE, RELEASE_SHARED))
     rows = np.concatenate([operations[kinds], lost])
-    ended_by = np.concatenate([np.full(np.count_nonzero(kinds), RELEASED), np.where(lost["returned"], BY_DEATH, LOST)])
+    ended_by = np.concatenate([np.full(np.count_nonzero(kinds), RELEASED), lost["returned"]])
     order = np.lexsort((np.maximum(rows["intended_ns"], rows["completed_ns"]), rows["client"]))
     rows, ended_by = rows[order], ended_by[order]
     granted = np.flatnonzero(np.isin(rows["kind"], (ACQUIRE, ACQUIRE_SHARED)) & (rows["status"] == OK))
@@ -92,7 +95,7 @@ def holds_of(operations: np.ndarray, lost: np.ndarray, end_ns: int) -> np.ndarra
     holds["asked_ns"], holds["granted_ns"] = mine["started_ns"], mine["completed_ns"]
     holds["released_ns"] = np.where(ends, then["started_ns"], end_ns)
     holds["shared"] = mine["kind"] == ACQUIRE_SHARED
-    holds["end"] = np.where(ends, ended_by[following], HELD)
+    holds["end"] = np.where(ends, ended_by[following], HELD_ON)
     order = np.lexsort((holds["granted_ns"], holds["lock"]))
     holds, waited = holds[order], mine["expected"][order] > 0
     latest = _latest_in_the_way(holds)
@@ -125,8 +128,9 @@ def _running_latest(holds: np.ndarray, counted: np.ndarray) -> np.ndarray:
 
 
 def held_twice(holds: np.ndarray) -> np.ndarray:
-    """The indices of holds that began, in their client's eyes, while another client held the lock in its own. Who heard of a grant
-    when the lease was over already did not believe in it.
+    """The indices of holds that began, in their client's eyes, while another client held the lock in its own.
+
+    Who heard of a grant when the lease was over already did not believe in it.
     """
     latest = _latest_in_the_way(holds)
     believed = holds["released_ns"] > holds["granted_ns"]
@@ -269,7 +273,7 @@ def _losses(trial: Trial, record: LockRecord, counted: np.ndarray, holds: np.nda
     idle = (counted["granted_ns"] - before["released_ns"])[
         (counted["after"] != NOBODY) & np.isin(before["end"], (LOST, BY_DEATH))
     ]
-    lost = record.lost["started_ns"]
+    lost = record.lost["started_ns"][record.lost["returned"] != HELD_ON]
     return {
         "cache_hit_share": int(record.tenants["cache_hits"].sum()) / reads if reads else None,
         "stale_writes_rejected": int(np.count_nonzero((inside["kind"] == WRITE) & (inside["status"] == FAILED))),

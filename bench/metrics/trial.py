@@ -11,6 +11,7 @@ READ, WRITE, CAS, ACQUIRE, RELEASE, ACQUIRE_SHARED, RELEASE_SHARED = range(7)
 KINDS = ("read", "write", "cas", "acquire", "release", "acquire_shared", "release_shared")
 PENDING = -1
 NAME_BITS = 32
+LOST, BY_DEATH, HELD_ON = range(3)  # why a client did not release a lock: its session ended, it died, the run was over
 # What happens to a client of a lock service: to its session, to its master, to itself.
 OPENED, IN_JEOPARDY, SAFE_AGAIN, ENDED, FAILED_OVER, DIED, RETURNED = range(7)
 MOMENTS = ("opened", "in_jeopardy", "safe_again", "ended", "failed_over", "died", "returned")
@@ -20,7 +21,7 @@ OPERATION = np.dtype(
         ("intended_ns", "<i8"),  # when the schedule wanted it to start
         ("started_ns", "<i8"),  # when its client first sent it
         ("completed_ns", "<i8"),  # when its answer arrived; PENDING where none did
-        ("value", "<u8"),  # token of the value written (also the new value of a cas); 0 for a read; released: the generation
+        ("value", "<u8"),  # token of the value written (of a cas: the new one); 0 for a read; of a release the generation
         # Token of the value that a cas expects. Of a lock service: the lock generation that a write shows; 1 where a read was
         # answered by the cache, or where the master had an acquire wait.
         ("expected", "<u8"),
@@ -44,9 +45,9 @@ class LockRecord(msgspec.Struct, kw_only=True):
     """What clients of a lock service tell beside their operations.
 
     ``lost`` are releases (dtype OPERATION) that no client asked for: the master's, at some time after ``started_ns``, of locks
-    whose holder had lost its session, or (``returned`` is 1) had died. (A lease may be over before its client hears of a grant;
-    ``intended_ns`` is not before that.) ``acknowledged`` names the decided commands that clients
-    were told of: the client's number above NAME_BITS of the command's.
+    whose holder was lost, for the reason that ``returned`` gives: LOST, BY_DEATH or HELD_ON. A lease may be over before its client
+    hears of a grant; ``intended_ns`` is not before that. ``acknowledged`` names the decided commands that clients were told of:
+    the client's number above NAME_BITS of the command's.
     """
 
     moments: np.ndarray

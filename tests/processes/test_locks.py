@@ -1,4 +1,4 @@
-"""The lock service in real processes: what clients believe, what the master does, and what stands in the logs, under real faults."""
+"""The lock service in real processes: what clients believe, and what stands in the logs, under real faults."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from bench.metrics import locks
 from bench.metrics.trial import (
     ACQUIRE,
     ACQUIRE_SHARED,
+    BY_DEATH,
     DIED,
     FAILED,
     OK,
@@ -62,13 +63,13 @@ def test_all_that_clients_do_with_locks_is_done_in_processes(engine: str, tmp_pa
     assert set(done["client"]) == set(range(6))
     assert trial.locks is not None
     assert {DIED, RETURNED} <= set(trial.locks.moments["what"])
-    assert locks.BY_DEATH in holds(trial)["end"]
+    assert BY_DEATH in holds(trial)["end"]
     assert (done["expected"][done["kind"] == READ] == 1).any(), "caches answer"
 
 
 @pytest.mark.parametrize("fault", ["crash", "pause"])
 def test_a_master_that_is_killed_or_stopped_for_longer_than_a_lease_is_replaced(fault: str, tmp_path: Path) -> None:
-    """The one that was stopped wakes up as a master whose leases are over: it grants nothing more, and nobody holds a lock twice."""
+    """The one that was stopped wakes up as a master whose leases are over: nobody holds a lock twice."""
     trial = lock_trial(
         "raft",
         tmp_path,
