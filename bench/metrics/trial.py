@@ -44,10 +44,10 @@ TENANT = np.dtype([("client", "<u4"), ("requests", "<u8"), ("keep_alives", "<u8"
 class LockRecord(msgspec.Struct, kw_only=True):
     """What clients of a lock service tell beside their operations.
 
-    ``lost`` are releases (dtype OPERATION) that no client asked for: the master's, at some time after ``started_ns``, of locks
-    whose holder was lost, for the reason that ``returned`` gives: LOST, BY_DEATH or HELD_ON. A lease may be over before its client
-    hears of a grant; ``intended_ns`` is not before that. ``acknowledged`` names the decided commands that clients were told of:
-    the client's number above NAME_BITS of the command's.
+    ``lost`` are releases (dtype OPERATION) that no client asked for: the master's, some time after ``started_ns``, of locks whose
+    holder was lost, for the reason that ``returned`` gives: LOST, BY_DEATH, HELD_ON. A lease may be over before its client hears
+    of a grant; ``intended_ns`` is not before that.
+    ``acknowledged`` names the decided commands that clients were told of: the client's number above NAME_BITS of the command's.
     """
 
     moments: np.ndarray
