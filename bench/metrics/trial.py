@@ -36,7 +36,8 @@ OPERATION = np.dtype(
 )
 
 
-MOMENT = np.dtype([("time_ns", "<i8"), ("client", "<u4"), ("what", "u1")])  # what: index into MOMENTS
+# Of ``what``, an index into MOMENTS; the epoch is that of the master that the client knew of then.
+MOMENT = np.dtype([("time_ns", "<i8"), ("client", "<u4"), ("what", "u1"), ("epoch", "<u8")])
 # What a client of a lock service sent within the window, and how many of its reads were answered by its cache.
 TENANT = np.dtype([("client", "<u4"), ("requests", "<u8"), ("keep_alives", "<u8"), ("cache_hits", "<u8")])
 
