@@ -54,9 +54,9 @@ def test_all_that_clients_do_with_locks_is_done_in_processes(engine: str, tmp_pa
     trial = lock_trial(
         engine,
         tmp_path,
-        duration="4s",
+        duration="2500ms",
         processes={"generators": 2},
-        locks={"read": 0.5, "write": 0.8, "exclusive": 0.7, "dies": 0.02, "dead_for": "500ms"},
+        locks={"read": 0.5, "write": 0.8, "exclusive": 0.7, "dies": 0.05, "dead_for": "300ms"},
     )
     done = trial.operations[trial.operations["status"] == OK]
     assert set(done["kind"]) == {READ, WRITE, ACQUIRE, RELEASE, ACQUIRE_SHARED, RELEASE_SHARED}
@@ -73,7 +73,7 @@ def test_a_master_that_is_killed_or_stopped_for_longer_than_a_lease_is_replaced(
     trial = lock_trial(
         "raft",
         tmp_path,
-        duration="5s",
+        duration="4s",
         locks={"write": 0.5},
         faults=[{"at": "1500ms", "for": "2s", fault: "leader"}],
     )
