@@ -30,6 +30,7 @@ cdef class Population:
     cdef EventQueue queue
     cdef readonly list sessions
     cdef readonly Recorder recorder
+    cdef public i64 clock_ns
 
     cpdef object start(self)
     cdef object issue(self, Py_ssize_t client)
@@ -39,6 +40,7 @@ cdef class Population:
     cdef object let_go(self, Py_ssize_t client, i64 sequence)
     cpdef object reset(self, u64 replica)
     cpdef object finish(self)
+    cpdef object record(self)
     cdef Session session_of(self, Py_ssize_t client)
     @cython.locals(session=Session, link=Link)
     cdef i64 answer_arrives(self, Py_ssize_t client, Py_ssize_t replica, i64 depart_ns, i64 size) except -1

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from bench.driver.network import Durations, Link
     from bench.metrics.recorder import Recorder
+    from bench.metrics.trial import LockRecord
     from bench.scenario import Mix
     from bench.workloads.key_value import Operations
     from ext.events import EventQueue
@@ -60,6 +61,7 @@ class Population:
         self.queue = queue
         self.sessions = sessions
         self.recorder = recorder
+        self.clock_ns = 0  # of the turn, in real time; an event of it may have been due earlier
 
     def start(self) -> None:
         """Put what comes first on the queue."""
@@ -92,6 +94,10 @@ class Population:
     def finish(self) -> None:
         """The end of the run."""
         raise NotImplementedError
+
+    def record(self) -> LockRecord | None:
+        """What there is to tell beside the operations."""
+        return None
 
     def answer_arrives(self, client: int, replica: int, depart_ns: int, size: int) -> int:
         """When an answer that leaves a replica now reaches its client."""

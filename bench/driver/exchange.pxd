@@ -13,6 +13,7 @@ cdef class Exchange:
     cdef readonly Dialogue dialogue
     cdef readonly list channels
     cdef int parent
+    cdef list opened
     cdef public i64 start_ns
     cdef readonly i64 lost_requests
     cdef public i64 lag_ns

@@ -19,10 +19,11 @@ cdef class World:
     cpdef object transmit(self, Host host, u64 to, object message)
     cpdef object answer(
         self, Host host, i64 client, u64 sequence, int outcome, u64 leader, bytes result
-    )
+    ) except *
     cpdef object write(self, Host host, list persists)
     cpdef object applied(self, Host host, u64 position, bytes command, bint answered)
     cpdef object led(self, Host host)
+    cpdef object lost_leader(self, Host host)
 
 
 @cython.final
@@ -73,6 +74,7 @@ cdef class Host:
     cpdef list gather(self)
     @cython.locals(persist=Persist, room=Py_ssize_t, count=Py_ssize_t)
     cdef Py_ssize_t covered(self) except -1
+    @cython.locals(followed=bint)
     cpdef object disconnected(self, u64 peer, i64 now)
 
     cdef bint forwarded(self, u64 sender, object message, bint more) except -1

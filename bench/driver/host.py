@@ -83,6 +83,9 @@ class World:
         """Told when the host's engine begins to lead."""
         raise NotImplementedError
 
+    def lost_leader(self, host: Host) -> None:
+        """Told when the host's engine, which does not lead, has waited for a leader for too long, or seen its leader go."""
+
 
 @cython.no_gc
 @cython.freelist(64)
@@ -177,6 +180,8 @@ class Host:
         """The deadline has come."""
         self.now = now
         if now >= self.engine.deadline:
+            if not self.engine.leading:
+                self.world.lost_leader(self)
             self.perform(self.engine.tick(now))
         if self.service is not None and self.leading and now >= self.service.deadline:
             self.serve(self.service.tick(now))
@@ -224,7 +229,11 @@ class Host:
     def disconnected(self, peer: int, now: int) -> None:
         """The channel to ``peer`` broke."""
         self.now = now
-        self.perform(self.engine.disconnect(peer, now))
+        followed = self.engine.leader == peer
+        effects = self.engine.disconnect(peer, now)
+        if followed and self.engine.leader != peer:
+            self.world.lost_leader(self)
+        self.perform(effects)
         self.settle(False)
 
     def enqueue(self, origin: int, command: bytes, more: bool) -> None:

@@ -51,6 +51,7 @@ cdef class Reality(World):
     cdef readonly dict sent
     cdef readonly i64 sent_bytes
     cdef readonly list leaderships
+    cdef readonly list noticed
     cdef readonly list digests
 
     @cython.locals(now=i64, local=i64, inbox=list, what=int, content=list)
@@ -85,3 +86,4 @@ cdef class Reality(World):
     cdef object save(self, list persists)
     cpdef object applied(self, Host host, u64 position, bytes command, bint answered)
     cpdef object led(self, Host host)
+    cpdef object lost_leader(self, Host host)

@@ -72,6 +72,7 @@ cdef class Simulation(World):
     cdef public Watcher watcher
     cdef public Population clients
     cdef readonly list leaders
+    cdef readonly list noticed
     cdef readonly i64 requests
     cdef readonly i64 events
     cdef bint releasing
@@ -142,3 +143,4 @@ cdef class Simulation(World):
     @cython.locals(digest=u64, first=bint)
     cpdef object applied(self, Host host, u64 position, bytes command, bint answered)
     cpdef object led(self, Host host)
+    cpdef object lost_leader(self, Host host)

@@ -153,6 +153,7 @@ class Simulation(World):
         self.watcher: Watcher | None = None  # of the protocol; set, as the next, by who builds the simulation
         self.clients: Any = None
         self.leaders: list[tuple[int, int, int]] = []
+        self.noticed: list[tuple[int, int]] = []  # when which replica had no leader any more
         self.requests = 0
         self.events = 0
         self.releasing = False  # what leaves rode on a write, and the watcher was asked when that was done
@@ -618,3 +619,7 @@ class Simulation(World):
             self.watcher.led(host.id, term, host.machine.applied)
         if self.trace is not None:
             self.trace("lead", self.nodes[host.id], term)
+
+    def lost_leader(self, host: Host) -> None:
+        """As World says."""
+        self.noticed.append((self.now, host.id))

@@ -194,10 +194,11 @@ class TrialRun:
         first, last = self.marks
         counts = {name: last[name] - first[name] for name in last}
         operations = recorder.operations()
+        locks = self.clients.record()
         simulation.agreement.outcomes(operations)
         violations = list(simulation.agreement.violations)
         needs = STATUSES, RECORDS, MOMENTS
-        said = checks(self.scenario, self.engine, self.invariants, needs, operations, violations)
+        said = checks(self.scenario, self.engine, self.invariants, needs, operations, violations, locks)
         arrivals = self.scenario.workload.arrivals
         return Trial(
             engine=self.engine,
@@ -218,4 +219,6 @@ class TrialRun:
             violations=violations,
             checks=said,
             fairness=fairness(self.scenario, self.engine, simulation.leaders),
+            noticed=list(simulation.noticed),
+            locks=locks,
         )

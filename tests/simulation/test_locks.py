@@ -1,4 +1,4 @@
-"""The simulated clients of a lock service: what a round costs, and that histories of whatever happens are those of mutexes."""
+"""The clients of a lock service: what a round costs, and that histories of whatever happens are those of mutexes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,35 @@ import pytest
 
 from bench.checkers.linearizability import LINEARIZABLE, NOT_LINEARIZABLE, Budget
 from bench.checkers.recorded import check
+from bench.driver.dialogue import Dialogue
+from bench.driver.frames import Answer as Told
+from bench.driver.occasions import ACCEPTED
+from bench.driver.population import build_population
 from bench.driver.trials import run_trial
-from bench.metrics.trial import ACQUIRE, OK, OPERATION, RELEASE, UNKNOWN, Trial
+from bench.metrics.locks import holds_of
+from bench.metrics.trial import (
+    ACQUIRE,
+    ACQUIRE_SHARED,
+    BY_DEATH,
+    FAILED,
+    IN_JEOPARDY,
+    LOST,
+    OK,
+    OPENED,
+    OPERATION,
+    READ,
+    RELEASE,
+    RELEASE_SHARED,
+    UNKNOWN,
+    WRITE,
+    Trial,
+)
 from bench.scenario import Scenario, ScenarioError, read_scenario
 from bench.scenario.fields import Place
-from engines.lock_service import LockOptions
+from engines.lock_service import LockOptions, LockTree, Master
+from engines.lock_service.commands import Acquire, Release, decode_request
+from engines.service import Answer, Propose
+from ext.events import EventQueue
 from tests.simulation.building import MS, REPLICATED, SECOND, free_world, merged
 
 engines = pytest.mark.parametrize("engine", REPLICATED)
@@ -86,16 +110,59 @@ def test_sessions_that_are_lost_lose_their_locks_and_histories_say_so() -> None:
         4,
         replicas=1,
         faults=[{"at": "10s", "for": "8s", "crash": 0}],
-        workload={"keys": {"count": 1, "distribution": "uniform"}},
-        locks={"own": False, "lease": "2s", "answer_before": "1s", "grace": "1s", "hold": "100ms"},
+        locks={"lease": "2s", "answer_before": "1s", "grace": "1s", "hold": "4s"},
         timeouts={"election": ["1s", "2s"], "heartbeat": "200ms", "request": "500ms", "operation": "20s"},
     )
     assert trial.violations == []
-    assert trial.checks["linearizability"] == "passed"
-    unknown = trial.operations[trial.operations["status"] == UNKNOWN]
-    assert len(unknown)
-    after = trial.operations[(trial.operations["intended_ns"] > 22 * SECOND) & (trial.operations["status"] == OK)]
+    assert trial.checks["linearizability"] == trial.checks["mutual exclusion"] == "passed"
+    assert trial.locks is not None
+    assert np.count_nonzero(trial.locks.lost["returned"] == LOST)
+    assert not np.any(trial.locks.lost["returned"] == BY_DEATH)
+    after = trial.operations[trial.operations["completed_ns"] > 20 * SECOND]
     assert set(after["client"]) == {0, 1, 2, 3}
+
+
+@engines
+def test_who_dies_with_a_lock_blocks_it_and_writes_too_late(engine: str) -> None:
+    """Lease, lock-delay, the next holder; and what the dead one had begun is refused, since its sequencer is stale."""
+    trial = lock_world(
+        engine,
+        4,
+        duration="60s",
+        workload={"arrivals": {"think": "10ms"}, "keys": {"count": 1, "distribution": "uniform"}},
+        locks={"own": False, "lease": "2s", "answer_before": "1s", "lock_delay": "1s", "write": 1.0, "dies": 0.002}
+        | {"dead_for": "10s"},
+    )
+    assert trial.violations == []
+    assert trial.locks is not None
+    holds, record = holds_of(trial.operations, trial.locks.lost, trial.end_ns), trial.locks
+    died = np.flatnonzero(holds["end"] == BY_DEATH)
+    assert len(died) == np.count_nonzero(record.lost["returned"] == BY_DEATH) > 2
+    after = holds[np.isin(holds["after"], died)]
+    idle = after["granted_ns"] - holds["released_ns"][after["after"]]
+    assert len(idle) > 2
+    assert idle.min() > 3 * SECOND, "a lease, which the KeepAlive that is at the master still extends, and the lock-delay"
+    assert idle.max() <= 4 * SECOND + 10 * MS, "that KeepAlive is answered within a second"
+    refused = (trial.operations["kind"] == WRITE) & (trial.operations["status"] == FAILED)
+    back = np.count_nonzero(record.moments["what"] == OPENED) - 4
+    assert np.count_nonzero(refused) == back > 2, "each late write, and no other, is refused"
+
+
+@engines
+def test_a_read_of_what_is_cached_takes_no_time_until_somebody_writes(engine: str) -> None:
+    changes = {
+        "workload": {"keys": {"count": 2, "distribution": "uniform"}},
+        "locks": {"own": False, "read": 0.9, "write": 1.0, "exclusive": 0.5},
+    }
+    trial = lock_world(engine, 8, **changes)
+    assert trial.violations == []
+    assert trial.checks["linearizability"] == "passed", "of locks as mutexes, and of files as registers"
+    reads = trial.operations[(trial.operations["kind"] == READ) & (trial.operations["status"] == OK)]
+    hits = reads[reads["expected"] == 1]
+    assert (hits["completed_ns"] == hits["started_ns"]).all()
+    assert 0.5 < len(hits) / len(reads) < 1.0
+    assert len(np.unique(reads["returned"])) > 10
+    assert set(trial.operations["kind"]) == {READ, WRITE, ACQUIRE, RELEASE, ACQUIRE_SHARED, RELEASE_SHARED}
 
 
 def test_the_same_seed_gives_the_same_operations() -> None:
@@ -136,7 +203,9 @@ def test_the_defaults_of_a_scenario_are_those_of_the_service() -> None:
         ({"workload": {"kind": "locks"}}, "workload.arrivals"),
         ({"workload": {"kind": "locks", "mix": "ycsb-a"}}, 'kind "locks" takes no mix'),
         ({"workload": {"kind": "locks", "arrivals": {"kind": "closed"}, "routing": "nearest"}}, "only the master"),
-        ({"world": "processes", "workload": {"kind": "locks", "arrivals": {"kind": "closed"}}}, "simulation so far"),
+        ({"workload": {"kind": "locks", "arrivals": {"kind": "closed"}}, "locks": {"read": 0.5}}, "workload.arrivals.think"),
+        ({"locks": {"contents": "1B"}}, "locks.contents"),
+        ({"locks": {"write": 1.5}}, "locks.write"),
         ({"locks": {"lease": "1s"}}, "locks.answer_before"),
         ({"locks": {"lock_delay": "2m"}}, "locks.lock_delay"),
         ({"locks": {"master_lease": "0s"}}, "locks.master_lease"),
@@ -145,3 +214,46 @@ def test_the_defaults_of_a_scenario_are_those_of_the_service() -> None:
 def test_what_a_lock_scenario_cannot_say_is_refused(table: dict[str, Any], said: str) -> None:
     with pytest.raises(ScenarioError, match=said):
         read_scenario(table, Place("mine.toml", Path()))
+
+
+def test_a_step_that_comes_late_in_real_time_does_not_act_on_a_lease_that_is_over() -> None:
+    """The end of a hold was due within the lease; its turn comes when the lease is over: the lock is not released, but lost."""
+    table = {
+        "workload": {"kind": "locks", "mix": None, "value_size": None, "arrivals": {"kind": "closed", "clients": 1}},
+        "locks": {"own": True, "lease": "1s", "answer_before": "500ms", "grace": "1s", "hold": "100ms"},
+        "timeouts": {"request": "1s"},
+    }
+    scenario, queue, tree = free_world("raft", **table), EventQueue(), LockTree()
+    dialogue = Dialogue(queue, build_population(scenario, 1, queue), 3)
+    master, now = Master(0, tree, scenario.locks.options(scenario.timeouts.request_ns)), 1
+    asked: list[type] = []
+
+    def perform(effects: list[Any]) -> None:
+        for effect in effects:
+            if isinstance(effect, Propose):
+                perform(master.applied(effect.origin, effect.command, tree.apply(tree.applied + 1, effect.command), now))
+            elif isinstance(effect, Answer):
+                dialogue.hear(0, [Told(effect.client, effect.sequence, ACCEPTED, 0, effect.result)], now)
+
+    def turn() -> None:
+        dialogue.turn(now, 1000)
+        for request in dialogue.outgoing[0]:
+            asked.append(type(decode_request(request.command)))
+            perform(master.request(request.client, request.command, now))
+        dialogue.outgoing[0].clear()
+
+    perform(master.led(now))
+    perform(master.tick(now))
+    dialogue.clients.start()
+    while Acquire not in asked:
+        turn()
+    now += 2 * SECOND
+    turn()
+    turn()
+    assert Release not in asked
+    record = dialogue.clients.record()
+    assert IN_JEOPARDY in record.moments["what"]
+    now += 2 * SECOND
+    turn()
+    (lost,) = dialogue.clients.record().lost
+    assert lost["started_ns"] < now - 2 * SECOND, "when the lease was over, not when the client saw to it"
