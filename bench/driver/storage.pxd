@@ -4,7 +4,7 @@ ctypedef unsigned long long u64
 ctypedef long long i64
 
 cdef int SEGMENT, RECORD, COMPACTED
-cdef Py_ssize_t CHECKED_FROM, HEADER_BYTES
+cdef Py_ssize_t CHECKED_FROM, HEADER_BYTES, PREPARED_AFTER
 cdef i64 RECORD_LIMIT_BYTES
 
 
@@ -27,6 +27,9 @@ cdef class WriteAheadLog:
     cdef i64 capacity
     cdef u64 sequence
     cdef i64 compaction_from
+    cdef object spare
+    cdef object coming
+    cdef object helper
     cdef bint broken
 
     cpdef list recover(self, object engine_class)
@@ -37,10 +40,10 @@ cdef class WriteAheadLog:
     cdef i64 _room(self, list payloads) except -1
     @cython.locals(room=i64, group=u64, payload=bytes, parts=list)
     cdef void _append(self, list payloads, bint closes_compaction) except *
-    @cython.locals(count=i64)
     cdef void _put(self, bytes data) except *
     @cython.locals(began_ns=i64)
     cpdef void _sync(self) except *
     @cython.locals(opening=bytes)
     cdef void _open_segment(self, i64 room) except *
+    cdef int _take_spare(self, object path) except -1
     cdef void _drop_before(self, i64 number) except *
