@@ -36,6 +36,7 @@ cdef class Population:
     cdef void answered(self, Py_ssize_t client, i64 sequence, bytes result) except *
     cdef void redirected(self, Py_ssize_t client, i64 sequence, u64 leader) except *
     cdef void let_go(self, Py_ssize_t client, i64 sequence) except *
+    cdef void never_sent(self, Py_ssize_t client, i64 sequence) except *
     cpdef void reset(self, u64 replica) except *
     cpdef void finish(self) except *
     cdef Session session_of(self, Py_ssize_t client)
@@ -102,6 +103,8 @@ cdef class Clients(Population):
     cdef void redirected(self, Py_ssize_t client, i64 sequence, u64 leader) except *
     @cython.locals(session=Session)
     cdef void let_go(self, Py_ssize_t client, i64 sequence) except *
+    @cython.locals(row=Py_ssize_t)
+    cdef void never_sent(self, Py_ssize_t client, i64 sequence) except *
     cdef void turn(self, Session session, u64 target) except *
     @cython.locals(session=Session)
     cpdef void reset(self, u64 replica) except *

@@ -20,5 +20,7 @@ cdef class Dialogue:
 
     @cython.locals(client=Py_ssize_t, sequence=i64, result=bytes, arrival=i64)
     cpdef void hear(self, Py_ssize_t replica, list answers, i64 now) except *
+    @cython.locals(client=Py_ssize_t)
+    cpdef void dropped(self, list requests) except *
     @cython.locals(queue=EventQueue, clients=Clients, kind=int)
     cpdef i64 turn(self, i64 now, int most) except? -1

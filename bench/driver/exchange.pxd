@@ -14,12 +14,18 @@ cdef class Exchange:
     cdef readonly list channels
     cdef int parent
     cdef public i64 start_ns
+    cdef i64 patience_ns
+    cdef list waiting
     cdef readonly i64 lost_requests
+    cdef readonly i64 dropped_requests
     cdef public i64 lag_ns
 
     cpdef i64 now(self) except? -1
     @cython.locals(channel=Channel, replica=Py_ssize_t, requests=list)
     cpdef void flush(self) except *
+    cdef void write(self, Channel channel, list requests) except *
+    @cython.locals(now=i64, since_ns=i64, requests=list)
+    cdef void relieve(self, Py_ssize_t replica, Channel channel) except *
     @cython.locals(channel=Channel, replica=Py_ssize_t, reading=list, writing=list, readable=list, writable=list, now=i64)
     cpdef void wait(self, i64 until_ns) except *
     cdef void read(self, Py_ssize_t replica, Channel channel, i64 now) except *

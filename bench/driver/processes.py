@@ -103,6 +103,7 @@ class Generator:
             "cpu_share": round(report.cpu_ns / 1e9 / window_s, 4),
             "connections": report.connections,
             "lost_requests": report.lost_requests,
+            "dropped_requests": report.dropped_requests,
             "loop_lag_max_ns": report.loop_lag_max_ns,
             "lateness_p50_ns": report.lateness_p50_ns,
             "lateness_p99_ns": report.lateness_p99_ns,

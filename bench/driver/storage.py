@@ -395,7 +395,7 @@ class WriteAheadLog:
         coming, self.coming = self.coming, None
         if coming is None or coming.exception() is not None:
             return reserve_zeros(path, self.segment_bytes)
-        os.rename(self.spare, path)
+        self.spare.rename(path)
         return coming.result()
 
     def _drop_before(self, number: int) -> None:
