@@ -23,7 +23,7 @@ cdef class Channel:
     cdef readonly bint open
     cdef readonly i64 opened
     cdef i64 act_at_ns
-    cdef bytearray unwritten
+    cdef readonly bytearray unwritten
 
     cpdef bint writing(self) except -1
     cpdef object tend(self, i64 now)

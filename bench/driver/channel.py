@@ -16,6 +16,7 @@ RETRY_NS = 20_000_000
 PATIENCE_NS = 2_000_000_000
 READ_BYTES = 1 << 18
 UNWRITTEN_LIMIT_BYTES = 64 << 20
+SOCKET_BYTES = 256 << 10  # what the system may hold: else megabytes, which nobody can take back
 
 
 class Channel:
@@ -64,6 +65,7 @@ class Channel:
         self.socket = socket.socket(family, socket.SOCK_STREAM)
         self.socket.setblocking(False)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
         self.file = self.socket.fileno()
         self.act_at_ns = now + PATIENCE_NS
         if self.socket.connect_ex(self.address) not in (0, errno.EINPROGRESS):

@@ -41,6 +41,7 @@ cdef class Population:
     cpdef object reset(self, u64 replica)
     cpdef object finish(self)
     cpdef object record(self)
+    cdef int never_sent(self, Py_ssize_t client, i64 sequence) except -1
     cdef Session session_of(self, Py_ssize_t client)
     @cython.locals(session=Session, link=Link)
     cdef i64 answer_arrives(self, Py_ssize_t client, Py_ssize_t replica, i64 depart_ns, i64 size) except -1
@@ -109,6 +110,8 @@ cdef class Clients(Population):
     @cython.locals(session=Session)
     cdef object let_go(self, Py_ssize_t client, i64 sequence)
     cdef int turn(self, Session session, u64 target) except -1
+    @cython.locals(row=Py_ssize_t)
+    cdef int never_sent(self, Py_ssize_t client, i64 sequence) except -1
     @cython.locals(session=Session)
     cpdef object reset(self, u64 replica)
     cdef object pause(self, i64 sequence, int refusals)

@@ -87,6 +87,9 @@ class Population:
         """The replica lost its leadership before the operation was decided."""
         raise NotImplementedError
 
+    def never_sent(self, client: int, sequence: int) -> None:
+        """A try was dropped before it left: the way to the replica was full for too long. It will time out."""
+
     def reset(self, replica: int) -> None:
         """A replica that restarted resets its clients' connections."""
         raise NotImplementedError
@@ -337,6 +340,13 @@ class Clients(Population):
                 session = self.session_of(client)
                 self.turn(session, (session.target + 1) % self.replicas)
             self.pause(sequence, 0)
+
+    def never_sent(self, client: int, sequence: int) -> None:
+        """A try was dropped before it left, which is as good as a refusal. Where others are no better off, do not try again."""
+        row = self.row_of(sequence)
+        if not self.settled(row):
+            self.refusals[row] = self.refusals.get(row, 0) + 1
+            self.give_up(self.session_of(client), row)
 
     def turn(self, session: Session, target: int) -> None:
         """From now on this session asks ``target``; what it sent before is sent again when its time is over."""

@@ -29,6 +29,7 @@ HANDSHAKE_S = 5.0
 # where that is more, for a state may be.
 PEER_UNSENT_LIMIT_BYTES = HELD_LIMIT_BYTES
 UNSENT_LIMIT_BYTES = FRAME_LIMIT_BYTES // 8
+CLIENT_SOCKET_BYTES = 256 << 10
 KEEPALIVE_PROBES = 3
 STRANGERS_LIMIT = 512
 
@@ -109,6 +110,9 @@ class Connection(asyncio.Protocol):
         """The other end has proved itself: from now on its frames go to ``receive``."""
         self.role = role
         self.receive = receive
+        if role == "client":
+            # What waits here, unread while the replica has enough to do, must not grow old.
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, CLIENT_SOCKET_BYTES)
         self.frames.limit = PEER_FRAME_LIMIT_BYTES if role == "peer" else FRAME_LIMIT_BYTES
         # A welcome and a long frame may have arrived in one piece.
         self.replica.loop.call_soon(self.data_received, b"")

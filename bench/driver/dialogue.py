@@ -12,6 +12,7 @@ from bench.driver.frames import Request
 from bench.driver.occasions import ACCEPTED, ANSWER, ISSUE, REDIRECTED, REQUEST, RETRY
 from bench.driver.wire import ANSWER_BYTES
 from engines.core import NEVER
+from engines.machine import sequence_of
 
 if TYPE_CHECKING:
     from bench.driver.clients import Population
@@ -41,6 +42,10 @@ class Dialogue:
     def reset(self, replica: int) -> None:
         """There is another connection to a replica: what the last one carried is lost."""
         self.clients.reset(replica)
+    def dropped(self, requests: list[Any]) -> None:
+        """These commands have waited for too long to be written, and never will be."""
+        for request in requests:
+            self.clients.never_sent(request.client, sequence_of(request.command))
 
     def turn(self, now: int, most: int) -> int:
         """Let at most ``most`` events happen that are due at ``now``; returns when the next one is, or NEVER."""

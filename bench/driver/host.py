@@ -122,7 +122,8 @@ class Host:
         self.pipeline = options.pipeline
         self.forward = options.forward
         self.compact_after_bytes = options.compact_after_bytes
-        self.compact_at_bytes = options.compact_after_bytes
+        # Replicas compact one after the other, so that a majority goes on while one is at it.
+        self.compact_at_bytes = options.compact_after_bytes * (16 - self.id % 8) // 16
         self.weighed_at = 0
         self.now = 0
         self.deadline = NEVER

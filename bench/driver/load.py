@@ -52,9 +52,9 @@ class Report(msgspec.Struct, frozen=True):
     """What a client process tells of itself: the window's integral of operations under way, and its own costs.
 
     ``cpu_ns`` is the processor time it took within the measured window, ``connections`` how many it opened, ``lost_requests``
-    how many were never written for want of one. Of the window, too: ``loop_lag_max_ns``, the longest that something due had to
-    wait until its loop looked, and ``lateness_p50_ns`` and ``lateness_p99_ns`` of operations behind their intended start (None
-    where they are too few to say).
+    how many were never written for want of one, ``dropped_requests`` how many because the way was full for too long. Of the
+    window, too: ``loop_lag_max_ns``, the longest that something due had to wait until its loop looked, and ``lateness_p50_ns``
+    and ``lateness_p99_ns`` of operations behind their intended start (None where they are too few to say).
     """
 
     end_ns: int
@@ -63,6 +63,7 @@ class Report(msgspec.Struct, frozen=True):
     cpu_ns: int
     connections: int
     lost_requests: int
+    dropped_requests: int
     loop_lag_max_ns: int
     lateness_p50_ns: int | None
     lateness_p99_ns: int | None
@@ -83,7 +84,7 @@ class Load:
             Channel(config.replicas[replica], secret, "client", 0, replica, credentials)
             for replica in range(self.scenario.replicas)
         ]
-        self.exchange = Exchange(self.dialogue, self.channels, parent)
+        self.exchange = Exchange(self.dialogue, self.channels, parent, self.scenario.timeouts.request_ns // 2)
         self.marks = window_of(self.scenario)
         self.cpu_at: list[int] = []
         self.lag_ns = 0
@@ -151,6 +152,7 @@ class Load:
             cpu_ns=self.cpu_at[-1] - self.cpu_at[0],
             connections=sum(channel.opened for channel in self.channels),
             lost_requests=self.exchange.lost_requests,
+            dropped_requests=self.exchange.dropped_requests,
             loop_lag_max_ns=self.lag_ns,
             lateness_p50_ns=percentile(late, PERCENTILES["p50"]),
             lateness_p99_ns=percentile(late, PERCENTILES["p99"]),

@@ -114,6 +114,7 @@ class Generator:
             "cpu_share": round(report.cpu_ns / 1e9 / window_s, 4),
             "connections": report.connections,
             "lost_requests": report.lost_requests,
+            "dropped_requests": report.dropped_requests,
             "loop_lag_max_ns": report.loop_lag_max_ns,
             "lateness_p50_ns": report.lateness_p50_ns,
             "lateness_p99_ns": report.lateness_p99_ns,
@@ -268,9 +269,10 @@ class Run:
     def _resources(self) -> dict[str, Any]:
         first, last = self.samples
         stations = self.cluster.stations
-        found = resources.between(first, last, self.pids, None if stations else self.household.where)
-        for station in stations:
-            there = station.taken()
+        elsewhere = [station.edges() for station in stations]
+        found = resources.between(first, last, self.pids, None if stations else self.household.where, elsewhere)
+        for number, station in enumerate(stations):
+            there = station.taken([(first, last), *elsewhere[:number], *elsewhere[number + 1 :]])
             found["replicas"] |= there["replicas"]
             found.setdefault("hosts", {})[str(station.id)] = there["machine"] | station.host
         window_s = (self.window[1] - self.window[0]) / 1e9

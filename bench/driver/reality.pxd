@@ -45,6 +45,10 @@ cdef class Reality(World):
     cdef readonly bint paused
     cdef public double disk_factor
     cdef readonly i64 disk_delay_ns
+    cdef i64 pace_ns
+    cdef i64 paced_ns
+    cdef i64 paced_commands
+    cdef i64 pace
     cdef readonly i64 requests
     cdef i64 request_bytes
     cdef readonly i64 commands
@@ -76,6 +80,8 @@ cdef class Reality(World):
     cdef int leave(self) except -1
     @cython.locals(limit=i64, queued=i64)
     cdef int balance(self) except -1
+    @cython.locals(passed=i64)
+    cdef int keep_pace(self, i64 now) except -1
     @cython.locals(each=i64)
     cdef i64 queue_limit(self) except -1
 

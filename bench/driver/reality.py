@@ -26,6 +26,7 @@ from engines.machine import client_of, sequence_of
 SECOND_NS = 1_000_000_000
 QUEUE_LIMIT_BYTES = 16 << 20
 QUEUE_LEAST, QUEUE_MOST = 256, 1 << 16
+QUEUE_PATIENCE = 4  # a queue is full with what is decided in this part of a client's patience
 DIGEST_EVERY, DIGESTS_KEPT = 1024, 1024
 NOTICED_KEPT = 1024
 REQUESTS, MESSAGES, UP, DOWN = range(4)
@@ -79,6 +80,10 @@ class Reality(World):
         self.paused = False
         self.disk_factor = 1.0
         self.disk_delay_ns = 0
+        self.pace_ns = scenario.timeouts.request_ns // QUEUE_PATIENCE
+        self.paced_ns = 0
+        self.paced_commands = 0
+        self.pace = 0
         self.requests = 0
         self.request_bytes = 0
         self.commands = 0
@@ -113,6 +118,7 @@ class Reality(World):
         self.host.wake(local)
         self.make_durable()
         self.leave()
+        self.keep_pace(now)
         self.balance()
 
     def next_ns(self) -> int:
@@ -238,6 +244,13 @@ class Reality(World):
             connection.answers = []
         self.answering = []
 
+    def keep_pace(self, now: int) -> None:
+        """Count how many commands are decided in ``pace_ns``."""
+        passed = now - self.paced_ns
+        if passed >= self.pace_ns:
+            self.pace = (self.commands - self.paced_commands) * self.pace_ns // passed
+            self.paced_ns, self.paced_commands = now, self.commands
+
     def balance(self) -> None:
         """Where clients send more than is decided, let them wait: their sockets are not read until the queue is short."""
         limit, queued = self.queue_limit(), self.host.queue.count
@@ -251,9 +264,11 @@ class Reality(World):
                 connection.transport.resume_reading()
 
     def queue_limit(self) -> int:
-        """How many commands may wait, so that they take no more than their share of memory."""
+        """How many commands may wait, so that clients still wait for them when they are decided, and they take no more than
+        their share of memory.
+        """
         each = 1 + self.request_bytes // max(1, self.requests)
-        return max(QUEUE_LEAST, min(QUEUE_MOST, QUEUE_LIMIT_BYTES // each))
+        return max(QUEUE_LEAST, min(self.pace, QUEUE_MOST, QUEUE_LIMIT_BYTES // each))
 
     def listen_to(self, connection: Connection) -> None:
         """A client has come."""

@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 import psutil
 
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+
 
 class Taken(msgspec.Struct):
     """Counters of one process since it began."""
@@ -20,8 +22,12 @@ class Taken(msgspec.Struct):
 
 
 class Sample(msgspec.Struct):
-    """The machine at a moment: seconds of all its processors, and the processes of the run."""
+    """The machine at a moment: seconds of all its processors, and the processes of the run that are known here.
 
+    ``machine`` tells which: hosts in containers or network namespaces may share one, and its processors.
+    """
+
+    machine: str
     at_s: float
     idle_s: float
     steal_s: float
@@ -43,7 +49,14 @@ def sample(pids: list[int]) -> Sample:
     found = {pid: taken for pid in pids if (taken := _taken(pid)) is not None}
     dead = psutil.Process().cpu_times()
     reaped_s = dead.children_user + dead.children_system
-    return Sample(time.monotonic(), idle_s, getattr(times, "steal", 0.0), total_s, reaped_s, found)
+    return Sample(_machine(), time.monotonic(), idle_s, getattr(times, "steal", 0.0), total_s, reaped_s, found)
+
+
+def _machine() -> str:
+    try:
+        return BOOT.read_text().strip()
+    except OSError:
+        return ""
 
 
 def _taken(pid: int) -> Taken | None:
@@ -59,15 +72,22 @@ def _taken(pid: int) -> Taken | None:
         return None
 
 
-def between(first: Sample, last: Sample, replicas: dict[int, int], logs: Path | None) -> dict[str, Any]:
-    """The record of a Trial. ``replicas`` are their processes; one that was not there all the time is left out.
+def between(
+    first: Sample, last: Sample, replicas: dict[int, int], logs: Path | None, others: list[tuple[Sample, Sample]]
+) -> dict[str, Any]:
+    """The record of a Trial. ``replicas`` are their processes; one that was not there all the time is left out. ``others`` are
+    samples of the same moments by others who look after processes of the run, perhaps on the same machine.
 
     machine: ``idle_share``, ``steal_share`` and ``foreign_share`` (of processes outside the run) of all processors, how many
     they are, and the file system of the logs, where these are here; replicas: ``cpu_share`` of one processor, and totals.
     """
     length_s = last.at_s - first.at_s
     total_s = max(last.total_s - first.total_s, 1e-9)
-    own_s = last.consumed_s() - first.consumed_s()
+    own_s = sum(
+        after.consumed_s() - before.consumed_s()
+        for before, after in [(first, last), *others]
+        if before.machine == first.machine
+    )
     idle_s = last.idle_s - first.idle_s
     foreign_s = max(0.0, total_s - idle_s - own_s)
     return {

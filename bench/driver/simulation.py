@@ -154,8 +154,7 @@ class Simulation(World):
         self.clients: Any = None
         self.leaders: list[tuple[int, int, int]] = []
         self.noticed: list[tuple[int, int]] = []  # when which replica had no leader any more
-        self.requests = 0
-        self.events = 0
+        self.requests = self.events = 0
         self.releasing = False  # what leaves rode on a write, and the watcher was asked when that was done
         self.trace: Callable[[str, Node, Any], None] | None = None
 

@@ -179,10 +179,14 @@ class Station:
         said = await self.do("sample")
         self.samples.append((said["pid"], msgspec.convert(said["sample"], resources.Sample, strict=False)))
 
-    def taken(self) -> dict[str, Any]:
+    def edges(self) -> tuple[resources.Sample, resources.Sample]:
+        """The first mark and the last."""
+        return self.samples[0][1], self.samples[-1][1]
+
+    def taken(self, others: list[tuple[resources.Sample, resources.Sample]]) -> dict[str, Any]:
         """What it has taken between the first mark and the last (see bench.driver.resources)."""
-        (pid, first), (_, last) = self.samples[0], self.samples[-1]
-        return resources.between(first, last, {self.id: pid}, None)
+        pid = self.samples[0][0]
+        return resources.between(*self.edges(), {self.id: pid}, None, others)
 
     def close(self) -> None:
         """Let go of the host: its steward ends what is left, and removes it."""

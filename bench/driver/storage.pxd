@@ -4,7 +4,7 @@ ctypedef unsigned long long u64
 ctypedef long long i64
 
 cdef int SEGMENT, RECORD, COMPACTED
-cdef Py_ssize_t CHECKED_FROM, HEADER_BYTES
+cdef Py_ssize_t CHECKED_FROM, HEADER_BYTES, PREPARED_AFTER
 cdef i64 RECORD_LIMIT_BYTES
 
 
@@ -27,6 +27,9 @@ cdef class WriteAheadLog:
     cdef i64 capacity
     cdef u64 sequence
     cdef i64 compaction_from
+    cdef object spare
+    cdef object coming
+    cdef object helper
     cdef bint broken
 
     cpdef list recover(self, object engine_class)
@@ -44,3 +47,4 @@ cdef class WriteAheadLog:
     @cython.locals(opening=bytes)
     cdef int _open_segment(self, i64 room) except -1
     cdef int _drop_before(self, i64 number) except -1
+    cdef int _take_spare(self, object path) except -1

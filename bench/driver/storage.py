@@ -12,6 +12,11 @@ a witness the damage is the tail of a write that was cut short: recovery keeps w
 Every segment opens with a record that names its number. One that is full is cut to its length before the next is made, so
 all but the last end in a record. A compaction opens a segment, and closes with a record that makes all older segments
 unnecessary.
+
+A segment is full of zeros before anything is written to it. In blocks that are only reserved, a sync would have to wait for the
+file system to note in its journal that they are in use now, and that takes threads of the kernel's, which on a busy machine
+wait for a core. A thread of this process prepares the next segment, as ``spare``, and removes those that are unnecessary; the
+one that writes records does not wait for either.
 """
 from __future__ import annotations
 
@@ -19,6 +24,7 @@ import fcntl
 import os
 import struct
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +40,8 @@ CHECKED_FROM = 8
 SEGMENT, RECORD, COMPACTED = 1, 2, 3
 NUMBER = struct.Struct("<Q")
 SEGMENT_BYTES = 16 << 20
+ZEROS = bytes(1 << 20)
+PREPARED_AFTER = 4  # when a segment is full to this part, the next is prepared
 RECORD_LIMIT_BYTES = (1 << 32) - 1
 
 
@@ -195,6 +203,39 @@ def _decode(contents: Contents, folder: Path, engine_class: type[Engine]) -> lis
         raise StorageError(f"{folder} holds records that are not of {engine_class.NAME}: {error}") from None
 
 
+def reserve(path: Path, size: int) -> int:
+    """A new file with room for so many bytes."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.posix_fallocate(file, 0, size)
+    except OSError:
+        os.close(file)
+        raise
+    return file
+
+
+def reserve_zeros(path: Path, size: int) -> int:
+    """A new file of so many zeros, on the disk."""
+    file = reserve(path, size)
+    try:
+        for at in range(0, size, len(ZEROS)):
+            put(file, memoryview(ZEROS)[: size - at], at)
+        os.fsync(file)
+    except OSError:
+        os.close(file)
+        raise
+    return file
+
+
+def put(file: int, data: bytes | memoryview, at: int) -> None:
+    """Write all of it."""
+    view = memoryview(data)
+    while view:
+        count = os.pwrite(file, view, at)
+        at += count
+        view = view[count:]
+
+
 class WriteAheadLog:
     """The log of one replica, open for writing; ``recover`` comes first.
 
@@ -214,6 +255,9 @@ class WriteAheadLog:
         self.capacity = 0
         self.sequence = 0
         self.compaction_from = 0
+        self.spare = folder / "spare"
+        self.coming: Future[int] | None = None
+        self.helper = ThreadPoolExecutor(1)
         self.broken = False
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -266,6 +310,9 @@ class WriteAheadLog:
 
     def close(self) -> None:
         """Let go of the files."""
+        self.helper.shutdown()
+        if self.coming is not None and self.coming.exception() is None:
+            os.close(self.coming.result())
         for file in (self.file, self.lock, self.directory):
             if file >= 0:
                 os.close(file)
@@ -311,14 +358,13 @@ class WriteAheadLog:
             parts.append(frame_record(COMPACTED, self.sequence, group, NUMBER.pack(self.compaction_from)))
             self.sequence += 1
         self._put(b"".join(parts))
+        if self.coming is None and self.at > self.segment_bytes // PREPARED_AFTER:
+            self.coming = self.helper.submit(reserve_zeros, self.spare, self.segment_bytes)
 
     def _put(self, data: bytes) -> None:
+        put(self.file, data, self.at)
         self.written_bytes += len(data)
-        view = memoryview(data)
-        while view:
-            count = os.pwrite(self.file, view, self.at)
-            self.at += count
-            view = view[count:]
+        self.at += len(data)
 
     def _sync(self) -> None:
         began_ns = time.monotonic_ns()
@@ -337,16 +383,23 @@ class WriteAheadLog:
         opening = frame_record(SEGMENT, self.sequence, self.sequence, NUMBER.pack(self.number))
         self.capacity = max(self.segment_bytes, room + len(opening))
         path = segment_path(self.folder, self.number)
-        self.file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        os.posix_fallocate(self.file, 0, self.capacity)
+        self.file = self._take_spare(path) if self.capacity == self.segment_bytes else reserve(path, self.capacity)
         self.at = 0
         self.sequence += 1
         self._put(opening)
         os.fsync(self.file)
         os.fsync(self.directory)
 
+    def _take_spare(self, path: Path) -> int:
+        """The segment that was prepared, or one made now where none was, or where there was no room for it then."""
+        coming, self.coming = self.coming, None
+        if coming is None or coming.exception() is not None:
+            return reserve_zeros(path, self.segment_bytes)
+        self.spare.rename(path)
+        return coming.result()
+
     def _drop_before(self, number: int) -> None:
         """Remove what the compaction made unnecessary. Whether that is durable does not matter: recovery does it again."""
         for older, path in _segments(self.folder):
             if older < number:
-                path.unlink()
+                self.helper.submit(path.unlink)

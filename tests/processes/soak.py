@@ -118,11 +118,35 @@ def apart(faults: list[FaultRecord]) -> list[FaultRecord]:
     ]  # fmt: skip
 
 
+def to_prove(trial: Trial) -> list[FaultRecord]:
+    """Those of whose witness one can be sure.
+
+    Two followers may have nothing to say to each other on a link that is harmed, and between elections "leader" is a guess. But a
+    leader that is one, and stays one, sends heartbeats and is answered.
+    """
+    return [
+        fault for fault in apart(trial.faults)
+        if fault.kind not in ("one_way", "slow_link") or str(steady_leader(trial, fault)) in fault.target.split()
+    ]  # fmt: skip
+
+
+def steady_leader(trial: Trial, harmed: FaultRecord) -> int | None:
+    """Who led without doubt while a link was harmed, if anybody did."""
+    now, later = harmed.injected_ns, min(ended_ns(harmed), END_MS * 1e6)
+    led = [(moment_ns, replica) for moment_ns, replica, _ in trial.leaders if moment_ns <= later]
+    if not led or led[-1][0] > now:
+        return None
+    since_ns, leader = led[-1]
+    for other in trial.faults:
+        mild = other.kind in ("slow_disk", "clock") or (other.kind in ("crash", "pause") and other.target != f"replica {leader}")
+        if other is not harmed and ended_ns(other) > since_ns and other.injected_ns < later and not mild:
+            return None
+    return leader
+
+
 def complaints(trial: Trial) -> list[str]:
     """What is wrong with a run: its verdict, a log not read back, a replica left behind, no progress after the faults."""
-    # Between elections "leader" is a guess, and two followers may have nothing to say to each other on a link that is harmed.
-    proven = [fault for fault in apart(trial.faults) if fault.kind not in ("one_way", "slow_link")]
-    judged = msgspec.structs.replace(trial, faults=proven)
+    judged = msgspec.structs.replace(trial, faults=to_prove(trial))
     answer, found = verdict(judged, summarise(judged))
     if answer != INVALID:
         found = []
@@ -160,7 +184,7 @@ class Soak:
         self.counts.update(
             runs=1, faults=len(trial.faults), overlapping=len(trial.faults) - len(apart(trial.faults)),
             operations=len(trial.operations), unknown=list(trial.checks.values()).count("unknown"),
-            elections=len(trial.leaders),
+            elections=len(trial.leaders), proven=len(to_prove(trial)),
         )  # fmt: skip
         if list(self.folder.glob(".processes-*")):
             found.append("something was left behind")
@@ -182,9 +206,10 @@ class Soak:
             counts = self.counts
             print(
                 f"{(now_s - self.began_s) / 60:5.1f} min: {counts['runs']} runs, {counts['faults']} faults "
-                f"({counts['overlapping']} overlapping), {counts['elections']} elections, {counts['operations']} operations, "
-                f"{counts['unknown']} checks undecided, {counts['failures']} failures", flush=True,
-            )  # fmt: skip
+                f"({counts['overlapping']} overlapping, {counts['proven']} proven), {counts['elections']} elections, "
+                f"{counts['operations']} operations, {counts['unknown']} checks undecided, {counts['failures']} failures",
+                flush=True,
+            )
 
 
 def main() -> int:

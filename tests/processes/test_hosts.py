@@ -13,6 +13,7 @@ import trustme
 
 from bench.cli.commands import call
 from bench.driver.frames import HandshakeError
+from bench.driver.resources import Sample, between
 from bench.driver.stations import Hosts as Cluster
 from bench.driver.stations import Station, require_alike
 from bench.metrics.result import load
@@ -234,3 +235,13 @@ def test_moments_of_another_clock_are_moved_to_this_one_by_the_shortest_round_tr
     assert quick["led"] == [[900 + 49_110, 1]]
     assert station.dated({"now_ns": 3_000, "led": [[900, 1]], "noticed": [800]}, 52_000, 59_000)["led"] == quick["led"]
 
+
+def test_what_the_hosts_of_one_machine_take_is_not_foreign_to_each_other() -> None:
+    def edges(machine: str, own_s: float) -> tuple[Sample, Sample]:
+        """Of ten seconds of processors, four were idle, and so many were this host's own."""
+        return Sample(machine, 0.0, 0.0, 0.0, 0.0, 0.0, {}), Sample(machine, 5.0, 4.0, 0.0, 10.0, own_s, {})
+
+    others = [edges("a", 1.5), edges("a", 2.0), edges("b", 9.0)]
+    taken = between(*edges("a", 1.0), {}, None, others)["machine"]
+    assert taken["foreign_share"] == 0.15, "of the six seconds that were taken, four and a half are the run's"
+    assert taken["idle_share"] == 0.4

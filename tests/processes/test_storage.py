@@ -1,6 +1,7 @@
 """The write-ahead log: what was synced comes back, a torn tail is cut and reported, corruption before it is refused."""
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -97,6 +98,16 @@ def test_one_write_makes_one_sync(tmp_path: Path) -> None:
     log.close()
 
 
+def test_no_write_goes_into_blocks_that_are_only_reserved(tmp_path: Path) -> None:
+    log, _ = opened(tmp_path)
+    for n in range(1, 12):
+        log.write([Entries(n, bytes([n]) * 1500)])
+        with segments(tmp_path)[-1].open("rb") as file:
+            assert os.lseek(file.fileno(), 0, os.SEEK_HOLE) == SMALL, "where there is a hole, or a reserved block"
+    assert len(segments(tmp_path)) == 6
+    log.close()
+
+
 def test_two_replicas_cannot_share_a_folder(tmp_path: Path) -> None:
     log, _ = opened(tmp_path)
     with pytest.raises(StorageError, match="in use"):
@@ -157,9 +168,9 @@ def test_a_compaction_drops_what_it_restates_once_it_is_durable(tmp_path: Path) 
     log.write([Entries(12, b"before"), snapshot], snapshot, tail)
     assert len(segments(tmp_path)) > 3, "nothing goes before the last record of the compaction is durable"
     log.write([voted, tail, Voted(2, 2)], snapshot, tail)
-    assert len(segments(tmp_path)) == 1
     log.write([Voted(3, 3)], snapshot, tail)
     log.close()
+    assert len(segments(tmp_path)) == 1
     assert recovered(tmp_path) == ([snapshot, voted, tail, Voted(2, 2), Voted(3, 3)], "")
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import random
 import threading
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -52,12 +53,12 @@ class Notes(World):
 
 
 def host_of(
-    engine: type[Engine] = Unreplicated, records: list[Record] | None = None, **options: Any
+    engine: type[Engine] = Unreplicated, records: list[Record] | None = None, id: int = 0, **options: Any
 ) -> tuple[Host, Notes]:
     """A started host of one replica."""
-    configuration = Configuration(voters=(0,), initial_leader=0)
+    configuration = Configuration(voters=(id,), initial_leader=id)
     notes = Notes()
-    host = Host(notes, engine(0, configuration, random.Random(1)), KeyValue(), HostOptions(**options))
+    host = Host(notes, engine(id, configuration, random.Random(1)), KeyValue(), HostOptions(**options))
     host.start(records or [], 0)
     return host, notes
 
@@ -200,6 +201,19 @@ def test_a_log_is_compacted_when_it_has_grown(engine: type[Engine]) -> None:
     assert host.engine.log.nbytes < 2000 + 256 * 150
     assert host.machine.applied == host.engine.committed
     assert host.compaction_first is not None
+
+
+def test_replicas_of_one_history_do_not_compact_at_the_same_time() -> None:
+    hosts = [host_of(id=id, compact_after_bytes=200_000)[0] for id in range(3)]
+    bases = []
+    for sequence in range(1, 4000):
+        for host in hosts:
+            ask(host, sequence, now=sequence, value=bytes(100))
+            host.synced(sequence)
+        bases.append(tuple(host.engine.log.base for host in hosts))
+    moved = [sum(one != other for one, other in zip(earlier, later, strict=True)) for earlier, later in pairwise(bases)]
+    assert max(moved) == 1
+    assert min(len({base[id] for base in bases}) for id in range(3)) > 2, "each has compacted more than once"
 
 
 def test_a_long_log_of_which_nothing_is_known_to_be_committed_is_kept() -> None:
