@@ -108,6 +108,8 @@ class Replica:
         host, port = self.config.listen
         try:
             server = await loop.create_server(lambda: Connection(self), host, port, backlog=1024)
+            if not server.sockets:  # of two that bind a port at once, one may learn only now that the other listens
+                raise OSError("Address already in use")
         except OSError as error:
             raise ValueError(f"cannot listen on {host}:{port}: {error.strerror or error}; choose another port") from None
         threading.Thread(target=self.watch_parent, daemon=True).start()
