@@ -71,7 +71,7 @@ cdef class Raft(Engine):
     cdef int persist_own(self, u64 first, bytes entries) except -1
     @cython.locals(first=u64, stop=u64)
     cdef void replicate(self, Progress progress) except *
-    @cython.locals(stop=u64)
+    @cython.locals(stop=u64, empty=bint)
     cdef void probe(self, Progress progress, u64 next_index) except *
     @cython.locals(prev_term=u64, entries=bytes)
     cdef void send_entries(self, Progress progress, u64 first, u64 stop) except *
