@@ -156,7 +156,12 @@ PROMISE, ONE_VALUE, CHOSEN, ACCEPTED = (
 )
 
 PAXOS = (
-    Statement(PROMISE, "A replica that has promised a ballot accepts no lower one.", "PMS 2.2, P1a", RECORDS),
+    Statement(
+        PROMISE,
+        "A replica that has promised a ballot accepts no lower one, and its promise tells of every slot that it has accepted.",
+        "PMS 2.2, P1a and phase 1b",
+        RECORDS,
+    ),
     Statement(ONE_VALUE, "In a ballot, at most one value is proposed for a slot.", "PMS 2.2 and 2.5", MOMENTS),
     Statement(
         CHOSEN,
@@ -217,7 +222,8 @@ ZAB = (
     ),
     Statement(
         EPOCHS,
-        "The epochs that a replica has accepted and is in never go back, and it is in none that it has not accepted.",
+        "The epochs that a replica has accepted and is in never go back, it is in none that it has not accepted, and "
+        "acknowledges nothing in an earlier one.",
         "Zab IV, f.p and f.a",
         RECORDS,
     ),

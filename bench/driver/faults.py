@@ -29,6 +29,7 @@ class Faults:
         self.faults = faults
         self.dice = random.Random(f"{seed}/faults")
         self.records: list[FaultRecord] = []
+        self.slowness: dict[int, list[float]] = {node.id: [1.0] for node in simulation.nodes}  # of the disks
         for number, fault in enumerate(faults):
             simulation.at(fault.at_ns, self.inject, number)
 
@@ -214,18 +215,21 @@ class Faults:
 
     def _slow_disk(self, fault: Fault) -> tuple[str, Witness, Callable[[], Witness]]:
         node = self.simulation.nodes[self._resolve(fault.replica)]
-        node.fsync_factor *= fault.factor
         return self._slowed(node, fault.factor)
 
     def _slowed(self, node: Node, factor: float) -> tuple[str, Witness, Callable[[], Witness]]:
-        syncs = node.fsyncs
+        """Of faults that overlap the slowest counts: two busy neighbours are no thousandfold one."""
+        slowness, syncs = self.slowness[node.id], node.fsyncs
+        slowness.append(factor)
+        node.fsync_factor = max(slowness)
 
         def witness() -> str:
             slow = node.fsyncs - syncs
             return f"{slow} syncs took {factor:g} times as long" if slow else ""
 
         def heal() -> Witness:
-            node.fsync_factor /= factor
+            slowness.remove(factor)
+            node.fsync_factor = max(slowness)
             before = node.fsyncs
             return lambda: "syncs are as fast as before" if node.fsyncs > before else ""
 

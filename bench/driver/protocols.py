@@ -42,7 +42,8 @@ def _paxos(scenario: Scenario) -> PaxosOptions:
 
 
 def _raft(scenario: Scenario) -> RaftOptions:
-    return RaftOptions(pre_vote=scenario.raft.pre_vote, check_quorum=scenario.raft.check_quorum)
+    raft = scenario.raft
+    return RaftOptions(pre_vote=raft.pre_vote, check_quorum=raft.check_quorum, empty_probes=raft.empty_probes)
 
 
 def _zab(scenario: Scenario) -> ZabOptions:

@@ -91,7 +91,8 @@ def _cluster(dice: random.Random, engine: str, given: Table) -> Table:
 
 
 def _raft(dice: random.Random, replicas: int) -> Table:  # noqa: ARG001
-    return {"pre_vote": dice.random() < 0.75, "check_quorum": dice.random() < 0.75}
+    table = {"pre_vote": dice.random() < 0.75, "check_quorum": dice.random() < 0.75}
+    return table | {"empty_probes": dice.random() < 0.5}
 
 
 def _paxos(dice: random.Random, replicas: int) -> Table:

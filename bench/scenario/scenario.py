@@ -130,6 +130,7 @@ class Raft(Table, frozen=True, kw_only=True):
 
     pre_vote: Annotated[bool, Switch(), "ask before standing (9.6)"] = True
     check_quorum: Annotated[bool, Switch(), "a leader that hears no quorum steps down (6.2)"] = True
+    empty_probes: Annotated[bool, Switch(), "where logs part is asked without entries (3.5)"] = False
 
 
 class Quorum(Table, frozen=True, kw_only=True):

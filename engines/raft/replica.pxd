@@ -74,7 +74,7 @@ cdef class Raft(Engine):
     cdef object write(self, u64 first, bytes entries, u64 match, u64 leader)
     @cython.locals(first=u64, stop=u64)
     cdef object replicate(self, Progress progress)
-    @cython.locals(stop=u64)
+    @cython.locals(stop=u64, empty=bint)
     cdef object probe(self, Progress progress, u64 next_index)
     @cython.locals(prev_term=u64, entries=bytes)
     cdef int send_entries(self, Progress progress, u64 first, u64 stop) except -1

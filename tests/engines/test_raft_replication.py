@@ -19,6 +19,7 @@ from engines.raft import (
     InstallSnapshot,
     InstallSnapshotReply,
     Raft,
+    RaftOptions,
     RequestVote,
     RequestVoteReply,
     Snapshot,
@@ -85,10 +86,12 @@ FIGURE_3_6 = {
 }
 
 
+@pytest.mark.parametrize("empty_probes", [False, True])
 @pytest.mark.parametrize("name", FIGURE_3_6)
-def test_a_leader_brings_every_follower_of_figure_3_6_to_its_own_log(name: str) -> None:
+def test_a_leader_brings_every_follower_of_figure_3_6_to_its_own_log(name: str, empty_probes: bool) -> None:
     """3.5: missing, extraneous, or both; one round trip per conflicting term at most."""
-    one = Alone(0, terms=(1, 1, 1, 4, 4, 5, 5, 6, 6, 6), term=7)
+    options = RaftOptions(empty_probes=empty_probes)
+    one = Alone(0, terms=(1, 1, 1, 4, 4, 5, 5, 6, 6, 6), term=7, options=options)
     other = Alone(1, terms=FIGURE_3_6[name], term=7)
     heard = converse(one, other, one.elect())
     assert other.log_bytes == one.log_bytes
@@ -110,12 +113,13 @@ def diverged(draw: Any) -> Logs:
 
 
 @settings(max_examples=150, deadline=None)
-@given(diverged(), st.sampled_from([1, 60, 1 << 20]), st.sampled_from([1, 2, 256]))
+@given(diverged(), st.sampled_from([1, 60, 1 << 20]), st.sampled_from([1, 2, 256]), st.booleans())
 def test_backing_up_takes_at_most_one_refusal_per_conflicting_term(
-    logs: Logs, message_bytes: int, inflight_messages: int
+    logs: Logs, message_bytes: int, inflight_messages: int, empty_probes: bool
 ) -> None:
     """End of 3.5, for any two logs and limits; one refusal more tells the length of a log that is shorter."""
-    one = Alone(0, terms=logs[0], term=9, message_bytes=message_bytes, inflight_messages=inflight_messages)
+    limits = {"message_bytes": message_bytes, "inflight_messages": inflight_messages}
+    one = Alone(0, terms=logs[0], term=9, options=RaftOptions(empty_probes=empty_probes), **limits)
     other = Alone(1, terms=logs[1], term=9)
     heard = converse(one, other, one.elect())
     assert other.log_bytes == one.log_bytes
@@ -321,6 +325,18 @@ def test_message_bytes_bound_a_message_but_one_entry_always_goes() -> None:
     said = one.propose(bytes(20), bytes(20), bytes(20), bytes(500), bytes(20))
     assert spans(appends(said, 1)) == [(2, 3), (4, 4), (5, 5), (6, 6)]
     assert spans(appends(said, 2)) == spans(appends(said, 1))
+
+
+def test_an_empty_probe_is_answered_before_anything_is_sent() -> None:
+    """3.5, to save bandwidth; a tail that was not compared is neither acknowledged nor committed."""
+    one = Alone(0, terms=(1, 1), term=1, options=RaftOptions(empty_probes=True))
+    said = one.elect()
+    assert spans(appends(said, 1)) == [(3, 2)]
+    follower = Alone(1, terms=(1, 1, 1, 1), term=1)
+    [(_, answer)] = follower.hear(0, AppendEntries(2, 1, 2, 1, b"", 4))
+    assert answer == AppendEntriesReply(2, 2)
+    assert follower.commits == [1, 2] and follower.terms == [1, 1, 1, 1]
+    assert spans(appends(one.hear(1, answer), 1)) == [(3, 3)]
 
 
 def test_a_probe_is_one_message_until_it_is_answered() -> None:

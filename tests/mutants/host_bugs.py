@@ -115,8 +115,8 @@ MUTANTS = [
         "self.sessions.load(read.sessions)",
         "pass",
         "A replica restored from a snapshot does not know which commands it has applied: a retried one is applied twice.",
-        "conversation",
-        by="tests/engines/test_machine.py",
+        "applied once",
+        by="simulation",
     ),
     bug(
         "retried commands applied again",

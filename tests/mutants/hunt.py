@@ -111,10 +111,10 @@ def converse(tests: str) -> None:
 
 
 def _bare() -> Any:
-    """Raft without what protects availability, and hides bugs in elections."""
+    """Raft without what protects availability, and hides bugs in elections; and with probes that compare, and bring nothing."""
     from engines.raft import RaftOptions
 
-    return RaftOptions(pre_vote=False, check_quorum=False)
+    return RaftOptions(pre_vote=False, check_quorum=False, empty_probes=True)
 
 
 def check_of(error: Exception) -> str:

@@ -126,8 +126,7 @@ MUTANTS = [
         "min(commit, self.verified)",
         "min(commit, self.log.last)",
         "The leader's commit index is taken for the follower's own tail, which may be another leader's (3.5).",
-        "conversation",
-        by="tests/engines/test_raft_replication.py",
+        "agreement",
     ),
     raft(
         "committed beyond the log",
@@ -184,8 +183,7 @@ MUTANTS = [
         "self.persist(None, sender, AppendEntriesReply(self.term, self.verified))",
         "self.persist(None, sender, AppendEntriesReply(self.term, self.log.last))",
         "A follower acknowledges its whole log, of which only a part was compared (3.5).",
-        "conversation",
-        by="tests/engines/test_raft_replication.py",
+        "progress",
         more=(
             Edit(
                 REPLICA + "acknowledge",

@@ -192,8 +192,8 @@ MUTANTS = [
         "learner.stage == ACTIVE and self.learners",
         "self.learners",
         "A learner's history counts before its current epoch is on disk: it may lose to an older history (l.2.2).",
-        "conversation",
-        by="tests/engines/test_zab.py",
+        "primary integrity",
+        by="simulation",
     ),
     zab(
         "election by half of the voters",

@@ -196,3 +196,17 @@ def test_a_state_whose_way_is_long_is_sent_a_few_times() -> None:
     assert states.bytes > states.count * 500_000
     assert states.count <= 4
     assert {node.host.machine.applied for node in run.simulation.nodes} == {run.simulation.agreement.highest}
+
+
+def test_of_slow_disks_that_overlap_the_slowest_counts() -> None:
+    """A sync that began under both would else take a thousand times as long, and outlast them by far."""
+    factors: dict[float, float] = {}
+    overlapping = [
+        {"at": "3s", "for": "1s", "slow_disk": {"replica": 1, "factor": 30}},
+        {"at": "3.5s", "for": "1s", "slow_disk": {"replica": 1, "factor": 40}},
+    ]
+    run = TrialRun(free_world("raft", **merged(LIVELY, {"faults": overlapping})), "raft", 1)
+    for moment in (2.9, 3.2, 3.7, 4.2, 4.7):
+        run.simulation.at(round(moment * SECOND), lambda _, at=moment: factors.update({at: run.simulation.nodes[1].fsync_factor}))
+    run.perform()
+    assert factors == {2.9: 1.0, 3.2: 30.0, 3.7: 40.0, 4.2: 40.0, 4.7: 1.0}
