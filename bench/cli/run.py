@@ -252,10 +252,10 @@ def _run(
             click.echo(f"replbench: interrupted; {kept}", err=True)
         rows = [writer.summaries[index] for index in sorted(writer.summaries)]
     if plots and path is not None and code != INTERRUPTED:
-        from bench.cli.plot import KINDS, draw
+        from bench.cli.plot import draw
 
         try:
-            draw((path,), KINDS, path / "plots")
+            draw((path,), (), path / "plots")
         except click.ClickException as refused:
             click.echo(f"replbench: no figures: {refused.format_message()}", err=True)
             code = BAD_INPUT
