@@ -141,7 +141,7 @@ class LockClients(Population):
         self.habits = habits
         self.first_ns, self.last_ns = habits.window_ns
         self.drawn: list[int] = []
-        self.moments: list[tuple[int, int, int]] = []
+        self.moments: list[tuple[int, int, int, int]] = []
         self.lost: list[tuple[int, ...]] = []  # after and since when, client, kind, lock, generation, why
         self.acknowledged = array("Q")
 
@@ -364,7 +364,7 @@ class LockClients(Population):
 
     def happened(self, now: int, tenant: Tenant, what: int) -> None:
         """A moment for the record."""
-        self.moments.append((now, tenant.session.id, what))
+        self.moments.append((now, tenant.session.id, what, tenant.library.epoch))
 
     def turned(self, tenant: Tenant, state: str) -> None:
         """The session is in another state."""

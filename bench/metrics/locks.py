@@ -141,9 +141,7 @@ def failovers(trial: Trial) -> list[Failover]:
     """Each fault that was followed by the election of a leader before the next fault."""
     record = trial.locks
     assert record is not None
-    done = trial.operations[trial.operations["status"] == OK]
-    granted = done["completed_ns"][np.isin(done["kind"], (ACQUIRE, ACQUIRE_SHARED))]
-    heard = record.moments["time_ns"][record.moments["what"] == FAILED_OVER]
+    granted, heard = _grants(trial), record.moments[record.moments["what"] == FAILED_OVER]
     struck = sorted((fault.injected_ns, index) for index, fault in enumerate(trial.faults))
     found = []
     for place, (injected_ns, index) in enumerate(struck):
@@ -159,8 +157,8 @@ def failovers(trial: Trial) -> list[Failover]:
                 injected_ns=injected_ns,
                 detected_ns=min((moment for moment in missed if moment <= min(elected)), default=None),
                 elected_ns=min(elected),
-                kept_alive_ns=_first(heard, min(elected), until_ns),
-                granted_ns=_first(granted, min(elected), until_ns),
+                kept_alive_ns=_first(heard["time_ns"], min(elected), until_ns),
+                granted_ns=_first(granted["completed_ns"][_by_another(granted, heard, min(elected))], min(elected), until_ns),
             )
         )
     return found
@@ -170,8 +168,7 @@ def seen_by_clients(trial: Trial, found: list[Failover]) -> np.ndarray:
     """How each client saw each fail-over (dtype SEEN)."""
     record = trial.locks
     assert record is not None
-    done = trial.operations[(trial.operations["status"] == OK) & np.isin(trial.operations["kind"], (ACQUIRE, ACQUIRE_SHARED))]
-    clients = record.tenants["client"]
+    granted, clients = _grants(trial), record.tenants["client"]
     heard = record.moments[record.moments["what"] == FAILED_OVER]
     seen = np.zeros(len(found) * len(clients), SEEN)
     for number, failover in enumerate(found):
@@ -179,8 +176,23 @@ def seen_by_clients(trial: Trial, found: list[Failover]) -> np.ndarray:
         until_ns = next((each.injected_ns for each in found[number + 1 :]), trial.end_ns)
         rows["failover"], rows["client"] = number, clients
         rows["kept_alive_ns"] = _firsts(heard["time_ns"], heard["client"], clients, failover.elected_ns, until_ns)
-        rows["granted_ns"] = _firsts(done["completed_ns"], done["client"], clients, failover.elected_ns, until_ns)
+        by_it = granted[_by_another(granted, heard, failover.elected_ns)]
+        rows["granted_ns"] = _firsts(by_it["completed_ns"], by_it["client"], clients, failover.elected_ns, until_ns)
     return seen
+
+
+def _grants(trial: Trial) -> np.ndarray:
+    """The acquires that were answered."""
+    kinds = np.isin(trial.operations["kind"], (ACQUIRE, ACQUIRE_SHARED))
+    return np.asarray(trial.operations[kinds & (trial.operations["status"] == OK)])
+
+
+def _by_another(granted: np.ndarray, heard: np.ndarray, elected_ns: int) -> np.ndarray:
+    """Which locks were granted by the master elected then: an answer of its predecessor may still have been under way. Positions
+    of the log tell them apart, since the master's epoch is one, and so is the generation of a lock.
+    """
+    epoch = heard["epoch"][heard["time_ns"] > elected_ns].min(initial=np.iinfo(np.uint64).max)
+    return np.asarray(granted["returned"] > epoch)
 
 
 def _first(times: np.ndarray, after_ns: int, until_ns: int) -> int | None:

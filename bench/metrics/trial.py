@@ -36,7 +36,8 @@ OPERATION = np.dtype(
 )
 
 
-MOMENT = np.dtype([("time_ns", "<i8"), ("client", "<u4"), ("what", "u1")])  # what: index into MOMENTS
+# Of ``what``, an index into MOMENTS; the epoch is that of the master that the client knew of then.
+MOMENT = np.dtype([("time_ns", "<i8"), ("client", "<u4"), ("what", "u1"), ("epoch", "<u8")])
 # What a client of a lock service sent within the window, and how many of its reads were answered by its cache.
 TENANT = np.dtype([("client", "<u4"), ("requests", "<u8"), ("keep_alives", "<u8"), ("cache_hits", "<u8")])
 
@@ -44,10 +45,10 @@ TENANT = np.dtype([("client", "<u4"), ("requests", "<u8"), ("keep_alives", "<u8"
 class LockRecord(msgspec.Struct, kw_only=True):
     """What clients of a lock service tell beside their operations.
 
-    ``lost`` are releases (dtype OPERATION) that no client asked for: the master's, at some time after ``started_ns``, of locks
-    whose holder was lost, for the reason that ``returned`` gives: LOST, BY_DEATH or HELD_ON. A lease may be over before its client
-    hears of a grant; ``intended_ns`` is not before that. ``acknowledged`` names the decided commands that clients were told of:
-    the client's number above NAME_BITS of the command's.
+    ``lost`` are releases (dtype OPERATION) that no client asked for: the master's, some time after ``started_ns``, of locks whose
+    holder was lost, for the reason that ``returned`` gives: LOST, BY_DEATH, HELD_ON. A lease may be over before its client hears
+    of a grant; ``intended_ns`` is not before that.
+    ``acknowledged`` names the decided commands that clients were told of: the client's number above NAME_BITS of the command's.
     """
 
     moments: np.ndarray

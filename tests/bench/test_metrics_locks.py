@@ -165,8 +165,9 @@ CRASH = [FaultRecord(kind="crash", target="replica 0", injected_ns=100)]
 
 
 def test_a_failover_has_four_phases_each_counted_from_the_fault() -> None:
-    rows = operations((0, ACQUIRE, 0, 10), (1, ACQUIRE, 20, 700), (2, ACQUIRE, 30, 150), (0, RELEASE, 50, 720))
-    moments = np.array([(90, 2, FAILED_OVER), (600, 1, FAILED_OVER), (650, 0, FAILED_OVER)], MOMENT)
+    rows = operations((0, ACQUIRE, 0, 10), (1, ACQUIRE, 20, 700), (2, ACQUIRE, 30, 450), (0, RELEASE, 50, 720))
+    rows["returned"] = 3, 9, 4, 0
+    moments = np.array([(90, 2, FAILED_OVER, 2), (600, 1, FAILED_OVER, 7), (650, 0, FAILED_OVER, 7)], MOMENT)
     noticed = [(40, 1), (250, 0), (300, 2), (310, 1)]
     each = trial(rows, moments=moments, faults=CRASH, leaders=[(1, 0, 1), (400, 2, 2)], noticed=noticed)
     assert locks.failovers(each) == [

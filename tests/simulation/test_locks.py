@@ -1,4 +1,4 @@
-"""The simulated clients of a lock service: what a round costs, and that histories of whatever happens are those of mutexes."""
+"""The clients of a lock service: what a round costs, and that histories of whatever happens are those of mutexes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ import pytest
 
 from bench.checkers.linearizability import LINEARIZABLE, NOT_LINEARIZABLE, Budget
 from bench.checkers.recorded import check
+from bench.driver.dialogue import Dialogue
+from bench.driver.frames import Answer as Told
+from bench.driver.occasions import ACCEPTED
+from bench.driver.population import build_population
 from bench.driver.trials import run_trial
 from bench.metrics.locks import holds_of
 from bench.metrics.trial import (
@@ -17,6 +21,7 @@ from bench.metrics.trial import (
     ACQUIRE_SHARED,
     BY_DEATH,
     FAILED,
+    IN_JEOPARDY,
     LOST,
     OK,
     OPENED,
@@ -30,7 +35,10 @@ from bench.metrics.trial import (
 )
 from bench.scenario import Scenario, ScenarioError, read_scenario
 from bench.scenario.fields import Place
-from engines.lock_service import LockOptions
+from engines.lock_service import LockOptions, LockTree, Master
+from engines.lock_service.commands import Acquire, Release, decode_request
+from engines.service import Answer, Propose
+from ext.events import EventQueue
 from tests.simulation.building import MS, REPLICATED, SECOND, free_world, merged
 
 engines = pytest.mark.parametrize("engine", REPLICATED)
@@ -206,3 +214,46 @@ def test_the_defaults_of_a_scenario_are_those_of_the_service() -> None:
 def test_what_a_lock_scenario_cannot_say_is_refused(table: dict[str, Any], said: str) -> None:
     with pytest.raises(ScenarioError, match=said):
         read_scenario(table, Place("mine.toml", Path()))
+
+
+def test_a_step_that_comes_late_in_real_time_does_not_act_on_a_lease_that_is_over() -> None:
+    """The end of a hold was due within the lease; its turn comes when the lease is over: the lock is not released, but lost."""
+    table = {
+        "workload": {"kind": "locks", "mix": None, "value_size": None, "arrivals": {"kind": "closed", "clients": 1}},
+        "locks": {"own": True, "lease": "1s", "answer_before": "500ms", "grace": "1s", "hold": "100ms"},
+        "timeouts": {"request": "1s"},
+    }
+    scenario, queue, tree = free_world("raft", **table), EventQueue(), LockTree()
+    dialogue = Dialogue(queue, build_population(scenario, 1, queue), 3)
+    master, now = Master(0, tree, scenario.locks.options(scenario.timeouts.request_ns)), 1
+    asked: list[type] = []
+
+    def perform(effects: list[Any]) -> None:
+        for effect in effects:
+            if isinstance(effect, Propose):
+                perform(master.applied(effect.origin, effect.command, tree.apply(tree.applied + 1, effect.command), now))
+            elif isinstance(effect, Answer):
+                dialogue.hear(0, [Told(effect.client, effect.sequence, ACCEPTED, 0, effect.result)], now)
+
+    def turn() -> None:
+        dialogue.turn(now, 1000)
+        for request in dialogue.outgoing[0]:
+            asked.append(type(decode_request(request.command)))
+            perform(master.request(request.client, request.command, now))
+        dialogue.outgoing[0].clear()
+
+    perform(master.led(now))
+    perform(master.tick(now))
+    dialogue.clients.start()
+    while Acquire not in asked:
+        turn()
+    now += 2 * SECOND
+    turn()
+    turn()
+    assert Release not in asked
+    record = dialogue.clients.record()
+    assert IN_JEOPARDY in record.moments["what"]
+    now += 2 * SECOND
+    turn()
+    (lost,) = dialogue.clients.record().lost
+    assert lost["started_ns"] < now - 2 * SECOND, "when the lease was over, not when the client saw to it"
