@@ -74,7 +74,8 @@ def draw(results: tuple[Path, ...], kinds: tuple[str, ...], out: Path) -> list[P
         folder = out.parent if one_file else out
         try:
             with _aside(folder) as aside, reported_values():
-                drawn = [path for kind in kinds or fitting(loaded) for path in render(loaded, kind, aside / out.name if one_file else aside)]
+                target = aside / out.name if one_file else aside
+                drawn = [path for kind in kinds or fitting(loaded) for path in render(loaded, kind, target)]
                 folder.mkdir(parents=True, exist_ok=True)
                 return [path.replace(folder / path.name) for path in drawn]
         except OSError as error:

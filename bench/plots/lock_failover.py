@@ -13,7 +13,8 @@ from bench.plots import style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from bench.metrics.result import Result
+    from bench.metrics.locks import Failover
+    from bench.metrics.result import Point, Result
 
 PHASES = (
     ("detected_ns", "another replica misses its leader"),
@@ -26,7 +27,7 @@ MOST_MEDIANS = 3  # that a title has room for
 
 
 class Line(NamedTuple):
-    """The fail-overs that one line stands for: of each phase the seconds since the fault, infinite where it did not come to that."""
+    """The fail-overs that one line stands for: of each phase the seconds since the fault, infinite where it never came."""
 
     label: str
     look: style.Look
@@ -34,9 +35,14 @@ class Line(NamedTuple):
     seconds: dict[str, np.ndarray]
 
 
+def failovers(record: Point) -> list[Failover]:
+    """Those of a run; none where there is no lock service."""
+    return record.locks.failovers if record.locks else []
+
+
 def has_failover(result: Result) -> bool:
     """Whether there is anything to be drawn."""
-    return any(record.locks and record.locks.failovers for record in result.records.values())
+    return any(failovers(record) for record in result.records.values())
 
 
 def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
@@ -83,7 +89,7 @@ def _since_the_fault(members: Sequence[tuple[style.Look, Result, int]], phase: s
     found = [
         np.inf if getattr(failover, phase) is None else (getattr(failover, phase) - failover.injected_ns) / style.NS_PER_S
         for _, result, point in members
-        for failover in (result.records[point].locks.failovers if result.records[point].locks else ())
+        for failover in failovers(result.records[point])
     ]
     return np.sort(np.array(found, dtype=float))
 

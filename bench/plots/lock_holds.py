@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.metrics import locks, sweep
-from bench.plots import style
+from bench.plots import lock_failover, style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,15 +48,19 @@ def runs(results: Sequence[Result]) -> dict[str, list[tuple[Result, int]]]:
 
 
 def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
-    """A panel for the first trial of each engine: one lock, in a row for each client and in one for all of them."""
+    """A panel for each engine: one lock, in a row for each client and in one for all of them.
+
+    It is of the first trial in which a lock was held twice; of the first one where none was.
+    """
     described = sweep.describe(style.chosen(results, 1)[0])
     shown = runs(results)
-    tables = [trials[0][0].locks(trials[0][1])["holds"] for trials in shown.values()]
-    records = [trials[0][0].records[trials[0][1]] for trials in shown.values()]
+    told = [max(trials, key=lambda trial: _twice(*trial) > 0) for trials in shown.values()]
+    tables = [result.locks(point)["holds"] for result, point in told]
+    records = [result.records[point] for result, point in told]
     views = _alike([_chosen(holds, record) for holds, record in zip(tables, records, strict=True)])
     for panel, (label, trials), holds, record, view in zip(axes, shown.items(), tables, records, views, strict=False):
         _draw_view(panel, view, holds, record)
-        twice = sum(int(result.points.loc[point, "held_twice"]) for result, point in trials)
+        twice = sum(_twice(result, point) for result, point in trials)
         counted = f"{len(trials)} trials" if len(trials) > 1 else "this run"
         said = f"{label}{described and ', '}{described}: lock {view.lock}; of all locks in {counted}, held twice: {twice}"
         verdicts = [str(result.points.loc[point, "verdict"]) for result, point in trials]
@@ -66,24 +70,28 @@ def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
     style.legend(axes)
 
 
+def _twice(result: Result, point: int) -> int:
+    """How often a lock of a run was held twice."""
+    return int(result.points["held_twice"].to_dict()[point])
+
+
 def _chosen(holds: pd.DataFrame, record: Point) -> View:
     """The lock and the time that tell most: two holders at once, a fail-over, a holder that was lost, or just the middle."""
     twice = holds.iloc[locks.held_twice(holds.to_records(index=False))]
-    failovers = record.locks.failovers if record.locks else []
+    failovers = lock_failover.failovers(record)
     lost = holds[holds["end"].isin(["lost", "died"])]
     if len(twice):
-        first = twice.iloc[0]
-        return _around(int(first["lock"]), int(first["granted_ns"]), int(first["released_ns"]), record)
+        first = next(_rows(twice))
+        return _around(first.lock, first.granted_ns, first.released_ns, record)
     if failovers:
         struck_ns, ended_ns = failovers[0].injected_ns, failovers[0].granted_ns or record.end_ns
         waited = holds[holds["asked_ns"].between(struck_ns, ended_ns)]
         return _around(_commonest(waited), struck_ns, ended_ns, record)._replace(origin_ns=struck_ns, origin="the fault")
     if len(lost):
         followed = lost[lost.index.isin(holds["after"])]
-        first = (followed if len(followed) else lost).iloc[0]
-        later = holds["granted_ns"][holds["after"] == first.name]
-        ended_ns = int(later.min()) if len(later) else record.end_ns
-        return _around(int(first["lock"]), int(first["granted_ns"]), ended_ns, record)
+        first = next(_rows(followed if len(followed) else lost))
+        later = holds["granted_ns"][holds["after"] == first.Index]
+        return _around(first.lock, first.granted_ns, int(later.min()) if len(later) else record.end_ns, record)
     lock, middle_ns = _commonest(holds), sum(record.window_ns) // 2
     mine = holds[(holds["lock"] == lock) & (holds["granted_ns"] >= middle_ns)].head(HOLDS_SHOWN)
     first_ns, last_ns = (int(mine["granted_ns"].min()), int(mine["released_ns"].max())) if len(mine) else record.window_ns
@@ -92,7 +100,7 @@ def _chosen(holds: pd.DataFrame, record: Point) -> View:
 
 def _commonest(holds: pd.DataFrame) -> int:
     """The lock with the most holds."""
-    return int(holds["lock"].value_counts().sort_index().idxmax()) if len(holds) else 0
+    return int(holds["lock"].mode().iloc[0]) if len(holds) else 0
 
 
 def _around(
@@ -122,16 +130,15 @@ def _draw_view(panel: Axes, view: View, holds: pd.DataFrame, record: Point) -> N
     rows = {client: len(clients) - place for place, client in enumerate(clients)}
     for column in ("asked_ns", "granted_ns", "released_ns"):
         seen = seen.assign(**{column: (seen[column] - view.origin_ns) / unit})
-    for place, hold in enumerate(seen.itertuples()):
+    for place, hold in enumerate(_rows(seen)):
         _draw_hold(panel, hold, rows[hold.client], HELD[place % 2])
     _draw_losses(panel, seen, rows, (stop_ns - view.origin_ns) / unit)
-    for index in locks.held_twice(holds.to_records(index=False)):
-        if index in seen.index:
-            _draw_hold(panel, seen.loc[index], rows[seen.loc[index, "client"]], TWICE)
+    for hold in _rows(seen[seen.index.isin(holds.index[locks.held_twice(holds.to_records(index=False))])]):
+        _draw_hold(panel, hold, rows[hold.client], TWICE)
     for fault in record.faults:
         healed_ns = record.end_ns if fault.healed_ns is None else fault.healed_ns
         panel.axvspan((fault.injected_ns - view.origin_ns) / unit, (healed_ns - view.origin_ns) / unit, **FAULTY)
-    for failover in record.locks.failovers if record.locks else ():
+    for failover in lock_failover.failovers(record):
         panel.axvline((failover.elected_ns - view.origin_ns) / unit, **ELECTED)
     style.dress(panel)
     panel.grid(False, axis="y")
@@ -140,6 +147,11 @@ def _draw_view(panel: Axes, view: View, holds: pd.DataFrame, record: Point) -> N
     panel.set_xlim((start_ns - view.origin_ns) / unit, (stop_ns - view.origin_ns) / unit)
     panel.set_xlabel(f"time since {view.origin} ({name})")
     _name_rows(panel, clients)
+
+
+def _rows(holds: pd.DataFrame) -> Iterator[Any]:
+    """With the columns as attributes."""
+    yield from holds.itertuples()
 
 
 def _draw_hold(panel: Axes, hold: Any, row: int, color: str) -> None:
@@ -155,7 +167,7 @@ def _draw_hold(panel: Axes, hold: Any, row: int, color: str) -> None:
 
 def _draw_losses(panel: Axes, seen: pd.DataFrame, rows: dict[int, int], stop: float) -> None:
     """A cross where a hold was lost, and how long nobody got the lock then."""
-    for hold in seen[seen["end"].isin(["lost", "died"])].itertuples():
+    for hold in _rows(seen[seen["end"].isin(["lost", "died"])]):
         later = seen["granted_ns"][seen["granted_ns"] > hold.released_ns]
         until = later.min() if len(later) else stop
         panel.broken_barh([(hold.released_ns, until - hold.released_ns)], (-THICK / 2, THICK), **WITHHELD)
