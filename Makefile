@@ -6,6 +6,7 @@
 # make explore  10,000 random schedules of faults for each engine, in the simulation; SEEDS=0:100 for fewer; not in CI
 # make check    lint, types and layout
 # make reference  predict and measure three replicas on this machine, into results/both-reference; leave it alone meanwhile
+# make locks-reference  all that there is to ask of a lock service, in the simulation, into results/locks-reference
 # make build    only build
 # make clean    remove what was built, the environment included; results stay
 #
@@ -21,7 +22,7 @@ SOURCES := $(CONTRACTS) $(wildcard $(CONTRACTS:.pxd=.py) $(CONTRACTS:.pxd=.pyx))
 
 SEEDS ?= 0:10000
 
-.PHONY: bench test mutants soak fuzz explore check reference build clean
+.PHONY: bench test mutants soak fuzz explore check reference locks-reference build clean
 
 bench: build
 	$(BIN)/replbench run quick
@@ -53,6 +54,14 @@ reference: build
 	rm -rf results/both-reference
 	$(BIN)/replbench run both-3 --out results/both-reference
 	cd results/both-reference && rm -f history-*.jsonl.gz latencies.npz plots/*.png plots/cdf* plots/timeline*
+
+# Of the many trials of a fail-over figures show each one's phases, and the holds of the first.
+locks-reference: build
+	rm -rf results/locks-reference
+	$(BIN)/replbench run locks --engine raft,paxos,zab --out results/locks-reference
+	cd results/locks-reference && rm -f history-*.jsonl.gz latencies.npz plots/*.png plots/latency-throughput* plots/cdf* plots/timeline* plots/costs*
+	cd results/locks-reference && awk -F, 'NR > 1 && $$5 > 0 { print "locks-" NR - 2 ".npz" }' points.csv | xargs rm -f
+	find results/locks-reference -name 'locks-*.npz' -size +200k -delete
 
 # Times say when to build; contents say whether that was enough, as when an older source is put back.
 build: build/stamp.json

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import click
 
-from bench.cli.arguments import Out, reported_results
+from bench.cli.arguments import Out, reported_results, reported_values
 
 # The names of bench.plots.KINDS, here because loading them loads matplotlib; a test compares the two.
-KINDS = ("latency-throughput", "cdf", "timeline", "costs")
+KINDS = (
+    "latency-throughput", "cdf", "timeline", "costs",
+    "lock-failover", "lock-holds", "lock-latency", "lock-fairness", "lock-keepalives",
+)  # fmt: skip
 SUFFIXES = (".svg", ".png", ".pdf")
 
 
@@ -23,7 +26,7 @@ SUFFIXES = (".svg", ".png", ".pdf")
     "kinds",
     type=click.Choice(KINDS),
     multiple=True,
-    help="Which figure; may be repeated; by default all.",
+    help="Which figure; may be repeated; by default all that fit.",
 )
 @click.option(
     "--out",
@@ -40,32 +43,39 @@ def plot(results: tuple[Path, ...], kinds: tuple[str, ...], out: Path | None) ->
     latency-throughput: p50 and p99 against the rate achieved. cdf: how many waited how long. timeline:
     throughput and latency over time, faults shaded. costs: messages, bytes and syncs per commit. Prints the
     path of each file made.
+
+    Of a lock service: lock-failover: how long it is gone when its master dies, and in which phases. lock-holds: who holds
+    a lock when. lock-latency: acquires, and hand-offs between holders. lock-fairness: what each client waits.
+    lock-keepalives: what sessions cost.
     """
-    for path in draw(results, kinds or KINDS, out or results[0] / "plots"):
+    for path in draw(results, kinds, out or results[0] / "plots"):
         click.echo(str(path))
 
 
 def draw(results: tuple[Path, ...], kinds: tuple[str, ...], out: Path) -> list[Path]:
-    """Draw the kinds into ``out`` and give the files made: all of them, or none where anything goes wrong."""
+    """Draw the kinds (all that fit, where none is given) into ``out`` and give the files made: all of them, or none where
+    anything goes wrong.
+    """
     one_file = bool(out.suffix) and not out.is_dir()
     if one_file and out.suffix not in SUFFIXES:
         raise click.ClickException(
             f"--out: {out} is not a folder, and not a kind of file that is drawn; end it in {', '.join(SUFFIXES)}"
         )
-    if one_file and len(kinds) > 1:
+    if one_file and len(kinds) != 1:
         raise click.ClickException(
-            f"{out} is one file for {len(kinds)} figures; choose one with --kind, or name a folder"
+            f"{out} is one file for several figures; choose one with --kind, or name a folder"
         )
     with reported_results():
         from bench.metrics.result import load
 
         loaded = [load(path) for path in results]
-        from bench.plots import render
+        from bench.plots import fitting, render
 
         folder = out.parent if one_file else out
         try:
-            with _aside(folder) as aside:
-                drawn = [path for kind in kinds for path in render(loaded, kind, aside / out.name if one_file else aside)]
+            with _aside(folder) as aside, reported_values():
+                target = aside / out.name if one_file else aside
+                drawn = [path for kind in kinds or fitting(loaded) for path in render(loaded, kind, target)]
                 folder.mkdir(parents=True, exist_ok=True)
                 return [path.replace(folder / path.name) for path in drawn]
         except OSError as error:

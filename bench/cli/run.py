@@ -252,10 +252,10 @@ def _run(
             click.echo(f"replbench: interrupted; {kept}", err=True)
         rows = [writer.summaries[index] for index in sorted(writer.summaries)]
     if plots and path is not None and code != INTERRUPTED:
-        from bench.cli.plot import KINDS, draw
+        from bench.cli.plot import draw
 
         try:
-            draw((path,), KINDS, path / "plots")
+            draw((path,), (), path / "plots")
         except click.ClickException as refused:
             click.echo(f"replbench: no figures: {refused.format_message()}", err=True)
             code = BAD_INPUT
@@ -301,16 +301,20 @@ def fresh_folder(name: str) -> Path:
 
 def report(rows: list[PointSummary], path: Path | None, quiet: bool, as_json: bool) -> None:
     """The table, what is wrong with which point, and the path of the result last."""
-    from bench.cli.tables import print_errors, print_points
+    from bench.cli.tables import print_errors, print_outages, print_points
+    from bench.metrics.outage import outages
     from bench.metrics.prediction import errors
     from bench.metrics.result import tabulated
 
     table = [{**values, **row.point.axes} for values, row in zip(tabulated(rows), rows, strict=True)]
     axes = list(dict.fromkeys(axis for row in rows for axis in row.point.axes))
     wrong = errors(table, axes)
+    gone = outages(zip(table, (row.point for row in rows), strict=True))
     if as_json:
-        found = {"points": table, "result": None if path is None else str(path)}
-        click.echo(json.dumps(found | ({"prediction": msgspec.to_builtins(wrong)} if wrong else {}), indent=1))
+        found: dict[str, Any] = {"points": table, "result": None if path is None else str(path)}
+        added = {"prediction": wrong, "failovers": gone}
+        found |= {name: msgspec.to_builtins(said) for name, said in added.items() if said}
+        click.echo(json.dumps(found, indent=1))
         return
     if table and not quiet:
         print_points(table, axes)
@@ -322,6 +326,8 @@ def report(rows: list[PointSummary], path: Path | None, quiet: bool, as_json: bo
                 click.echo(f"invalid: {row.point.engine} {where}: {reason}", err=True)
     for line in _suspects(rows):
         click.echo(f"suspect: {line}; `replbench show {path}` has the reasons in full", err=True)
+    if not quiet:
+        print_outages(gone)
     if path is not None and not quiet and any((path / "plots").iterdir()):
         click.echo(f"figures: {path / 'plots'}")
     if path is not None:

@@ -51,7 +51,8 @@ def show(scenario: str, settings: tuple[str, ...], as_json: bool) -> None:
 
 
 def _show_result(path: Path, as_json: bool) -> None:
-    from bench.cli.tables import print_errors, print_points
+    from bench.cli.tables import print_errors, print_outages, print_points
+    from bench.metrics.outage import outages
     from bench.metrics.prediction import errors
 
     with reported_results():
@@ -72,6 +73,7 @@ def _show_result(path: Path, as_json: bool) -> None:
         click.echo(f"{name}: {about.get('about', '')}")
     print_points(rows, result.axes)
     print_errors(errors(rows, result.axes))
+    print_outages(outages(zip(rows, result.records.values(), strict=True)))
     for index, record in result.records.items():
         for reason in record.reasons:
             click.echo(f"{record.verdict}: point {index}, {record.engine}: {reason}")

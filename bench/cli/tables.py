@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from bench.metrics.outage import Outage
     from bench.metrics.prediction import Error
 
 SECOND_NS = 1_000_000_000
@@ -161,3 +162,14 @@ def print_errors(errors: Sequence[Error]) -> None:
             f"{error.engine}: median error of the prediction at {error.points} points below saturation: {median}; "
             f"most throughput predicted / measured: {error.saturation:.2f}"
         )
+
+
+def print_outages(outages: Sequence[Outage]) -> None:
+    """What fail-overs of a lock service add up to, an engine and point of the sweep a line."""
+    from bench.metrics.outage import in_words
+
+    several = {name: len({getattr(outage, name) for outage in outages}) > 1 for name in ("scenario", "world")}
+    for outage in outages:
+        world = f" ({outage.world})" if several["world"] else ""
+        where = [f"{outage.scenario}: {outage.engine}{world}" if several["scenario"] else f"{outage.engine}{world}"]
+        click.echo(f"{', '.join(where + [f'{axis} = {value}' for axis, value in outage.axes.items()])}: {in_words(outage)}")

@@ -471,7 +471,8 @@ def _require_sound_cells(path: Path, points: pd.DataFrame, document: _Document) 
 
     axes = {axis: [point.axes.get(axis) for point in document.points] for point in document.points for axis in point.axes}
     numeric = [axis for axis, values in axes.items() if all(type(value) in (int, float) for value in values)]
-    for column in dict.fromkeys(["point", *summary.COLUMNS, "scenario", *numeric]):
+    locked = locks.COLUMNS if any(point.locks for point in document.points) else ()
+    for column in dict.fromkeys(["point", *summary.COLUMNS, *locked, "scenario", *numeric]):
         if column not in points.columns:
             raise ResultError(f"{path} is damaged: it has no column {column}; {_AGAIN}")
         cells = points[column]

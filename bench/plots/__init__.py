@@ -12,7 +12,18 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from bench.metrics import sweep
-from bench.plots import cdf, costs, latency_throughput, style, timeline
+from bench.plots import (
+    cdf,
+    costs,
+    latency_throughput,
+    lock_failover,
+    lock_fairness,
+    lock_holds,
+    lock_keepalives,
+    lock_latency,
+    style,
+    timeline,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +32,7 @@ if TYPE_CHECKING:
 
 PANEL_WIDTH, PANEL_HEIGHT, LEGEND_WIDTH = 4.6, 3.8, 2.0  # inches
 FORMATS = ("svg", "png")
-SHARED_HEIGHT = ("latency-throughput", "cdf")
+SHARED_HEIGHT = ("latency-throughput", "cdf", "lock-latency", "lock-fairness")
 RC: dict[Any, Any] = {
     "font.size": 9,
     "svg.hashsalt": "replbench",
@@ -31,19 +42,35 @@ RC: dict[Any, Any] = {
 }
 
 
+class Subject(NamedTuple):
+    """What a result of one scenario must hold for a figure to say anything, and that in words."""
+
+    known: Callable[[Result], bool]
+    said: str
+
+
+ANYTHING = Subject(lambda _: True, "operations")
+LOCKS = Subject(lambda result: any(record.locks for record in result.records.values()), "a lock service")
+FAILOVERS = Subject(lock_failover.has_failover, "a fail-over of a lock service")
+
+
 class Kind(NamedTuple):
-    """A figure: what draws it, and how many rows and columns of panels the results need."""
+    """A figure: what draws it, how many rows and columns of panels the results need, and what it is about."""
 
     draw: Callable[[Sequence[Result], Sequence[Axes]], None]
     panels: Callable[[Sequence[Result]], tuple[int, int]]
+    subject: Subject = ANYTHING
 
 
 def _panels_of_points(rows: int) -> Callable[[Sequence[Result]], tuple[int, int]]:
     return lambda results: (rows, style.settings_shown(results))
 
 
-def _panels_of_costs(results: Sequence[Result]) -> tuple[int, int]:
-    count = len(costs.panels(results))
+def _panels_of_groups(panels: Callable[[Sequence[Result]], tuple[Any, ...]]) -> Callable[[Sequence[Result]], tuple[int, int]]:
+    return lambda results: _beside_or_below(len(panels(results)), results)
+
+
+def _beside_or_below(count: int, results: Sequence[Result]) -> tuple[int, int]:
     return (1, count) if len(sweep.settings(results)) <= style.MOST_SHOWN else (count, 1)
 
 
@@ -51,29 +78,49 @@ KINDS = {
     "latency-throughput": Kind(latency_throughput.draw, lambda _: (1, 2)),
     "cdf": Kind(cdf.draw, _panels_of_points(1)),
     "timeline": Kind(timeline.draw, _panels_of_points(2)),
-    "costs": Kind(costs.draw, _panels_of_costs),
+    "costs": Kind(costs.draw, _panels_of_groups(costs.panels)),
+    "lock-failover": Kind(lock_failover.draw, lambda _: (2, 2), FAILOVERS),
+    "lock-holds": Kind(lock_holds.draw, lambda results: (len(lock_holds.runs(results)), 1), LOCKS),
+    "lock-latency": Kind(lock_latency.draw, _panels_of_groups(lock_latency.panels), LOCKS),
+    "lock-fairness": Kind(lock_fairness.draw, _panels_of_points(1), LOCKS),
+    "lock-keepalives": Kind(lock_keepalives.draw, _panels_of_groups(lambda _: lock_keepalives.PANELS), LOCKS),
 }
+
+
+def fitting(results: Sequence[Result]) -> list[str]:
+    """The kinds that have something to say of the results."""
+    return [
+        kind
+        for kind, (_, _, subject) in KINDS.items()
+        if any(subject.known(part) for result in results for part in result.parts())
+    ]
 
 
 def render(results: Sequence[Result], kind: str, out: Path) -> list[Path]:
     """Draw results into ``out``, and return the files made, the same bytes for the same results.
 
-    A result of several scenarios gives one figure for each; scenarios of the same name in several results
-    share one. ``out`` is a folder, which gets an SVG and a PNG named after the kind (and the scenario), or a
-    file whose suffix is the format. ValueError for an unknown kind or format.
+    A result of several scenarios gives one figure for each that the kind is about; scenarios of the same name in several
+    results share one. ``out`` is a folder, which gets an SVG and a PNG named after the kind (and the scenario), or a
+    file whose suffix is the format. ValueError for an unknown kind or format, or where the kind is about none of them.
     """
     if kind not in KINDS:
         raise ValueError(f"unknown kind of plot {kind!r}: choose from {', '.join(KINDS)}")
     formats = FORMATS if not out.suffix or out.is_dir() else (out.suffix[1:],)
     if formats[0] not in (*FORMATS, "pdf"):
         raise ValueError(f"cannot draw {out}: choose a name that ends in .svg, .png or .pdf, or a folder")
+    subject = KINDS[kind].subject
     parts = _parts(results)
+    several = len(parts) > 1
+    parts = {name: told for name, part in parts.items() if (told := [each for each in part if subject.known(each)])}
+    if not parts:
+        where = ", ".join(str(result.path) for result in results)
+        raise ValueError(f"there is no {kind} to draw: {where} holds nothing of {subject.said}; choose another kind or result")
     made = []
     with matplotlib.rc_context(RC):
         for name, part in parts.items():
             figure = compose(part, kind, name)
             for form in formats:
-                path = _path(out, kind, name if len(parts) > 1 else "", form)
+                path = _path(out, kind, name if several else "", form)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 figure.savefig(path, format=form, dpi=130, metadata=METADATA[form])
                 made.append(path)

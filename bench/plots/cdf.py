@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from bench.checkers.verdict import INVALID, SUSPECT, VALID
 from bench.metrics import sweep
 from bench.metrics.summary import SAMPLES_BEYOND
 from bench.plots import style
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 MARKS = 600  # points of a line
 DECADES = 6
 TAIL: dict[str, Any] = {"linestyle": "-", "linewidth": 0.5}  # no engine's line is thin
-ORDER = ("", VALID, SUSPECT, INVALID)
 
 
 def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
@@ -39,9 +37,7 @@ def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
             extremes += [latency_ms[0], latency_ms[-1]]
             deepest = max(deepest, len(latency_ms))
             _draw_line(panel, latency_ms, look, "" if label in verdicts else label)
-            verdicts[label] = max(
-                verdicts.get(label, ""), str(result.points.loc[point, "verdict"]), key=ORDER.index
-            )
+            verdicts[label] = style.worst((verdicts.get(label, ""), str(result.points.loc[point, "verdict"])))
         style.dress(panel)
         spans.append(extremes)
         _nines(panel, deepest)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from bench.checkers.verdict import INVALID, SUSPECT
+from bench.checkers.verdict import INVALID, SUSPECT, VALID
 from bench.metrics import sweep
 from bench.metrics.sweep import Setting
 
@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
     from bench.metrics.result import Result
 
-NS_PER_MS = 1e6
+NS_PER_MS, NS_PER_S = 1e6, 1e9
 MOST_SHOWN = 3  # points of a sweep, where each needs a panel
 LOAD_AXES = ("workload.arrivals.rate", "workload.arrivals.clients")
-INK, GREY, FAULT = "#222222", "#8a8a8a", "#d55e00"
+INK, GREY, FAULT, PAPER = "#222222", "#8a8a8a", "#d55e00", "#7b2d8b"
+# What another system is reported to do, beside what was measured here.
+REPORTED: dict[str, Any] = {"color": PAPER, "linewidth": 1.2, "linestyle": (0, (4, 2))}
 
 
 # A logarithmic axis over less than so many decades has these labels in each of them.
@@ -146,6 +148,11 @@ def filling(verdict: str, color: str) -> dict[str, Any]:
     return {"markerfacecolor": color, "markeredgecolor": color, "fillstyle": "full"}
 
 
+def worst(verdicts: Iterable[str]) -> str:
+    """The verdict that says least for points which one line or bar stands for; "" of none."""
+    return max(verdicts, key=("", VALID, SUSPECT, INVALID).index, default="")
+
+
 def remark(verdicts: Mapping[str, str]) -> str:
     """Which of the labelled runs are not valid, for a panel whose lines cannot show it."""
     said = ""
@@ -182,7 +189,7 @@ def wide(values: Iterable[float]) -> bool:
 
 
 def milliseconds(axis: Axis, values: Iterable[float], *, logarithmic: bool) -> None:
-    """Scale an axis of latencies in ms, from 0 or logarithmic, with a label below and above all values.
+    """Scale an axis of times in ms (or in another unit), from 0 or logarithmic, with a label below and above all values.
 
     Whether it is logarithmic is asked of ``wide``, with the values of all panels of a figure.
     """

@@ -11,7 +11,7 @@ from nbclient import NotebookClient
 from bench.metrics.result import ResultWriter, write_point
 from bench.scenario import Costs
 from bench.scenario.fields import write_table
-from tests.bench.trials import synthetic_trial
+from tests.bench.trials import lock_trial, synthetic_trial
 
 pytestmark = pytest.mark.once
 
@@ -21,6 +21,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 REFERENCES = {
     "01-latency-throughput": ("quick-reference", 4 * 2),  # kinds, scenarios
     "02-simulation-and-reality": ("both-reference", 2),
+    "03-locks": ("locks-reference", 7),
 }
 
 
@@ -28,7 +29,21 @@ REFERENCES = {
 def results(tmp_path_factory):
     """A small result for each notebook."""
     folder = tmp_path_factory.mktemp("results")
-    return {"01-latency-throughput": suite(folder / "suite"), "02-simulation-and-reality": both(folder / "both")}
+    return {
+        "01-latency-throughput": suite(folder / "suite"),
+        "02-simulation-and-reality": both(folder / "both"),
+        "03-locks": cells(folder / "locks"),
+    }
+
+
+def cells(target):
+    """A master that fails, and a holder that dies."""
+    trials = [("lock-failover", lock_trial(engine)) for engine in ("raft", "zab")] + [("lock-lost", lock_trial(lost=True))]
+    with ResultWriter(target, "locks", {"lock-failover": {}, "lock-lost": {}}) as writer:
+        for index, (scenario, trial) in enumerate(trials):
+            writer.add(write_point(writer.folder, index, trial, scenario))
+        writer.finish()
+    return target
 
 
 def both(target):

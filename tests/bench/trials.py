@@ -7,7 +7,25 @@ from typing import Any
 import numpy as np
 
 from bench.metrics.summary import outstanding_ns
-from bench.metrics.trial import CAS, FAILED, OPERATION, PENDING, READ, UNKNOWN, WRITE, Trial
+from bench.metrics.trial import (
+    ACQUIRE,
+    BY_DEATH,
+    CAS,
+    FAILED,
+    FAILED_OVER,
+    MOMENT,
+    OK,
+    OPERATION,
+    PENDING,
+    READ,
+    RELEASE,
+    TENANT,
+    UNKNOWN,
+    WRITE,
+    FaultRecord,
+    LockRecord,
+    Trial,
+)
 
 SECOND_NS = 1_000_000_000
 
@@ -87,4 +105,73 @@ def synthetic_trial(
 def failed(operations: np.ndarray, which: slice) -> np.ndarray:
     """The operations, of which some certainly did not happen."""
     operations["status"][which] = FAILED
+    return operations
+
+
+def lock_trial(engine: str = "raft", *, seed: int = 1, lost: bool = False, unfinished: bool = False, **changed: Any) -> Trial:
+    """Twelve clients take turns at four locks for 20 s; the master dies at 8 s, and another grants locks from 12 s on.
+
+    ``lost``: a client dies while it holds lock 0, and nobody gets that for a while; ``unfinished``: the next master grants none.
+    """
+    struck_ns, elected_ns, back_ns = 8 * SECOND_NS, 10 * SECOND_NS, 12 * SECOND_NS
+    operations, gone = _turns(np.random.default_rng(seed), struck_ns, back_ns, lost=lost)
+    if unfinished:
+        operations = operations[operations["started_ns"] < struck_ns]
+    tenants = np.zeros(12, TENANT)
+    tenants["client"], tenants["requests"], tenants["keep_alives"] = range(12), 40, 3
+    moments = np.zeros(0 if unfinished else 12, MOMENT)
+    moments["client"], moments["time_ns"], moments["what"] = range(len(moments)), back_ns - 1, FAILED_OVER
+    moments["epoch"] = EPOCH
+    fields: dict[str, Any] = {
+        "operations": operations, "window_ns": (SECOND_NS, 19 * SECOND_NS), "end_ns": 21 * SECOND_NS, "axes": {},
+        "offered_ops_per_s": None, "leaders": [(0, 0, 1), (elected_ns, 1, 2)], "noticed": [(9 * SECOND_NS, 1)],
+        "faults": [
+            FaultRecord(
+                kind="crash", target="leader", injected_ns=struck_ns, healed_ns=struck_ns + 5 * SECOND_NS, witness="w",
+                heal_witness="h",
+            )
+        ],
+        "locks": LockRecord(moments=moments, tenants=tenants, lost=gone, acknowledged=np.zeros(0, np.uint64)),
+    }  # fmt: skip
+    return synthetic_trial(engine, seed=seed, **(fields | changed))
+
+
+EPOCH = 10_000  # the position at which the second master took over
+
+
+def _turns(
+    generator: np.random.Generator, struck_ns: int, back_ns: int, *, lost: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Acquires and releases, and the releases by the master of what was lost."""
+    rows: list[tuple[int, ...]] = []
+    gone: list[tuple[int, ...]] = []
+    for lock in range(4):
+        released_ns, turn = SECOND_NS // 10, 0
+        while released_ns < 19 * SECOND_NS:
+            client = 3 * lock + turn % 3
+            # Every other one asks while the lock is held.
+            asked_ns = released_ns + (int(generator.exponential(40e6)) + 1 if turn % 2 else -2_000_000)
+            granted_ns = max(asked_ns, released_ns) + int(generator.uniform(1e6, 3e6))
+            if granted_ns >= struck_ns and asked_ns < back_ns:
+                granted_ns = max(granted_ns, back_ns + 3_000_000 * (turn % 2))
+            released_ns = granted_ns + 5_000_000 + int(generator.exponential(60e6))
+            generation = turn + (EPOCH + 1 if granted_ns >= back_ns else 0)
+            waited = int(asked_ns < released_ns and not turn % 2)
+            rows.append((client, lock, ACQUIRE, asked_ns, granted_ns, generation, waited))
+            if lost and lock == 0 and turn == 21:
+                gone.append((client, lock, RELEASE, released_ns, PENDING, BY_DEATH, 0))
+                released_ns += 2 * SECOND_NS
+            else:
+                rows.append((client, lock, RELEASE, released_ns, released_ns + 1_500_000, 0, 0))
+            turn += 1
+    return _recorded(rows), _recorded(gone)
+
+
+def _recorded(rows: list[tuple[int, ...]]) -> np.ndarray:
+    operations = np.zeros(len(rows), OPERATION)
+    for operation, (client, lock, kind, started_ns, completed_ns, returned, expected) in zip(operations, rows, strict=True):
+        operation["client"], operation["key"], operation["kind"], operation["attempts"] = client, lock, kind, 1
+        operation["intended_ns"] = operation["started_ns"] = started_ns
+        operation["completed_ns"], operation["returned"], operation["expected"] = completed_ns, returned, expected
+        operation["status"] = UNKNOWN if completed_ns == PENDING else OK
     return operations
