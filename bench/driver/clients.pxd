@@ -29,6 +29,7 @@ cdef class Population:
     cdef EventQueue queue
     cdef readonly list sessions
     cdef readonly Recorder recorder
+    cdef readonly i64 abandoned
 
     cpdef void start(self) except *
     cdef void issue(self, Py_ssize_t client) except *

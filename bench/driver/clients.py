@@ -59,6 +59,7 @@ class Population:
         self.queue = queue
         self.sessions = sessions
         self.recorder = recorder
+        self.abandoned = 0  # operations of unknown outcome that nobody waits for any more
 
     def start(self) -> None:
         """Put what comes first on the queue."""

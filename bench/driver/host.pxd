@@ -23,6 +23,7 @@ cdef class World:
     cpdef void write(self, Host host, list persists) except *
     cpdef void applied(self, Host host, u64 position, bytes command, bint answered) except *
     cpdef void led(self, Host host) except *
+    cpdef void served(self, Host host) except *
 
 
 @cython.final

@@ -83,6 +83,9 @@ class World:
         """Told when the host's engine begins to lead."""
         raise NotImplementedError
 
+    def served(self, host: Host) -> None:
+        """Told at the end of each turn of a host that leads and has a service."""
+
 
 @cython.no_gc
 @cython.freelist(64)
@@ -408,6 +411,7 @@ class Host:
 
     def attend(self, service: Service, more: bool) -> None:
         """The service's deadline; at once where, after the queue was last looked at, the service proposed something."""
+        self.world.served(self)
         self.deadline = min(self.deadline, service.deadline)
         if self.queue.count > 0 and not more and self.has_room():
             self.deadline = min(self.deadline, self.queued_since_ns + self.max_delay_ns)

@@ -19,9 +19,12 @@ cdef class LockClients(Population):
     cdef Durations hold
     cdef i64 stop_ns
     cdef list drawn
+    cdef public object watcher
 
-    @cython.locals(link=Link, now=i64, arrival=i64)
+    @cython.locals(now=i64, due_ns=i64)
     cpdef object attend(self, object tenant)
+    @cython.locals(link=Link, arrival=i64)
+    cpdef object ask(self, object tenant, u64 replica, bytes command)
     cpdef object later(self, object tenant, Durations durations)
     cdef void issue(self, Py_ssize_t client) except *
     cdef void retry(self, i64 argument) except *

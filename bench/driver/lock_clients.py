@@ -6,14 +6,14 @@ the handle on a lock, at its first use, are opened on the way and are not counte
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.driver.clients import Population, Session
 from bench.driver.occasions import ISSUE, REQUEST, RETRY
 from bench.driver.wire import REQUEST_BYTES
 from bench.metrics.trial import ACQUIRE, OK, RELEASE
 from engines.core import NEVER, NOBODY
-from engines.lock_service.client import EXPIRED, SAFE, Ask, Client, Completed, Turned
+from engines.lock_service.client import EXPIRED, SAFE, Ask, Client, Completed, Told, Turned
 from engines.lock_service.commands import EXCLUSIVE, FILE, Done, Granted, Opened
 
 if TYPE_CHECKING:
@@ -28,20 +28,37 @@ NOTHING = -1
 class Tenant:
     """A client of the lock service: the library, and where it is in its round."""
 
+    up = True
+
     def __init__(self, session: Session, options: LockOptions) -> None:
+        self.id: int = session.id
         self.session = session
         self.library = Client(session.id, len(session.links_to), options, session.target)
         self.wakes_ns = NEVER
-        self.handles: dict[int, int] = {}  # by lock
         self.lock = NOTHING  # of this round
+        self.lease_until_ns = 0  # when the lease is over that it last believed in
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Without a session nothing is open, held or under way."""
+        self.handles: dict[int, int] = {}  # by lock
         self.call = NOTHING  # that it waits for
         self.row = NOTHING  # in the recorder, of the operation under way
         self.holding = False
-        self.lease_until_ns = 0
+
+    def local(self, now: int) -> int:
+        """What its clock shows."""
+        return now
+
+    def real(self, local: int) -> int:
+        """When its clock shows this."""
+        return local
 
 
 class LockClients(Population):
-    """All clients, in a closed loop until ``stop_ns``. ``draw`` gives the next locks by number; None: each client has its own."""
+    """All clients, in a closed loop until ``stop_ns``. ``draw`` gives the next locks by number; None: each client has its own.
+    A ``watcher`` (bench.checkers.beliefs) is told what they ask for and what becomes of it.
+    """
 
     def __init__(
         self,
@@ -56,7 +73,8 @@ class LockClients(Population):
         stop_ns: int,
     ) -> None:
         super().__init__(queue, sessions, recorder)
-        self.tenants = [Tenant(session, options) for session in sessions]
+        self.tenants: list[Any] = [self.new_tenant(session, options) for session in sessions]
+        self.watcher: Any = None
         self.lock_delay_ns = lock_delay_ns
         self.draw = draw
         self.think = think
@@ -64,11 +82,22 @@ class LockClients(Population):
         self.stop_ns = stop_ns
         self.drawn: list[int] = []
 
+    def new_tenant(self, session: Session, options: LockOptions) -> Tenant:
+        """A client of these clients' kind."""
+        return Tenant(session, options)
+
     def start(self) -> None:
         """Everybody opens a session; with it, the first round begins."""
         for tenant in self.tenants:
-            tenant.library.open_session(self.queue.time)
+            tenant.library.open_session(tenant.local(self.queue.time))
             self.attend(tenant)
+
+    def call(self, tenant: Tenant, name: str, *arguments: Any, **more: Any) -> int:
+        """Ask the library for something; the number of the call."""
+        if self.watcher is not None:
+            self.watcher.begins(tenant, name, arguments[0] if arguments else None, self.queue.time)
+        call: int = getattr(tenant.library, name)(*arguments, now=tenant.local(self.queue.time), **more)
+        return call
 
     # The round of a client
 
@@ -89,9 +118,7 @@ class LockClients(Population):
         if tenant.lock in tenant.handles:
             self.acquire(tenant)
         else:
-            tenant.call = tenant.library.open(
-                f"/lock-{tenant.lock}", self.queue.time, kind=FILE, lock_delay_ns=self.lock_delay_ns
-            )
+            tenant.call = self.call(tenant, "open", f"/lock-{tenant.lock}", kind=FILE, lock_delay_ns=self.lock_delay_ns)
 
     def next_lock(self, tenant: Tenant) -> int:
         """The lock of the next round, by its number."""
@@ -105,14 +132,14 @@ class LockClients(Population):
         """The operation lasts until the lock is granted."""
         now = self.queue.time
         tenant.row = self.recorder.begin(now, now, tenant.session.id, ACQUIRE, tenant.lock, 0)
-        tenant.call = tenant.library.acquire(tenant.handles[tenant.lock], EXCLUSIVE, now)
+        tenant.call = self.call(tenant, "acquire", tenant.handles[tenant.lock], EXCLUSIVE)
 
     def release(self, tenant: Tenant) -> None:
         """From its call on the lock is not held any more."""
         now = self.queue.time
         tenant.holding = False
         tenant.row = self.recorder.begin(now, now, tenant.session.id, RELEASE, tenant.lock, 0)
-        tenant.call = tenant.library.release(tenant.handles[tenant.lock], now)
+        tenant.call = self.call(tenant, "release", tenant.handles[tenant.lock])
 
     def completed(self, tenant: Tenant, effect: Completed) -> None:
         """A call of the round was answered; what fails does so with its session, which begins another round."""
@@ -145,15 +172,20 @@ class LockClients(Population):
         if state == SAFE:
             self.queue.push(self.queue.time, None, ISSUE, tenant.session.id, 0)
         elif state == EXPIRED:
-            if tenant.holding:
-                # The master has released the lock, at some time after the lease: an operation of unknown outcome.
-                began_ns = tenant.lease_until_ns
-                self.recorder.begin(began_ns, began_ns, tenant.session.id, RELEASE, tenant.lock, 0)
-            tenant.handles = {}
-            tenant.holding = False
-            tenant.call = tenant.row = NOTHING
+            self.abandon(tenant, tenant.lease_until_ns)
             if self.queue.time < self.stop_ns:
-                tenant.library.open_session(self.queue.time)
+                tenant.library.open_session(tenant.local(self.queue.time))
+
+    def abandon(self, tenant: Tenant, over_ns: int) -> None:
+        """The session is lost, and over at ``over_ns`` or later. Then the master has released the lock that was held: like what
+        was under way, an operation of unknown outcome.
+        """
+        if tenant.holding:
+            now = self.queue.time
+            tenant.row = self.recorder.begin(now, now, tenant.session.id, RELEASE, tenant.lock, 0)
+            self.recorder.backdate(tenant.row, over_ns)
+        self.abandoned += tenant.row != NOTHING
+        tenant.begin_anew()
 
     # What the library wants
 
@@ -165,19 +197,35 @@ class LockClients(Population):
         while effects:
             for effect in effects:
                 if type(effect) is Ask:
-                    link = tenant.session.links_to[effect.replica]
-                    arrival = link.carry(now, REQUEST_BYTES + len(effect.command))
-                    self.queue.push(arrival, effect.command, REQUEST, effect.replica, tenant.session.id)
+                    self.ask(tenant, effect.replica, effect.command)
                 elif type(effect) is Completed:
+                    if self.watcher is not None:
+                        self.watcher.completed(tenant, effect.call, effect.answer, now)
                     self.completed(tenant, effect)
                 elif type(effect) is Turned:
+                    if self.watcher is not None:
+                        self.watcher.turned(tenant, effect.state, now)
                     self.turned(tenant, effect.state)
+                elif type(effect) is Told and self.watcher is not None:
+                    self.watcher.told(tenant, effect.event)
             effects = library.take()
-        tenant.lease_until_ns = max(tenant.lease_until_ns, library.lease_until_ns)
+        if library.valid(tenant.local(now)):
+            tenant.lease_until_ns = tenant.real(library.lease_until_ns)
+        if self.watcher is not None:
+            self.watcher.attended(tenant, now)
         due_ns = library.deadline
+        if due_ns == NEVER:
+            return
+        due_ns = tenant.real(due_ns)
         if due_ns < tenant.wakes_ns:
             tenant.wakes_ns = max(due_ns, now)
             self.queue.push(tenant.wakes_ns, None, RETRY, 0, tenant.session.id)
+
+    def ask(self, tenant: Tenant, replica: int, command: bytes) -> None:
+        """A request leaves."""
+        link = tenant.session.links_to[replica]
+        arrival = link.carry(self.queue.time, REQUEST_BYTES + len(command))
+        self.queue.push(arrival, command, REQUEST, replica, tenant.session.id)
 
     def retry(self, argument: int) -> None:
         """A deadline of the library, which may have moved since."""
@@ -185,19 +233,19 @@ class LockClients(Population):
         if tenant.wakes_ns > self.queue.time:
             return
         tenant.wakes_ns = NEVER
-        tenant.library.tick(self.queue.time)
+        tenant.library.tick(tenant.local(self.queue.time))
         self.attend(tenant)
 
     def answered(self, client: int, sequence: int, result: bytes) -> None:
         """As Population says."""
         tenant = self.tenants[client]
-        tenant.library.answered(sequence, result, self.queue.time)
+        tenant.library.answered(sequence, result, tenant.local(self.queue.time))
         self.attend(tenant)
 
     def redirected(self, client: int, sequence: int, leader: int) -> None:
         """As Population says."""
         tenant = self.tenants[client]
-        tenant.library.redirected(sequence, leader, self.queue.time)
+        tenant.library.redirected(sequence, leader, tenant.local(self.queue.time))
         self.attend(tenant)
 
     def let_go(self, client: int, sequence: int) -> None:
@@ -207,7 +255,7 @@ class LockClients(Population):
     def reset(self, replica: int) -> None:
         """As Population says."""
         for tenant in self.tenants:
-            tenant.library.disconnected(replica, self.queue.time)
+            tenant.library.disconnected(replica, tenant.local(self.queue.time))
             self.attend(tenant)
 
     def finish(self) -> None:

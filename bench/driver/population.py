@@ -10,8 +10,10 @@ from bench.distributions import ZERO, Distribution, Uniform
 from bench.driver.clients import ROUTING, Clients, Population, Session
 from bench.driver.lock_clients import LockClients
 from bench.driver.network import ARRIVALS, CLIENT, HOLD, THINK, WORKLOAD, Chances, Durations, Link, LossModel, generator
+from bench.driver.struck_clients import StruckClients
 from bench.metrics.recorder import Recorder
 from bench.scenario import Loss
+from bench.scenario.load import OF_CLIENTS
 from bench.workloads import keys
 from bench.workloads.arrivals import schedule
 from bench.workloads.key_value import Operations
@@ -46,7 +48,8 @@ def build_lock_clients(scenario: Scenario, seed: int, queue: EventQueue) -> Lock
     """All clients of a lock service."""
     workload, dice = scenario.workload, generator(seed, WORKLOAD)
     locks = np.zeros(DRAWN, dtype=np.int64)
-    return LockClients(
+    struck = scenario.locks.errands_ns > 0 or any(fault.kind in OF_CLIENTS for fault in scenario.faults)
+    clients = (StruckClients if struck else LockClients)(
         queue,
         _sessions(scenario, seed),
         Recorder(*window_of(scenario)),
@@ -57,6 +60,9 @@ def build_lock_clients(scenario: Scenario, seed: int, queue: EventQueue) -> Lock
         durations(scenario.locks.hold, seed, HOLD),
         scenario.end_ns,
     )
+    if isinstance(clients, StruckClients) and scenario.locks.errands_ns:
+        clients.begin_errands(scenario.locks.errands_ns, seed)
+    return clients
 
 
 def build_clients(scenario: Scenario, seed: int, queue: EventQueue, share: tuple[int, int] = (0, 1)) -> Clients:

@@ -70,6 +70,7 @@ cdef class Simulation(World):
     cdef dict record_kinds
     cdef readonly Agreement agreement
     cdef public Watcher watcher
+    cdef public object lock_watcher
     cdef public Population clients
     cdef readonly list leaders
     cdef public i64 user_timeout_ns
@@ -140,4 +141,5 @@ cdef class Simulation(World):
 
     @cython.locals(digest=u64, first=bint)
     cpdef void applied(self, Host host, u64 position, bytes command, bint answered) except *
+    cpdef void served(self, Host host) except *
     cpdef void led(self, Host host) except *

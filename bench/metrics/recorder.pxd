@@ -36,6 +36,8 @@ cdef class Recorder:
     cpdef Py_ssize_t begin(
         self, i64 now, i64 intended_ns, unsigned int client, int kind, unsigned int key, unsigned int size
     ) except -1
+    @cython.locals(chunk=Chunk, start=i64, stop=i64)
+    cpdef void backdate(self, Py_ssize_t row, i64 began_ns) except *
     @cython.locals(chunk=Chunk)
     cpdef void set_values(self, Py_ssize_t row, u64 value, u64 expected) except *
     @cython.locals(chunk=Chunk)

@@ -73,6 +73,14 @@ class Recorder:
         self.outstanding += 1
         return row
 
+    def backdate(self, row: int, began_ns: int) -> None:
+        """The operation that was just begun has been under way since ``began_ns``, which may lie in the past."""
+        chunk = self.chunks[row >> SHIFT]
+        start = max(began_ns, self.window_start_ns)
+        stop = min(chunk.intended_ns[row & MASK], self.window_stop_ns)
+        self.outstanding_ns += max(0, stop - start)
+        chunk.intended_ns[row & MASK] = chunk.started_ns[row & MASK] = began_ns
+
     def set_values(self, row: int, value: int, expected: int) -> None:
         """The tokens that a write or a cas carries."""
         chunk = self.chunks[row >> SHIFT]

@@ -25,6 +25,9 @@ class Locks(Table, frozen=True, kw_only=True):
     skew: Annotated[float, Number(0, 1), "bound on how much faster one clock runs than another"] = 0.01
     own: Annotated[bool, Switch(), "each client has a lock of its own; otherwise workload.keys says which"] = False
     hold: Annotated[Distribution, DRAWN, "between the grant of a lock and its release"] = ZERO
+    errands_ns: Annotated[
+        int, DURATION, "between other things that a client does: shared locks, files, ephemeral nodes; 0: nothing else"
+    ] = 0
 
     def options(self, request_ns: int) -> LockOptions:
         """What masters and clients are told; ValueError where the times do not fit together."""

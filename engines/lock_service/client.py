@@ -120,15 +120,17 @@ class Opening:
 
 
 class Client:
-    """One client: one session at a time, any number of calls under way. Times are of its own clock."""
+    """One client: one session at a time, any number of calls under way. Times are of its own clock. ``sequence`` is the last
+    number of a request that whoever was this client before has used.
+    """
 
-    def __init__(self, id: int, replicas: int, options: LockOptions, target: int = 0) -> None:
+    def __init__(self, id: int, replicas: int, options: LockOptions, target: int = 0, sequence: int = 0) -> None:
         self.id = id
         self.replicas = replicas
         self.options = options
         self.target = target
         self.effects: list[Effect] = []
-        self.sequence = 0
+        self.sequence = sequence
         self.calls: dict[int, Call] = {}
         self.heard_ns = 0
         self.turned_ns = 0

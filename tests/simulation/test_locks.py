@@ -11,6 +11,7 @@ import pytest
 from bench.checkers.linearizability import LINEARIZABLE, NOT_LINEARIZABLE, Budget
 from bench.checkers.recorded import check
 from bench.driver.trials import run_trial
+from bench.metrics.summary import outstanding_ns
 from bench.metrics.trial import ACQUIRE, OK, OPERATION, RELEASE, UNKNOWN, Trial
 from bench.scenario import Scenario, ScenarioError, read_scenario
 from bench.scenario.fields import Place
@@ -94,6 +95,7 @@ def test_sessions_that_are_lost_lose_their_locks_and_histories_say_so() -> None:
     assert trial.checks["linearizability"] == "passed"
     unknown = trial.operations[trial.operations["status"] == UNKNOWN]
     assert len(unknown)
+    assert outstanding_ns(trial) == trial.outstanding_ns, "also of what was noticed only when it had been under way for long"
     after = trial.operations[(trial.operations["intended_ns"] > 22 * SECOND) & (trial.operations["status"] == OK)]
     assert set(after["client"]) == {0, 1, 2, 3}
 
