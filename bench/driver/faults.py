@@ -257,10 +257,12 @@ class Faults:
     def _client_cut(self, fault: Fault) -> tuple[str, Witness, Callable[[], Witness]]:
         clients: Any = self.simulation.clients
         tenant = clients.tenants[fault.client]
-        if tenant.cut:
+        if tenant.mute:
             return f"client {fault.client}", lambda: "", lambda: lambda: ""
-        clients.cut(fault.client)
+        clients.cut(fault.client, fault.kind == "client_cut")
         return self._missing(fault, tenant, clients.mend)
+
+    _client_mute = _client_cut
 
     def _missing(
         self, fault: Fault, tenant: Any, mend: Callable[[int], None]

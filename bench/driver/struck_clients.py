@@ -2,6 +2,7 @@
 
 paused    nothing happens to a client, not even its timers, until it goes on; then all that it missed comes at once
 cut off   it hears nothing, and what it says waits; its timers go on
+mute      it hears, and what it says waits
 crashed   it forgets everything, session included; another takes its place, under the same number
 """
 
@@ -35,8 +36,9 @@ class Struck(Tenant):
         self.clock = Clock()
         self.up = True
         self.paused = False
-        self.cut = False
-        self.missed: list[Callable[[], None]] = []  # while it is paused or cut off
+        self.deaf = False
+        self.mute = False
+        self.missed: list[Callable[[], None]] = []  # while it is paused or deaf
         self.unsent: list[tuple[int, bytes]] = []
         self.errands: Errands | None = None
         self.errands_ns = 0
@@ -98,17 +100,18 @@ class StruckClients(LockClients):
         if tenant.up:
             self.join(tenant)
             self.tick(tenant)
-            if not tenant.cut:
+            if not tenant.deaf:
                 self.catch_up(tenant)
 
-    def cut(self, client: int) -> None:
-        """Its network fails."""
-        self.tenants[client].cut = True
+    def cut(self, client: int, deaf: bool) -> None:
+        """Its network fails: what it says waits, and, where it is ``deaf`` too, what it should hear."""
+        self.tenants[client].mute = True
+        self.tenants[client].deaf = deaf
 
     def mend(self, client: int) -> None:
         """Its network works again: what was sent meanwhile gets through, either way."""
         tenant = self.tenants[client]
-        tenant.cut = False
+        tenant.mute = tenant.deaf = False
         unsent, tenant.unsent = tenant.unsent, []
         for replica, command in unsent:
             self.ask(tenant, replica, command)
@@ -156,17 +159,17 @@ class StruckClients(LockClients):
     # What happens
 
     def hears(self, tenant: Struck, what: Callable[..., None], *arguments: Any) -> None:
-        """It hears this now; later, where it is paused or cut off; never, where it is dead."""
+        """It hears this now; later, where it is paused or deaf; never, where it is dead."""
         if not tenant.up:
             return
-        if tenant.paused or tenant.cut:
+        if tenant.paused or tenant.deaf:
             tenant.missed.append(partial(what, tenant, *arguments))
         else:
             what(tenant, *arguments)
 
     def ask(self, tenant: Any, replica: int, command: bytes) -> None:
         """As LockClients says."""
-        if tenant.cut:
+        if tenant.mute:
             tenant.unsent.append((replica, command))
         else:
             LockClients.ask(self, tenant, replica, command)

@@ -13,35 +13,39 @@ from typing import Any
 from bench.scenario.units import duration_ns
 
 Table = dict[str, Any]
+DEFAULT_CLIENTS = 64
 BEYOND = 0.2  # of the schedules have clocks beyond the bound
-STRIKES = ("client_crash", "client_pause", "client_pause", "client_cut", "client_clock")
+STRIKES = ("client_crash", "client_crash", "client_pause", "client_pause", "client_cut", "client_mute", "client_mute")
+OF_MASTERS = ("crash", "crash", "pause", "partition", "minority")
 SLOWEST, FASTEST = 0.5, 2.0  # that a scenario admits
 
 
-def cell(dice: random.Random, time: Callable[[float], str]) -> Table:
-    """The sections workload and locks, and the timeout of a request; ``time`` writes steps as a duration."""
-    lease = dice.choice((200, 400, 900))
+def cell(dice: random.Random, time: Callable[[float], str], tight: bool) -> Table:
+    """The sections workload and locks, and the timeout of a request; ``time`` writes steps as a duration. Where few commands
+    can be under way (``tight``) there are fewer clients, who ask for less: what a master has to renew waits in the same queue.
+    """
+    lease = dice.choice((150, 300, 600))
+    think, errands = (dice.choice((60, 150)), (0, 100, 200)) if tight else (dice.choice((20, 60, 150)), (0, 20, 60))
+    clients = dice.choice((2, 3) if tight else (2, 4, 6))
     return {
         "workload": {
             "kind": "locks",
             "keys": {"count": dice.choice((1, 2, 4)), "distribution": "uniform"},
-            "arrivals": {
-                "kind": "closed", "clients": dice.choice((2, 4, 6)), "think": time(dice.choice((5, 20, 100))),
-            },
+            "arrivals": {"kind": "closed", "clients": clients, "think": time(think)},
         },
         "locks": {
             "lease": time(lease),
-            "answer_before": time(lease * dice.choice((0.2, 0.4, 0.8))),
+            "answer_before": time(lease * dice.choice((0.3, 0.6, 0.8))),
             "grace": time(dice.choice((0, 300, 1500))),
-            "lock_delay": time(dice.choice((0, 150, 600))),
-            "master_lease": time(dice.choice((60, 150, 400))),
+            "lock_delay": time(dice.choice((0, 300, 800))),
+            "master_lease": time(dice.choice((150, 400) if tight else (60, 150, 400))),
             "skew": dice.choice((0.01, 0.05, 0.25)),
             "own": dice.random() < 0.15,
             "hold": time(dice.choice((0, 10, 60, 1.5 * lease))),
-            "errands": time(dice.choice((0, 8, 8, 30))),
+            "errands": time(dice.choice(errands)),
         },
         "request": time(dice.choice((40, 150))),
-    }  # fmt: skip
+    }
 
 
 def recovery_ns(locks: Table) -> int:
@@ -53,9 +57,14 @@ def recovery_ns(locks: Table) -> int:
     return round((1 + skew) * (2 * lease_ns + 2 * master_ns + duration_ns(longest["lock_delay"])) + hold_ns)
 
 
-def strikes(dice: random.Random, locks: Table, clients: int, faults: list[Table], window: Callable[[], Table]) -> list[Table]:
-    """The faults of a cell: those of the engine, with the clocks that this schedule has, and those of clients."""
-    low, high = _rates(dice, locks.get("skew", 0.01))
+def strikes(
+    dice: random.Random, table: Table, faults: list[Table], whole: Table, window: Callable[[], Table]
+) -> list[Table]:
+    """The faults of a cell: those of the engine, with the clocks that this schedule has, and those of clients, some of which
+    have a wrong clock for the ``whole`` phase, or lose their master when they are struck. ``window`` draws a time within it.
+    """
+    low, high = _rates(dice, table["locks"].get("skew", 0.01))
+    clients = table["workload"]["arrivals"].get("clients", DEFAULT_CLIENTS)
 
     def rate() -> float:
         return round(dice.choice((low, high, dice.uniform(low, high))), 4)
@@ -63,10 +72,14 @@ def strikes(dice: random.Random, locks: Table, clients: int, faults: list[Table]
     for fault in faults:
         if "clock" in fault:
             fault["clock"] = fault["clock"] | {"rate": rate()}
-    for _ in range(dice.randint(1, 4)):
-        kind = dice.choice(STRIKES)
-        struck: Table = {"client": dice.randrange(clients)}
-        faults.append(window() | {kind: struck | {"rate": rate()} if kind == "client_clock" else struck})
+    for client in dice.sample(range(clients), dice.randint(1, min(clients, 3))):
+        if dice.random() < 0.5:
+            faults.append(whole | {"client_clock": {"client": client, "rate": rate()}})
+        for _ in range(dice.randint(1, 3)):
+            at = window()
+            faults.append(at | {dice.choice(STRIKES): {"client": client}})
+            if dice.random() < 0.2:
+                faults.append(at | {dice.choice(OF_MASTERS): "leader"})
     return faults
 
 

@@ -52,7 +52,7 @@ CELL = (
     locks.EXPIRED, locks.DELAYS, locks.REJECTED, locks.VANISHED, locks.HANDOVERS, beliefs.GRANTS, beliefs.FAIL_OVERS,
     beliefs.FAIL_OVERS_HEARD, beliefs.ENTERED, beliefs.LEFT, beliefs.GIVEN_UP, beliefs.TOLD_OVER, beliefs.CACHED,
     beliefs.INVALIDATED, beliefs.EVENTS_HEARD, beliefs.HELD_TWICE,
-    *(FAULT + kind for kind in ("client_crash", "client_pause", "client_cut", "client_clock")),
+    *(FAULT + kind for kind in ("client_crash", "client_pause", "client_cut", "client_mute", "client_clock")),
 )  # fmt: skip
 ONLY = {"raft": (TAILS, DOUBLED, OVERTAKEN), "paxos": (DOUBLED, OVERTAKEN), "zab": (TAILS,)}
 SNAPSHOTS = {"raft": "InstallSnapshot", "paxos": "Snapshot", "zab": "Snap"}

@@ -38,7 +38,6 @@ LATENCIES: tuple[Any, ...] = (
 LOSSES: tuple[Any, ...] = (0.0, 0.01, 0.05, {"model": "gilbert-elliott", "p": 0.01, "r": 0.5, "h": 0.4, "k": 1.0})
 TARGETED = ("crash", "crash", "torn_write", "torn_write", "pause", "partition", "minority", "bridge", "deaf", "mute")
 
-DEFAULT_CLIENTS = 64
 Table = dict[str, Any]
 
 
@@ -65,12 +64,14 @@ def draw(engine: str, seed: int, given: Table | None = None, place: Place | None
         limits = {"message": "1KiB"}  # a datagram of a hundred fragments never arrives where one in twenty is lost
     table["batching"] = batching | limits
     table["timeouts"] = _timeouts(given)
-    table["workload"] = _workload(dice, tight=bool(limits or table["storage"]["group"] or batching["pipeline"] == 1))
+    tight = bool(limits or table["storage"]["group"] or batching["pipeline"] == 1)
+    table["workload"] = _workload(dice, tight)
     scale = _election_ns(table["timeouts"]) / (ELECTION_STEPS * 1_000_000)
     if given.get("workload", {}).get("kind") == "locks":
-        cell = cells.cell(dice, lambda steps: _time(steps, scale))
+        cell = cells.cell(dice, lambda steps: _time(steps, scale), tight)
         table |= {"workload": cell["workload"], "locks": cell["locks"]}
         table["timeouts"]["request"] = cell["request"]
+        table["network"]["retransmit"] = "5ms"  # or leaders on links that lose much last no longer than a new master waits
     for section in ("cpu", "storage", "batching", "network", "timeouts", "workload", "locks", "raft", "paxos", "zab", "checks"):
         table[section] = table.get(section, {}) | given.get(section, {})
     table |= {key: value for key, value in given.items() if key not in table}
@@ -194,8 +195,8 @@ def _in_phases(dice: random.Random, table: Table, given: Table, scale: float, pl
     for begin, calm, _ in phases:
         faults = _faults(dice, table["replicas"], begin, calm, scale)
         if locks:
-            clients = table["workload"]["arrivals"].get("clients", DEFAULT_CLIENTS)
-            cells.strikes(dice, table["locks"], clients, faults, partial(_window, dice, begin, calm, scale))
+            whole = {"at": _time(begin, scale), "for": _time(calm - begin, scale)}
+            cells.strikes(dice, table, faults, whole, partial(_window, dice, begin, calm, scale))
         drawn += faults
     if "faults" not in given:
         table["faults"] = drawn

@@ -295,6 +295,7 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "client_crash": ("client",),
     "client_pause": ("client",),
     "client_cut": ("client",),
+    "client_mute": ("client",),
     "client_clock": ("client", "rate"),
 }
 CLOCKS = ("clock", "client_clock")
@@ -326,6 +327,7 @@ class Fault(Table, frozen=True, kw_only=True):
         client_crash = { client = 0 }               it dies, and another takes its place
         client_pause = { client = 0 }               its process is stopped, and goes on
         client_cut = { client = 0 }                 it hears no replica, and none hears it
+        client_mute = { client = 0 }                no replica hears it, and it hears them
         client_clock = { client = 0, rate = 1.1 }   its clock runs at this rate
 
     TARGET is a replica's number, "leader" or "random". ``replica`` is the target of all but one_way and
@@ -349,6 +351,7 @@ class Fault(Table, frozen=True, kw_only=True):
             "client_crash": ("client",),
             "client_pause": ("client",),
             "client_cut": ("client",),
+            "client_mute": ("client",),
             "client_clock": ("client", "rate"),
         }
     }
