@@ -6,6 +6,7 @@ and ``local(now)``, what its clock shows; a replica has ``host``, ``up`` and ``l
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,13 @@ from engines.lock_service.master import SERVING
 
 if TYPE_CHECKING:
     from bench.checkers.invariants import Agreement
-    from engines.lock_service import LockOptions, LockTree
+    from engines.lock_service.options import LockOptions
+    from engines.lock_service.tree import LockTree
 
 FAIL_OVERS, ENTERED, LEFT, GRANTS = "master fail-overs", "jeopardy entered", "jeopardy left", "locks granted"
 GIVEN_UP, TOLD_OVER = "grace periods over", "clients told that their session is over"
 CACHED, INVALIDATED, HELD_TWICE = "reads from a cache", "cache entries invalidated", "locks held twice, in beliefs"
+ACQUIRING = ("acquire", "try_acquire")
 EVENTS_HEARD, FAIL_OVERS_HEARD = "events heard", "fail-overs heard of"
 
 
@@ -45,6 +48,7 @@ class LockWatcher:
         self.cached: set[tuple[int, str, int, int]] = set()  # client, path, session, epoch
         self.holders: dict[str, set[tuple[int, int]]] = {}  # client and handle; who holds it no more goes when looked at
         self.heard: dict[tuple[int, int], int] = {}  # events by handle and kind
+        self.grants = 0
 
     # The log
 
@@ -52,6 +56,8 @@ class LockWatcher:
         """A position was applied for the first time."""
         log = self.log
         log.applied(tree, now)
+        if not log.lost and not log.ended:
+            return
         for session, client in log.ended.items():
             person = self.clients.get(client)
             expired = type(tree.request) is Expire and person is not None and person.library.session == session
@@ -59,13 +65,14 @@ class LockWatcher:
                 self.doubted(LEASES, f"client {client} believes in session {session}, which ended at {tree.applied}")
         for handle, client in log.lost.items():
             person = self.clients.get(client)
-            if person is not None and self.holds(person, handle, now):
+            opening = None if person is None else person.library.handles.get(handle)
+            if opening is not None and opening.held is not None and self.holds(person, handle, now):
                 self.doubted(EXCLUSION, f"client {client} believes to hold by {handle} what it lost at {tree.applied}")
 
     # Masters
 
-    def served(self, replica: int, now: int) -> None:
-        """A leading replica has ended a turn: does it believe in its lease, and does another?"""
+    def believed(self, replica: int, now: int) -> None:
+        """A replica leads, and may have begun to believe in a lease: does it, and does another?"""
         host = self.replicas[replica].host
         if host is None or not self.acts(replica, now):
             return
@@ -101,7 +108,7 @@ class LockWatcher:
     def begins(self, client: Any, name: str, argument: Any, now: int) -> None:
         """Before its library is asked, which may answer at once; ``argument`` is the first of the call."""
         number = client.id, client.library.sequence + 1
-        if name in ("acquire", "try_acquire"):
+        if name in ACQUIRING:
             self.asked[number] = argument
         elif name == "set_contents":
             path = client.library.opening(argument).path
@@ -130,11 +137,7 @@ class LockWatcher:
         if asked is None:
             return
         if type(answer) is Granted:
-            self.counts[GRANTS] += 1
-            opening = client.library.handles.get(asked)
-            if opening is not None:
-                self.holders.setdefault(opening.path, set()).add((client.id, asked))
-                self.check(client, asked, opening, now)
+            self.granted(client, asked, now)
         elif type(answer) is Written:
             self.acknowledged[asked] = max(self.acknowledged.get(asked, 0), answer.generation)
         elif type(answer) is Contents:
@@ -144,6 +147,18 @@ class LockWatcher:
                 self.doubted(CACHES, what)
         elif type(answer) is Checked and answer.valid:
             self.check_answer(client, *asked)
+
+    def granted(self, client: Any, handle: int, now: int) -> None:
+        """A client was told that it has the lock of this handle."""
+        self.grants += 1
+        opening = client.library.handles.get(handle)
+        if opening is None or opening.held is None:
+            return
+        holders = self.holders.get(opening.path)
+        if holders is None:
+            holders = self.holders[opening.path] = set()
+        holders.add((client.id, handle))
+        self.check(client, handle, opening, now)
 
     def check_answer(self, client: Any, sequencer: Any, asked_ns: int) -> None:
         """A sequencer is valid, it is said: then it was at some time since that was asked."""
@@ -203,7 +218,9 @@ class LockWatcher:
         lock = self.log.lock(opening.path)
         if handle not in lock.holders or opening.held.generation != lock.generation:
             self.doubted(EXCLUSION, f"client {client.id} believes to hold {opening.held}, which it does not")
-        holders = self.holders.setdefault(opening.path, set())
+        holders = self.holders[opening.path]
+        if len(holders) == 1:
+            return
         for other in sorted(holders - {(client.id, handle)}):
             person, number = self.clients[other[0]], other[1]
             theirs = person.library.handles.get(number)
@@ -212,6 +229,10 @@ class LockWatcher:
             elif EXCLUSIVE in (opening.held.mode, theirs.held.mode) and self.holds(person, number, now):
                 self.counts[HELD_TWICE] += 1
                 self.doubted(EXCLUSION, f"clients {client.id} and {other[0]} both believe to hold {opening.path}")
+
+    def counted(self) -> Counter[str]:
+        """How often each thing happened that is worth it (bench.exploration.coverage)."""
+        return self.counts + Counter({GRANTS: self.grants})
 
     def doubted(self, name: str, what: str) -> None:
         """A belief is wrong, which it must not be while clocks keep to their bound."""

@@ -8,7 +8,7 @@ clients and masters believe is compared with it by ``bench.checkers.beliefs``.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from bench.checkers.statements import EPHEMERALS, FENCES, GENERATIONS, LETTING_GO, LOCK_DELAYS, OVER_ONCE, STALE_EPOCHS
 from engines.lock_service.commands import (
@@ -32,7 +32,8 @@ from engines.lock_service.tree import End, Handover, Notice
 
 if TYPE_CHECKING:
     from bench.checkers.invariants import Agreement
-    from engines.lock_service import LockOptions, LockTree
+    from engines.lock_service.options import LockOptions
+    from engines.lock_service.tree import LockTree
 
 # What is worth having happened, and is counted here.
 EXPIRED, DELAYS, REJECTED, VANISHED, HANDOVERS = (
@@ -40,13 +41,14 @@ EXPIRED, DELAYS, REJECTED, VANISHED, HANDOVERS = (
 )  # fmt: skip
 
 
-class Opened(NamedTuple):
+class Opened:
     """A handle, as its Open said."""
 
-    session: int
-    path: str
-    instance: int
-    lock_delay_ns: int
+    def __init__(self, session: int, path: str, instance: int, lock_delay_ns: int) -> None:
+        self.session = session
+        self.path = path
+        self.instance = instance
+        self.lock_delay_ns = lock_delay_ns
 
 
 class Lock:
@@ -103,7 +105,8 @@ class LockLog:
 
     def applied(self, tree: LockTree, now: int = 0) -> None:
         """A command was applied for the first time; ``tree`` is as it was left by it. (A no-op leaves all as it was.)"""
-        self.ended, self.lost = {}, {}
+        if self.ended or self.lost:
+            self.ended, self.lost = {}, {}
         request: Any = tree.request
         kind = type(request)
         if kind is TakeOver:
@@ -111,7 +114,9 @@ class LockLog:
         if tree.epoch != self.epoch:
             self.violated(STALE_EPOCHS, f"the tree is in epoch {tree.epoch} after the TakeOver at {self.epoch}")
             self.epoch = tree.epoch
-        if kind is OpenSession:
+        if kind is Acquire or kind is Release:
+            self.asked(tree, request, now)
+        elif kind is OpenSession:
             self.session_opened(tree)
         elif kind is Open:
             self.opened(tree, request)
@@ -122,6 +127,8 @@ class LockLog:
         for news in tree.news:
             if type(news) is Notice:
                 self.notices[news.handle, news.kind] += 1
+            elif type(news) is Handover:
+                self.counts[HANDOVERS] += 1
 
     # Sessions and handles
 
@@ -146,7 +153,7 @@ class LockLog:
         if node.kind == EPHEMERAL:
             if node.instance in self.vanished:
                 self.violated(EPHEMERALS, f"{node.path}, which had vanished, is back at {position}")
-            instance, handles = self.ephemeral.get(node.path, (0, set()))
+            instance, handles = self.ephemeral.get(node.path, NO_NODE)
             self.ephemeral[node.path] = node.instance, handles if instance == node.instance else set()
             self.ephemeral[node.path][1].add(position)
 
@@ -162,10 +169,8 @@ class LockLog:
             if type(news) is End:
                 self.ended[news.session] = self.clients.get(news.session, -1)
                 touched.update(self.handles[each].path for each in self.open.get(news.session, ()))
-            elif type(news) is Handover and news.handle in self.handles:
-                self.counts[HANDOVERS] += 1
-                touched.add(self.handles[news.handle].path)
-        fenced = self.fenced(getattr(request, "sequencer", None))
+        sequencer = getattr(request, "sequencer", None)
+        fenced = sequencer is None or self.holds(sequencer)
         for path in sorted(touched):
             self.compare(tree, path, request, fenced, now)
         self.shut(tree, request)
@@ -187,7 +192,7 @@ class LockLog:
             gone.append(request.handle)
         for handle in gone:
             opened = self.handles.pop(handle)
-            instance, handles = self.ephemeral.get(opened.path, (0, set()))
+            instance, handles = self.ephemeral.get(opened.path, NO_NODE)
             if instance == opened.instance:
                 handles.discard(handle)
 
@@ -206,6 +211,13 @@ class LockLog:
 
     # Locks
 
+    def asked(self, tree: LockTree, request: Any, now: int) -> None:
+        """A handle asked for its lock, or asked no more: nothing else is touched."""
+        opened = self.handles.get(request.handle)
+        if opened is not None:
+            fenced = type(request) is Release or request.sequencer is None or self.holds(request.sequencer)
+            self.compare(tree, opened.path, request, fenced, now)
+
     def lock(self, path: str) -> Lock:
         """The lock of this name."""
         lock = self.locks.get(path)
@@ -213,12 +225,8 @@ class LockLog:
             lock = self.locks[path] = Lock()
         return lock
 
-    def fenced(self, sequencer: Sequencer | None) -> bool:
-        """Whether a request may take effect that shows this sequencer (2.4)."""
-        return sequencer is None or self.holds(sequencer)
-
     def holds(self, sequencer: Sequencer) -> bool:
-        """Whether the lock is held as the sequencer says."""
+        """Whether the lock is held as the sequencer says, so that who shows it may have what it asks for (2.4)."""
         lock = self.lock(sequencer.path)
         return lock.mode != FREE and (lock.mode, lock.generation) == (sequencer.mode, sequencer.generation)
 
@@ -226,8 +234,10 @@ class LockLog:
         """Who holds the lock now, and who had held it before this command?"""
         lock, node = self.lock(path), tree.nodes.get(path)
         mode, holders = (FREE, []) if node is None else (node.mode, node.holders)
-        lost = [handle for handle in lock.holders if handle not in holders]
-        gained = [handle for handle in holders if handle not in lock.holders]
+        if holders == lock.holders and type(request) is Acquire:
+            return  # it was refused, or waits
+        lost = [handle for handle in lock.holders if handle not in holders] if holders else lock.holders
+        gained = [handle for handle in holders if handle not in lock.holders] if lock.holders else holders
         if type(request) is EndDelay and lock.not_before_ns and now >= lock.not_before_ns:
             self.counts[DELAYS] += 1
             lock.not_before_ns = 0
@@ -254,7 +264,7 @@ class LockLog:
         if opened is None:
             return
         self.lost[handle] = self.clients.get(opened.session, -1)
-        own = type(request) in LEAVING and (request.session, request.handle) == (opened.session, handle)
+        own = type(request) in LEAVING and request.handle == handle and request.session == opened.session
         if not own and opened.session not in self.ended:
             self.violated(LETTING_GO, f"handle {handle} lost {path} by {request}, which is not of its session")
         if type(request) is Expire:
@@ -264,23 +274,25 @@ class LockLog:
         """Somebody holds it who had not before."""
         position, node = tree.applied, tree.nodes[path]
         for handle in gained:
-            if handle not in self.handles or self.handles[handle].session not in self.clients:
+            opened = self.handles.get(handle)
+            if opened is None or opened.session not in self.clients:
                 self.violated(OVER_ONCE, f"handle {handle}, whose session is over, got {path} at {position}")
+        generation = node.lock_generation
         if was_free or node.mode != SHARED:
-            if node.lock_generation <= lock.generation:
-                self.violated(GENERATIONS, f"{path} was acquired at {position} in generation {node.lock_generation} again")
+            if generation <= lock.generation:
+                self.violated(GENERATIONS, f"{path} was acquired at {position} in generation {generation} again")
             lock.since_ns = now
         if now < lock.not_before_ns:
             early_ns = lock.not_before_ns - now
             self.violated(LOCK_DELAYS, f"{path} was acquired at {position}, {early_ns} ns before its lock-delay was over")
         lock.not_before_ns = 0
-        lock.generation = node.lock_generation
+        lock.generation = generation
 
     def written(self, tree: LockTree, request: SetContents) -> None:
         """A file was written, or not."""
         opened = self.handles.get(request.handle)
         node = None if opened is None else tree.nodes.get(opened.path)
-        fenced = self.fenced(request.sequencer)
+        fenced = request.sequencer is None or self.holds(request.sequencer)
         if node is None or node.content_generation != tree.applied:
             self.counts[REJECTED] += not fenced
             return
@@ -294,5 +306,6 @@ class LockLog:
         self.agreement.violated(f"{name}: {what}")
 
 
+NO_NODE: tuple[int, set[int]] = (0, set())
 LEAVING = (Release, Close, Delete)
-CHANGING = (Acquire, Release, Close, Delete, EndDelay, Expire)
+CHANGING = (Close, Delete, EndDelay, Expire)

@@ -23,7 +23,7 @@ cdef class World:
     cpdef void write(self, Host host, list persists) except *
     cpdef void applied(self, Host host, u64 position, bytes command, bint answered) except *
     cpdef void led(self, Host host) except *
-    cpdef void served(self, Host host) except *
+    cpdef void believed(self, Host host) except *
 
 
 @cython.final
@@ -64,6 +64,7 @@ cdef class Host:
     cdef i64 next_sync_ns
     cdef readonly object compaction_first
     cdef readonly object compaction_last
+    cdef i64 beliefs
 
     cpdef void start(self, list records, i64 now) except *
     cpdef int receive(self, u64 sender, object message, i64 now, bint more) except -1

@@ -37,6 +37,7 @@ class Tenant:
         self.wakes_ns = NEVER
         self.lock = NOTHING  # of this round
         self.lease_until_ns = 0  # when the lease is over that it last believed in
+        self.seen_until_ns = 0  # by the watcher, of the library's lease
         self.begin_anew()
 
     def begin_anew(self) -> None:
@@ -92,13 +93,6 @@ class LockClients(Population):
             tenant.library.open_session(tenant.local(self.queue.time))
             self.attend(tenant)
 
-    def call(self, tenant: Tenant, name: str, *arguments: Any, **more: Any) -> int:
-        """Ask the library for something; the number of the call."""
-        if self.watcher is not None:
-            self.watcher.begins(tenant, name, arguments[0] if arguments else None, self.queue.time)
-        call: int = getattr(tenant.library, name)(*arguments, now=tenant.local(self.queue.time), **more)
-        return call
-
     # The round of a client
 
     def issue(self, client: int) -> None:
@@ -118,7 +112,9 @@ class LockClients(Population):
         if tenant.lock in tenant.handles:
             self.acquire(tenant)
         else:
-            tenant.call = self.call(tenant, "open", f"/lock-{tenant.lock}", kind=FILE, lock_delay_ns=self.lock_delay_ns)
+            tenant.call = tenant.library.open(
+                f"/lock-{tenant.lock}", tenant.local(self.queue.time), kind=FILE, lock_delay_ns=self.lock_delay_ns
+            )
 
     def next_lock(self, tenant: Tenant) -> int:
         """The lock of the next round, by its number."""
@@ -132,14 +128,14 @@ class LockClients(Population):
         """The operation lasts until the lock is granted."""
         now = self.queue.time
         tenant.row = self.recorder.begin(now, now, tenant.session.id, ACQUIRE, tenant.lock, 0)
-        tenant.call = self.call(tenant, "acquire", tenant.handles[tenant.lock], EXCLUSIVE)
+        tenant.call = tenant.library.acquire(tenant.handles[tenant.lock], EXCLUSIVE, tenant.local(now))
 
     def release(self, tenant: Tenant) -> None:
         """From its call on the lock is not held any more."""
         now = self.queue.time
         tenant.holding = False
         tenant.row = self.recorder.begin(now, now, tenant.session.id, RELEASE, tenant.lock, 0)
-        tenant.call = self.call(tenant, "release", tenant.handles[tenant.lock])
+        tenant.call = tenant.library.release(tenant.handles[tenant.lock], tenant.local(now))
 
     def completed(self, tenant: Tenant, effect: Completed) -> None:
         """A call of the round was answered; what fails does so with its session, which begins another round."""
@@ -151,6 +147,8 @@ class LockClients(Population):
             tenant.handles[tenant.lock] = answer.handle
             self.acquire(tenant)
         elif isinstance(answer, Granted):
+            if self.watcher is not None:
+                self.watcher.granted(tenant, tenant.handles[tenant.lock], self.queue.time)
             tenant.holding = True
             self.succeed(tenant)
             self.later(tenant, self.hold)
@@ -199,8 +197,6 @@ class LockClients(Population):
                 if type(effect) is Ask:
                     self.ask(tenant, effect.replica, effect.command)
                 elif type(effect) is Completed:
-                    if self.watcher is not None:
-                        self.watcher.completed(tenant, effect.call, effect.answer, now)
                     self.completed(tenant, effect)
                 elif type(effect) is Turned:
                     if self.watcher is not None:
@@ -211,7 +207,8 @@ class LockClients(Population):
             effects = library.take()
         if library.valid(tenant.local(now)):
             tenant.lease_until_ns = tenant.real(library.lease_until_ns)
-        if self.watcher is not None:
+        if self.watcher is not None and library.lease_until_ns != tenant.seen_until_ns:
+            tenant.seen_until_ns = library.lease_until_ns
             self.watcher.attended(tenant, now)
         due_ns = library.deadline
         if due_ns == NEVER:

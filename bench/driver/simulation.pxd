@@ -1,5 +1,6 @@
 cimport cython
 
+from bench.checkers.beliefs cimport LockWatcher
 from bench.checkers.invariants cimport Agreement, Watcher
 from bench.driver.clients cimport Population
 from bench.driver.host cimport Host, World
@@ -70,7 +71,7 @@ cdef class Simulation(World):
     cdef dict record_kinds
     cdef readonly Agreement agreement
     cdef public Watcher watcher
-    cdef public object lock_watcher
+    cdef public LockWatcher lock_watcher
     cdef public Population clients
     cdef readonly list leaders
     cdef public i64 user_timeout_ns
@@ -141,5 +142,5 @@ cdef class Simulation(World):
 
     @cython.locals(digest=u64, first=bint)
     cpdef void applied(self, Host host, u64 position, bytes command, bint answered) except *
-    cpdef void served(self, Host host) except *
+    cpdef void believed(self, Host host) except *
     cpdef void led(self, Host host) except *

@@ -604,10 +604,10 @@ class Simulation(World):
         if answered:
             self.agreement.acknowledged(position)
 
-    def served(self, host: Host) -> None:
-        """A master has ended a turn."""
+    def believed(self, host: Host) -> None:
+        """A master believes in its lease."""
         if self.lock_watcher is not None:
-            self.lock_watcher.served(host.id, self.now)
+            self.lock_watcher.believed(host.id, self.now)
 
     def led(self, host: Host) -> None:
         """A replica began to lead."""

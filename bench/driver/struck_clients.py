@@ -71,6 +71,13 @@ class StruckClients(LockClients):
 
         return Errands(tenant.id, dice, partial(self.call, tenant), tenant.library, (0, 0, self.lock_delay_ns))
 
+    def call(self, tenant: Struck, name: str, *arguments: Any, **more: Any) -> int:
+        """Ask the library for something; the number of the call."""
+        if self.watcher is not None:
+            self.watcher.begins(tenant, name, arguments[0] if arguments else None, self.queue.time)
+        call: int = getattr(tenant.library, name)(*arguments, now=tenant.local(self.queue.time), **more)
+        return call
+
     def push_errand(self, tenant: Struck) -> None:
         """The next one."""
         assert tenant.errands is not None
@@ -231,6 +238,8 @@ class StruckClients(LockClients):
 
     def completed(self, tenant: Any, effect: Completed) -> None:
         """As LockClients says; it may have been an errand."""
+        if self.watcher is not None:
+            self.watcher.completed(tenant, effect.call, effect.answer, self.queue.time)
         if tenant.errands is not None:
             tenant.errands.completed(effect.call, effect.answer)
         LockClients.completed(self, tenant, effect)

@@ -24,7 +24,7 @@ def cell(dice: random.Random, time: Callable[[float], str], tight: bool) -> Tabl
     """The sections workload and locks, and the timeout of a request; ``time`` writes steps as a duration. Where few commands
     can be under way (``tight``) there are fewer clients, who ask for less: what a master has to renew waits in the same queue.
     """
-    lease = dice.choice((150, 300, 600))
+    lease = dice.choice((150, 300, 900))
     think, errands = (dice.choice((60, 150)), (0, 100, 200)) if tight else (dice.choice((20, 60, 150)), (0, 20, 60))
     clients = dice.choice((2, 3) if tight else (2, 4, 6))
     return {
@@ -58,12 +58,17 @@ def recovery_ns(locks: Table) -> int:
 
 
 def strikes(
-    dice: random.Random, table: Table, faults: list[Table], whole: Table, window: Callable[[], Table]
+    dice: random.Random,
+    table: Table,
+    rates: tuple[float, float],
+    faults: list[Table],
+    whole: Table,
+    window: Callable[[], Table],
 ) -> list[Table]:
-    """The faults of a cell: those of the engine, with the clocks that this schedule has, and those of clients, some of which
+    """The faults of a phase: those of the engine, with the clocks that this schedule has, and those of clients, some of which
     have a wrong clock for the ``whole`` phase, or lose their master when they are struck. ``window`` draws a time within it.
     """
-    low, high = _rates(dice, table["locks"].get("skew", 0.01))
+    low, high = rates
     clients = table["workload"]["arrivals"].get("clients", DEFAULT_CLIENTS)
 
     def rate() -> float:
@@ -83,8 +88,9 @@ def strikes(
     return faults
 
 
-def _rates(dice: random.Random, skew: float) -> tuple[float, float]:
-    """The slowest and the fastest clock beside right ones: within the bound where the product of both is at most 1 + skew."""
+def rates(dice: random.Random, locks: Table) -> tuple[float, float]:
+    """The slowest and the fastest clock beside right ones: within the bound where one runs at most 1 + skew times as fast."""
+    skew = locks.get("skew", 0.01)
     if dice.random() < BEYOND:
         factor = (1 + skew) ** dice.choice((2, 4)) * 1.1
         return max(SLOWEST, 1 / factor), min(FASTEST, factor)

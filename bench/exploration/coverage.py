@@ -79,5 +79,5 @@ def of_run(run: TrialRun, trial: Trial) -> Counter[str]:
     })  # fmt: skip
     counts.update(FAULT + fault.kind for fault in trial.faults if fault.witness)
     if simulation.lock_watcher is not None:
-        counts.update(simulation.lock_watcher.counts)
+        counts.update(simulation.lock_watcher.counted())
     return counts

@@ -191,12 +191,13 @@ def _in_phases(dice: random.Random, table: Table, given: Table, scale: float, pl
     else:
         end_ns = round(phases[-1][2] * scale * 1_000_000)
         table["duration"] = f"{end_ns - duration_ns(table['warmup']) - duration_ns(table['cooldown'])}ns"
+    rates = cells.rates(dice, table["locks"]) if locks else (1.0, 1.0)
     drawn = []
     for begin, calm, _ in phases:
         faults = _faults(dice, table["replicas"], begin, calm, scale)
         if locks:
             whole = {"at": _time(begin, scale), "for": _time(calm - begin, scale)}
-            cells.strikes(dice, table, faults, whole, partial(_window, dice, begin, calm, scale))
+            cells.strikes(dice, table, rates, faults, whole, partial(_window, dice, begin, calm, scale))
         drawn += faults
     if "faults" not in given:
         table["faults"] = drawn

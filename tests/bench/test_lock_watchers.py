@@ -175,7 +175,7 @@ def stale_sequencer_called_valid(story: Story) -> None:
 def two_masters(story: Story) -> None:
     for id, replica in enumerate(story.replicas):
         replica.host.service.lease_until_ns = SECOND
-        story.watch.served(id, 0)
+        story.watch.believed(id, 0)
 
 
 def event_too_early(story: Story) -> None:

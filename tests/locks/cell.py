@@ -317,8 +317,8 @@ class Cell(World):
             self.watch.applied(tree, self.now)
         self.judge()
 
-    def served(self, host: Host) -> None:
-        self.watch.served(host.id, self.now)
+    def believed(self, host: Host) -> None:
+        self.watch.believed(host.id, self.now)
         self.judge()
 
     def judge(self) -> None:

@@ -15,7 +15,6 @@ import sys
 from functools import partial
 from typing import Any
 
-from bench.checkers.beliefs import GRANTS
 from bench.driver.errands import Errands
 from engines.core import Engine
 from engines.lock_service.client import EXPIRED, NONE, SAFE
@@ -189,4 +188,4 @@ class Story:
 if __name__ == "__main__":
     name, number = sys.argv[1:]
     end = schedule(engine_named(name), int(number))
-    sys.stdout.write(f"{end.agreement.highest} decided, {end.watch.counts[GRANTS]} grants, {end.now / SECOND:.1f} s\n")
+    sys.stdout.write(f"{end.agreement.highest} decided, {end.watch.grants} grants, {end.now / SECOND:.1f} s\n")

@@ -119,16 +119,6 @@ MUTANTS = [
         "one master at a time",
     ),
     bug(
-        "locks: renewals of an earlier epoch counted",
-        "zab",
-        TREE + "expire",
-        "if request.epoch != self.epoch:",
-        "if False:",
-        "What a deposed master had proposed ends a session that its successor has extended (2.9.1).",
-        "earlier epochs are over",
-        "leases are kept",
-    ),
-    bug(
         "locks: ephemeral node kept",
         "paxos",
         TREE + "shut",
@@ -182,9 +172,7 @@ MUTANTS = [
         "self.turn_to(JEOPARDY)",
         "What was cached under a lease that is over is read under the next (2.8).",
         "caches are fresh",
-        more=(
-            Edit(CLIENT + "fail_over", "self.cache.clear()", "pass"),
-        ),
+        more=(Edit(CLIENT + "fail_over", "self.cache.clear()", "pass"),),
     ),
     bug(
         "locks: fail-over not waited for",
@@ -198,13 +186,11 @@ MUTANTS = [
     bug(
         "locks: session resurrected",
         "zab",
-        MASTER + "keep_alive",
-        "if not lease.expiring:",
-        "if True:",
-        "A KeepAlive extends a lease that is over, when the end of the session is being decided (2.8).",
+        MASTER + "ended",
+        "lease = self.leases.pop(news.session, None)\n        if lease is not None:",
+        "lease = self.leases.get(news.session)\n        if lease is not None:\n            lease.expiring = False",
+        "A client that comes back when its session has ended is told that its lease goes on (2.8).",
         "leases are kept",
-        "mutual exclusion",
-        more=(Edit(MASTER + "reply_if_due", "if lease.held is None or lease.expiring:", "if lease.held is None:"),),
     ),
     bug(
         "locks: lock of an expired session kept in mind",

@@ -8,25 +8,34 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.checkers.beliefs import HELD_TWICE
 from bench.checkers.linearizability import LINEARIZABLE, NOT_LINEARIZABLE, Budget
+from bench.checkers.locks import REJECTED
 from bench.checkers.recorded import check
-from bench.driver.trials import run_trial
+from bench.checkers.statements import EXCLUSION, FENCES, GENERATIONS, name_of
+from bench.driver import audit
+from bench.driver.trials import TrialRun, run_trial
 from bench.metrics.summary import outstanding_ns
 from bench.metrics.trial import ACQUIRE, OK, OPERATION, RELEASE, UNKNOWN, Trial
 from bench.scenario import Scenario, ScenarioError, read_scenario
 from bench.scenario.fields import Place
-from engines.lock_service import LockOptions
+from engines.lock_service import LockOptions, LockTree
 from tests.simulation.building import MS, REPLICATED, SECOND, free_world, merged
 
 engines = pytest.mark.parametrize("engine", REPLICATED)
 
 
-def lock_world(engine: str, clients: int = 1, **changes: Any) -> Trial:
+def lock_scenario(engine: str, clients: int = 1, **changes: Any) -> Scenario:
     """A free world, in which every client has a lock of its own, unless there is something else in ``changes``."""
     arrivals = {"kind": "closed", "clients": clients, "think": "100ms"}
     workload = {"kind": "locks", "mix": None, "value_size": None, "arrivals": arrivals}
     base = {"workload": workload, "locks": {"own": True}, "timeouts": {"request": "1s"}}
-    return run_trial(free_world(engine, **merged(base, changes)), engine)
+    return free_world(engine, **merged(base, changes))
+
+
+def lock_world(engine: str, clients: int = 1, **changes: Any) -> Trial:
+    """A trial of such a world."""
+    return run_trial(lock_scenario(engine, clients, **changes), engine)
 
 
 def durations(trial: Trial, kind: int) -> np.ndarray:
@@ -100,6 +109,54 @@ def test_sessions_that_are_lost_lose_their_locks_and_histories_say_so() -> None:
     assert set(after["client"]) == {0, 1, 2, 3}
 
 
+class Generous(LockTree):
+    """Grants a lock whoever holds it."""
+
+    def admits(self, node: Any, mode: int) -> bool:  # noqa: ARG002
+        return True
+
+
+def test_the_log_of_a_disk_tells_what_became_of_the_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a run of processes, also from a snapshot on; a tree with a bug reads the same log otherwise."""
+    changes = {"keys": {"count": 2, "distribution": "uniform"}, "arrivals": {"think": "10ms"}}
+    scenario = lock_scenario("paxos", 4, storage={"compact_after": "8KiB"}, workload=changes, locks={"own": False}, duration="2s")
+    run = TrialRun(scenario, "paxos", 1)
+    run.perform()
+    node = run.simulation.nodes[0]
+    asked = scenario, "paxos", 0, list(node.stable), node.host.machine.applied
+    assert audit.watch_locks(*asked) == []
+    monkeypatch.setattr(audit, "LockTree", Generous)
+    assert {name_of(each) for each in audit.watch_locks(*asked)} == {GENERATIONS}
+
+
+def test_beyond_the_bound_a_lock_may_be_held_twice_and_sequencers_tell() -> None:
+    """A client whose clock is far too slow believes in a lease that is long over; its sequencers are refused."""
+    slow = {"client": 0, "rate": 0.5}
+    run = TrialRun(
+        lock_scenario(
+            "raft",
+            2,
+            duration="20s",
+            faults=[
+                {"at": "1s", "for": "19s", "client_clock": slow},
+                *({"at": f"{at}s", "for": "6s", "client_mute": {"client": 0}} for at in (2, 12)),
+            ],
+            workload={"keys": {"count": 1, "distribution": "uniform"}, "arrivals": {"think": "10ms"}},
+            locks={"own": False, "hold": "10s", "lease": "2s", "answer_before": "1s", "errands": "40ms"},
+        ),
+        "raft",
+        7,
+    )
+    run.perform()
+    seen = run.simulation.lock_watcher.counts
+    assert seen[HELD_TWICE], "in their own eyes"
+    assert seen[REJECTED]
+    trial = run.trial({}, 0)
+    assert trial.violations == []
+    assert trial.checks[FENCES] == trial.checks[GENERATIONS] == "passed"
+    assert trial.checks[EXCLUSION] == trial.checks["linearizability"] == "not run"
+
+
 def test_the_same_seed_gives_the_same_operations() -> None:
     one, other = (lock_world("zab", 3, duration="3s") for _ in range(2))
     assert one.operations.tobytes() == other.operations.tobytes()
@@ -140,6 +197,14 @@ def test_the_defaults_of_a_scenario_are_those_of_the_service() -> None:
         ({"workload": {"kind": "locks", "arrivals": {"kind": "closed"}, "routing": "nearest"}}, "only the master"),
         ({"world": "processes", "workload": {"kind": "locks", "arrivals": {"kind": "closed"}}}, "simulation so far"),
         ({"locks": {"lease": "1s"}}, "locks.answer_before"),
+        ({"faults": [{"at": "1s", "client_mute": {"client": 0}}]}, "only simulated clients of a lock service"),
+        (
+            {
+                "workload": {"kind": "locks", "arrivals": {"kind": "closed", "clients": 2}},
+                "faults": [{"at": "1s", "client_crash": {"client": 2}}],
+            },
+            "2 is not a client; give 0 to 1",
+        ),
         ({"locks": {"lock_delay": "2m"}}, "locks.lock_delay"),
         ({"locks": {"master_lease": "0s"}}, "locks.master_lease"),
     ],
