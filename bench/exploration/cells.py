@@ -15,7 +15,7 @@ from bench.scenario.units import duration_ns
 Table = dict[str, Any]
 DEFAULT_CLIENTS = 64
 BEYOND = 0.2  # of the schedules have clocks beyond the bound
-STRIKES = ("client_crash", "client_crash", "client_pause", "client_pause", "client_cut", "client_mute", "client_mute")
+STRIKES = ("client_crash", "client_crash", "client_pause", "client_cut", "client_cut", "client_mute", "client_mute")
 OF_MASTERS = ("crash", "crash", "pause", "partition", "minority")
 SLOWEST, FASTEST = 0.5, 2.0  # that a scenario admits
 
@@ -25,7 +25,7 @@ def cell(dice: random.Random, time: Callable[[float], str], tight: bool) -> Tabl
     can be under way (``tight``) there are fewer clients, who ask for less: what a master has to renew waits in the same queue.
     """
     lease = dice.choice((150, 300, 900))
-    think, errands = (dice.choice((60, 150)), (0, 100, 200)) if tight else (dice.choice((20, 60, 150)), (0, 20, 60))
+    think, errands = (dice.choice((60, 150)), (60, 100, 200)) if tight else (dice.choice((20, 60, 150)), (10, 20, 60))
     clients = dice.choice((2, 3) if tight else (2, 4, 6))
     return {
         "workload": {
