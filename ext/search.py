@@ -485,7 +485,7 @@ class Search:
 
     def take_effect(self, operation: int, strict: bool) -> bool:
         """An operation changes the value, and all that wait for the new one observe it; False where that is
-        hopeless.
+        hopeless, which, explained, is no mistake yet.
         """
         kind = self.kind[operation]
         self.steps += self.open_count + 1
@@ -499,7 +499,7 @@ class Search:
             self.value = self.strings.append(self.value, self.first[operation])  # type: ignore[union-attr]
         self.linearize(operation)
         self.observe(self.value)
-        return not self.has_appends or self.hopeful()
+        return not self.has_appends or self.explain or self.hopeful()
 
     def observe(self, value: int) -> None:
         """All open operations that this value satisfies are linearized."""

@@ -16,6 +16,7 @@ from bench.checkers.statements import AGREEMENT, DIGESTS, MONOTONE, NO_LOSS, ONC
 from bench.metrics.trial import FAILED, OK
 
 if not cython.compiled:
+    from ext.columns import words_of
     from ext.memory import load_u64
 
 if TYPE_CHECKING:
@@ -41,10 +42,11 @@ class Agreement:
     """
 
     def __init__(self, replicas: int = 0, recorder: Recorder | None = None) -> None:
-        self.recent: Any = memoryview(array("Q", bytes(8 * RECENT)))
-        self.repeats: Any = memoryview(array("Q", bytes(8 * RECENT)))
-        self.positions: Any = memoryview(array("Q", bytes(8 * RECENT)))
-        self.reached: Any = memoryview(array("Q", bytes(8 * max(1, replicas))))
+        self.columns = [array("Q", bytes(8 * size)) for size in (RECENT, RECENT, RECENT, max(1, replicas))]
+        self.recent = words_of(self.columns[0])
+        self.repeats = words_of(self.columns[1])
+        self.positions = words_of(self.columns[2])
+        self.reached = words_of(self.columns[3])
         self.sparse = array("Q")
         self.recorder = recorder
         self.effective = bytearray()
@@ -207,6 +209,7 @@ class Watcher:
         self.alone = alone
         self.forward = forward
         self.leaders: dict[int, int] = {}
+        self.elections: list[tuple[int, int, int]] = []  # term, the last decided position then, the digest after it
         self.speakers: dict[int, int] = {}
         self.statuses: dict[int, tuple[int, int]] = {}
 
@@ -237,11 +240,17 @@ class Watcher:
             self.violated(MONOTONE, f"replica {replica} went from commit position {commit} to {status.commit}")
         self.statuses[replica] = (status.term, status.commit)
 
-    def elected(self, replica: int, term: int) -> None:
-        """A replica leads a term, which no other may."""
+    def elected(self, replica: int, term: int) -> tuple[int, int]:
+        """A replica leads a term, which no other may. Returns what it must have, as a position and the digest after it.
+
+        That was decided before anybody led this term or a later one: who learns late of its votes owes no more.
+        """
         other = self.leaders.setdefault(term, replica)
         if other != replica:
             self.violated(self.alone, f"replicas {other} and {replica} both lead {term}")
+        highest = self.agreement.highest
+        self.elections.append((term, highest, self.agreement.digest_at(highest) if highest else 0))
+        return min((position, digest) for other, position, digest in self.elections if other >= term)
 
     def speaks(self, replica: int, term: int) -> None:
         """Only the leader of a term says this."""

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cython
 
@@ -24,6 +24,7 @@ from ext.fields import require_layout
 from ext.quorum import WON, MajorityQuorum, QuorumSystem
 
 if not cython.compiled:
+    from ext.columns import words_of
     from ext.memory import load_u32, load_u64
 
 if TYPE_CHECKING:
@@ -114,7 +115,8 @@ class PaxosWatcher(Watcher):
         self.disks = [PaxosDisk() for _ in everyone]
         self.proposals = Proposals(agreement)
         self.promises: dict[int, set[int]] = {}
-        self.given: Any = memoryview(array("Q", bytes(8 * replicas)))
+        self.column = array("Q", bytes(8 * replicas))
+        self.given = words_of(self.column)
 
     # Records
 
@@ -202,6 +204,7 @@ class PaxosWatcher(Watcher):
         elif type(message) is Promise:
             self.holds(replica, message.ballot, 0)
             self.given[replica] = max(self.given[replica], message.ballot)
+            self.tells(replica, message.last)
         elif type(message) is Prepare:
             self.holds(replica, message.ballot, 0)
 
@@ -229,6 +232,13 @@ class PaxosWatcher(Watcher):
             self.violated(
                 DURABILITY, f"replica {replica} acknowledged slot {through} at ballot {ballot}, and has {disk.matched} on disk"
             )
+
+    def tells(self, replica: int, last: int) -> None:
+        """A promise tells of every slot that is accepted (PMS 2.2, 1b): up to ``last`` in this or in further messages."""
+        disk = self.disks[replica]
+        accepted = max(disk.held, max(disk.beyond, default=0))
+        if last < accepted:
+            self.violated(PROMISE, f"replica {replica} told of slots up to {last}, and has accepted {accepted} on disk")
 
     # Moments
 

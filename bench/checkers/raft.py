@@ -43,10 +43,10 @@ require_layout(Entries)
 class RaftDisk:
     """What one replica's disk says: its term, its vote in it, and its log."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: DiskLog) -> None:
         self.term = 0
         self.vote = NOBODY
-        self.log = DiskLog()
+        self.log = log
 
 
 class RaftWatcher(Watcher):
@@ -54,8 +54,8 @@ class RaftWatcher(Watcher):
 
     def __init__(self, replicas: int, agreement: Agreement, durable: bool = True, thorough: bool = False) -> None:
         Watcher.__init__(self, agreement, durable, thorough, ELECTION_SAFETY, TERMS)
-        self.disks = [RaftDisk() for _ in range(replicas)]
-        self.logs = Logs(agreement, LOG_MATCHING, TERMS)
+        self.logs = Logs(replicas, agreement, LOG_MATCHING, TERMS)
+        self.disks = [RaftDisk(log) for log in self.logs.disks]
         self.votes: dict[tuple[int, int], int] = {}
         self.granted: dict[tuple[int, int], int] = {}
 
@@ -112,7 +112,7 @@ class RaftWatcher(Watcher):
     def recovered(self, replica: int, records: list[Record], status: Status) -> None:
         """The records of a restart must say all that they said before, and the engine must have read them."""
         before = self.disks[replica]
-        self.disks[replica] = disk = RaftDisk()
+        self.disks[replica] = disk = RaftDisk(self.logs.forget(replica))
         for record in records:
             self.kept(replica, record)
         self.statuses[replica] = (disk.term, 0)
@@ -189,27 +189,32 @@ class RaftWatcher(Watcher):
 
     def led(self, replica: int, term: int, applied: int) -> None:  # noqa: ARG002
         """An election is over: by a quorum, and won by one who has all that is committed."""
-        self.elected(replica, term)
+        due, digest = self.elected(replica, term)
         if not self.durable:
             return
         voters = [voter for voter in range(len(self.disks)) if self.votes.get((voter, term)) == replica]
         if 2 * len(voters) <= len(self.disks):
             self.violated(ELECTION_SAFETY, f"replica {replica} leads term {term} with only the votes of {voters} on disk")
-        highest = self.agreement.highest
         log = self.disks[replica].log
-        if highest > log.last:
-            self.violated(COMPLETENESS, f"replica {replica} leads term {term} with a log up to {log.last} of {highest}")
-        elif not self.logs.leads_to(log, highest, self.agreement.digest_at(highest)):
+        if due > log.last:
+            self.violated(COMPLETENESS, f"replica {replica} leads term {term} with a log up to {log.last} of {due}")
+        elif not self.logs.leads_to(log, due, digest):
             self.violated(COMPLETENESS, f"replica {replica} leads term {term} with a log that is not the committed one")
 
     def chosen(self, replica: int, position: int, digest: int, command: bytes) -> None:  # noqa: ARG002
         """What is applied stands in the logs, on a quorum of disks."""
         if not self.durable:
             return
-        holders = self.logs.holders([disk.log for disk in self.disks], position, digest)
+        holders = self.logs.holders(position, digest)
         if holders < 0:
             self.violated(MACHINE_SAFETY, f"replica {replica} applied at index {position} what stands there in no log")
         elif 2 * holders <= len(self.disks):
             self.violated(
                 DURABILITY, f"replica {replica} applied index {position}, which is on the disks of {holders} of {len(self.disks)}"
             )
+        elif self.thorough:
+            rival = self.logs.rival([0] * len(self.disks), position, digest)
+            if rival >= 0:
+                self.violated(
+                    COMPLETENESS, f"replica {replica} applied index {position}, and replica {rival} could be elected without it"
+                )

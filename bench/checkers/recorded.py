@@ -5,11 +5,12 @@ history's lines.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 import numpy as np
 
 from bench.checkers.linearizability import NOTHING, UNSEEN, Budget, Columns, Task, Verdict, check_tasks
-from bench.metrics.trial import ACQUIRE, CAS, FAILED, OK, READ, UNKNOWN, WRITE
+from bench.metrics.trial import ACQUIRE, CAS, FAILED, OK, READ, RELEASE, UNKNOWN, WRITE
 from ext import timeline
 
 KEY_BITS = 32  # of a key, and of a token, in the name of a value
@@ -24,9 +25,11 @@ def check(operations: np.ndarray, budget: Budget) -> Verdict:
     unknown = sent["status"] == UNKNOWN
     told = sent[(sent["status"] != FAILED) & ~(unknown & (sent["kind"] == READ))]
     told = told[np.lexsort((told["started_ns"], told["key"]))]
-    if len(told) and told["kind"].min() >= ACQUIRE:
-        return check_tasks(_mutexes(told), len(sent), budget)
-    return check_tasks(_tasks(told[~_in_turn(told)]), len(sent), budget)
+    locks = told["kind"] > CAS
+    if not locks.any():
+        return check_tasks(_tasks(told[~_in_turn(told)]), len(sent), budget)
+    files, mutexes = told[~locks], told[np.isin(told["kind"], (ACQUIRE, RELEASE))]
+    return check_tasks(chain(_mutexes(mutexes), _tasks(files[~_in_turn(files)])), len(sent), budget)
 
 
 def _in_turn(told: np.ndarray) -> np.ndarray:
@@ -63,7 +66,10 @@ def _expected(told: np.ndarray) -> np.ndarray:
 
 
 def _mutexes(told: np.ndarray) -> Iterator[Task]:
-    """One for each lock, a cas register of its holder, as in bench.checkers.linearizability; ``told`` is sorted by key."""
+    """One for each lock, a cas register of its holder, as in bench.checkers.linearizability; ``told`` is sorted by key.
+
+    Who shared the lock is left out: that nobody had it exclusively meanwhile is for bench.metrics.locks to say.
+    """
     holder = told["client"].astype(np.int64) + UNSEEN + 1
     acquires = told["kind"] == ACQUIRE
     kinds = np.full(len(told), timeline.CAS)

@@ -21,9 +21,9 @@ cdef class ZabWatcher(Watcher):
 
     @cython.locals(disk=ZabDisk, appended=Appended)
     cpdef object kept(self, u64 replica, object record)
-    cdef void enter(self, u64 replica, ZabDisk disk, u64 accepted_epoch, u64 current_epoch) except *
+    cdef int enter(self, u64 replica, ZabDisk disk, u64 accepted_epoch, u64 current_epoch) except -1
     @cython.locals(log=DiskLog)
-    cdef void truncated(self, u64 replica, ZabDisk disk, u64 position) except *
+    cdef object truncated(self, u64 replica, ZabDisk disk, u64 position)
     @cython.locals(before=ZabDisk, disk=ZabDisk, log=DiskLog, old=DiskLog)
     cpdef object recovered(self, u64 replica, list records, object status)
     @cython.locals(ack=Ack, disk=ZabDisk, log=DiskLog)
@@ -31,7 +31,7 @@ cdef class ZabWatcher(Watcher):
     cpdef object sent(self, u64 replica, u64 to, object message)
     @cython.locals(disk=ZabDisk, log=DiskLog, expected=u64)
     cdef object holds(self, u64 replica, u64 epoch, u64 position)
-    @cython.locals(log=DiskLog, disk=ZabDisk, highest=u64)
+    @cython.locals(log=DiskLog, disk=ZabDisk, due=u64, digest=u64)
     cpdef object led(self, u64 replica, u64 term, u64 applied)
-    @cython.locals(holders=int)
+    @cython.locals(holders=int, rival=int)
     cpdef object chosen(self, u64 replica, u64 position, u64 digest, bytes command)

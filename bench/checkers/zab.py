@@ -37,10 +37,10 @@ require_layout(Appended)
 class ZabDisk:
     """What one replica's disk says: the epoch it accepted (f.p), the one it is in (f.a), and its history."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: DiskLog) -> None:
         self.accepted_epoch = 0
         self.current_epoch = 0
-        self.log = DiskLog()
+        self.log = log
 
 
 class ZabWatcher(Watcher):
@@ -48,8 +48,8 @@ class ZabWatcher(Watcher):
 
     def __init__(self, replicas: int, agreement: Agreement, durable: bool = True, thorough: bool = False) -> None:
         Watcher.__init__(self, agreement, durable, thorough, ONE_ESTABLISHED, EPOCHS)
-        self.disks = [ZabDisk() for _ in range(replicas)]
-        self.logs = Logs(agreement, LOCAL_ORDER, GLOBAL_ORDER)
+        self.logs = Logs(replicas, agreement, LOCAL_ORDER, GLOBAL_ORDER)
+        self.disks = [ZabDisk(log) for log in self.logs.disks]
         self.members: dict[int, set[int]] = {}
 
     # Records
@@ -95,7 +95,7 @@ class ZabWatcher(Watcher):
     def recovered(self, replica: int, records: list[Record], status: Status) -> None:
         """The records of a restart must say all that they said before, and the engine must have read them."""
         before = self.disks[replica]
-        self.disks[replica] = disk = ZabDisk()
+        self.disks[replica] = disk = ZabDisk(self.logs.forget(replica))
         for record in records:
             self.kept(replica, record)
         self.statuses[replica] = (disk.current_epoch, 0)
@@ -147,13 +147,15 @@ class ZabWatcher(Watcher):
         """A promise: this epoch is accepted on disk, and so is the history up to ``position``, as its leader has it."""
         disk = self.disks[replica]
         log = disk.log
-        if epoch <= disk.accepted_epoch and position <= log.last and log.last_term == epoch and position >= log.run_start:
+        if epoch == disk.accepted_epoch and position <= log.last and log.last_term == epoch and position >= log.run_start:
             return
-        if epoch > disk.accepted_epoch:
+        if epoch < disk.accepted_epoch:
+            self.violated(EPOCHS, f"replica {replica} acknowledged in epoch {epoch}, after it had accepted {disk.accepted_epoch}")
+        elif epoch > disk.accepted_epoch:
             self.violated(DURABILITY, f"replica {replica} spoke in epoch {epoch}, and has accepted {disk.accepted_epoch} on disk")
         elif position > log.last:
             self.violated(DURABILITY, f"replica {replica} acknowledged {position}, and has a history up to {log.last} on disk")
-        elif epoch == disk.accepted_epoch and position >= log.base:
+        elif position >= log.base:
             expected = self.logs.term_in_history(epoch, position)
             if expected and log.term(position) != expected:
                 self.violated(
@@ -165,24 +167,24 @@ class ZabWatcher(Watcher):
 
     def led(self, replica: int, term: int, applied: int) -> None:
         """A leader is established: by a quorum, and it has delivered all that anybody has."""
-        self.elected(replica, term)
+        due, digest = self.elected(replica, term)
         if not self.durable:
             return
         members = self.members.get(term, set())
         if 2 * len(members) <= len(self.disks):
             self.violated(ONE_ESTABLISHED, f"replica {replica} leads epoch {term}, which only {sorted(members)} have on disk")
-        highest = self.agreement.highest
         log = self.disks[replica].log
-        if applied < highest:
-            self.violated(PRIMARY, f"replica {replica} leads epoch {term} having delivered {applied}, others {highest}")
-        elif highest > log.last or not self.logs.leads_to(log, highest, self.agreement.digest_at(highest)):
+        if applied < due:
+            self.violated(PRIMARY, f"replica {replica} leads epoch {term} having delivered {applied}, others {due}")
+        # What it has delivered may still be on its way to its own disk: others make the quorum.
+        elif due <= log.last and not self.logs.leads_to(log, due, digest):
             self.violated(PRIMARY, f"replica {replica} leads epoch {term} with a history that is not the delivered one")
 
     def chosen(self, replica: int, position: int, digest: int, command: bytes) -> None:  # noqa: ARG002
         """What is delivered was proposed, and is on a quorum of disks."""
         if not self.durable:
             return
-        holders = self.logs.holders([disk.log for disk in self.disks], position, digest)
+        holders = self.logs.holders(position, digest)
         if holders < 0:
             self.violated(INTEGRITY, f"replica {replica} delivered at position {position} what is in no history")
         elif 2 * holders <= len(self.disks):
@@ -190,3 +192,9 @@ class ZabWatcher(Watcher):
                 DURABILITY, f"replica {replica} delivered position {position}, which is on the disks of {holders} of "
                 f"{len(self.disks)}"
             )  # fmt: skip
+        elif self.thorough:
+            rival = self.logs.rival([disk.current_epoch for disk in self.disks], position, digest)
+            if rival >= 0:
+                self.violated(
+                    PRIMARY, f"replica {replica} delivered position {position}, and replica {rival} could lead without it"
+                )

@@ -34,6 +34,11 @@ def share(value: Any) -> str:
     return "" if absent(value) else f"{value:.2f}"
 
 
+def percent(value: Any) -> str:
+    """A share of a whole."""
+    return "n/a" if absent(value) else f"{value:.1%}"
+
+
 def microseconds(value: Any) -> str:
     """A cost in time, per commit."""
     return "n/a" if absent(value) else f"{value / 1e3:.1f}"
@@ -55,6 +60,27 @@ MEASURES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "messages\n/commit": ("messages_per_commit", ratio),
     "fsyncs\n/commit": ("fsyncs_per_commit", ratio),
 }
+# Of a lock service, beside those that are general.
+GENERAL = ("throughput_ops_per_s", "longest_gap_ns", "fsyncs_per_commit")
+LOCKS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "pairs/s": ("lock_pairs_per_s", rate),
+    "acquire\np50 ms": ("acquire_p50_ns", milliseconds),
+    "contended\np50 ms": ("acquire_contended_p50_ns", milliseconds),
+    "hand-off\np50 ms": ("hand_off_p50_ns", milliseconds),
+    "fairness": ("jain_grants", ratio),
+    "KeepAlives\nof requests": ("keep_alive_share", percent),
+    "held\ntwice": ("held_twice", rate),
+}
+# Each where some point has it.
+SOME_LOCKS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "cache\nhits": ("cache_hit_share", percent),
+    "stale\nwrites": ("stale_writes_rejected", rate),
+    "idle after\nloss ms": ("idle_after_loss_mean_ns", milliseconds),
+    "master lost:\nmissed ms": ("failover_detected_ns", milliseconds),
+    "next\nelected": ("failover_elected_ns", milliseconds),
+    "KeepAlive\nanswered": ("failover_kept_alive_ns", milliseconds),
+    "lock\ngranted": ("failover_granted_ns", milliseconds),
+}
 # Of predicted by measured, where a result holds both.
 RATIOS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "ratio of\nops/s": ("throughput_ratio", share),
@@ -75,7 +101,7 @@ def print_points(rows: Sequence[Mapping[str, Any]], axes: Sequence[str]) -> None
     shown = [axis for axis in axes if axis != "workload.arrivals.rate"]
     real = not all(absent(row.get("cpu_ns_per_commit")) for row in rows)
     compared = any("throughput_ratio" in row for row in rows)
-    measures = MEASURES | (PROCESSOR if real else {}) | (RATIOS if compared else {})
+    measures = measures_of(rows) | (PROCESSOR if real else {}) | (RATIOS if compared else {})
     headings = [*names, *(axis.removeprefix("workload.") for axis in shown), *measures, "verdict"]
     cells = [
         [
@@ -86,6 +112,19 @@ def print_points(rows: Sequence[Mapping[str, Any]], axes: Sequence[str]) -> None
         for row in rows
     ]
     print_table(headings, cells, right=range(len(names) + len(shown), len(headings) - 1))
+
+
+def measures_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, Callable[[Any], str]]]:
+    """What is shown of these points: of a lock service what there is to say of locks."""
+    if not all("lock_pairs_per_s" in row for row in rows):
+        return MEASURES
+    some = {
+        heading: (column, printed)
+        for heading, (column, printed) in SOME_LOCKS.items()
+        if any(not absent(row.get(column)) and row.get(column) for row in rows)
+    }
+    general = {heading: measure for heading, measure in MEASURES.items() if measure[0] in GENERAL}
+    return general | LOCKS | some
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> None:

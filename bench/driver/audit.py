@@ -8,6 +8,7 @@ the model of a lock service reads the log.
 from __future__ import annotations
 
 import random
+from array import array
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,10 @@ from bench.checkers.invariants import Agreement
 from bench.checkers.locks import LockLog
 from bench.checkers.statements import AGREEMENT, CHEAP, NO_LOSS
 from bench.checkers.watchers import watchers
-from bench.driver.protocols import PROTOCOLS, build
+from bench.driver.protocols import PROTOCOLS, build, name_of, new_machine
 from bench.driver.storage import read_records
 from engines.core import Restore
 from engines.lock_service import LockTree
-from engines.machine import KeyValue, sequence_of
 
 if TYPE_CHECKING:
     from bench.scenario import Scenario
@@ -36,7 +36,7 @@ def audit(
     scenario: Scenario, engine: str, folders: dict[int, Path], said: dict[int, dict[str, Any]], acknowledged: np.ndarray
 ) -> list[str]:
     """The violations, in words. ``said`` is what each replica that kept up to the end had applied then, ``acknowledged`` are
-    the sequence numbers of the commands that clients were told of, in any order.
+    the names (``protocols.name_of``) of the commands that clients were told of, in any order.
     """
     violations = []
     for replica, status in sorted(said.items()):
@@ -85,23 +85,21 @@ def _revive(scenario: Scenario, engine: str, replica: int, records: list[Any], m
 def _compare(
     scenario: Scenario, engine: str, replica: int, records: list[Any], status: dict[str, Any], acknowledged: np.ndarray
 ) -> list[str]:
-    machine, applied = KeyValue(), status["applied"]
+    machine, applied = new_machine(scenario), status["applied"]
     log = _revive(scenario, engine, replica, records, machine)
     compacted = log.base > 0
     if log.last < applied or machine.applied < log.base:
         return [f"{NO_LOSS}: replica {replica} applied {applied}, but the log on its disk goes from {log.base} to {log.last}"]
-    found = np.zeros(int(acknowledged.max(initial=0)) + 1, dtype=bool)
+    found = array("Q")
     for position in range(machine.applied + 1, applied + 1):
         command = log.payload(position)
         machine.apply(position, command)
         if command:
-            sequence = sequence_of(command)
-            if sequence < len(found):
-                found[sequence] = True
+            found.append(name_of(scenario, command))
     violations = []
     if machine.digest != status["digest"]:
         violations.append(f"{AGREEMENT}: the log on the disk of replica {replica} tells another history than it applied")
-    missing = acknowledged[~found[acknowledged]]
+    missing = np.setdiff1d(acknowledged.astype(np.uint64), np.asarray(found, dtype=np.uint64))
     # What lies before a snapshot cannot be told apart any more; the digest covers it.
     if len(missing) and not compacted:
         named = ", ".join(map(str, missing[:NAMED].tolist()))

@@ -11,4 +11,4 @@ cdef class Clock:
 
     cpdef i64 local(self, i64 now) noexcept
     cpdef i64 real(self, i64 local) noexcept
-    cpdef void set_rate(self, double rate, i64 now) except *
+    cpdef object set_rate(self, double rate, i64 now)

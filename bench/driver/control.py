@@ -97,6 +97,7 @@ class Control:
             "messages": {kind.name: [kind.count, kind.bytes] for kind in world.kinds.values() if kind.count},
             "links": {str(peer): self._link(peer) for peer in world.shaper.links},
             "led": [list(leadership) for leadership in world.leaderships],
+            "noticed": list(world.noticed),
         } | self._progress()
 
     def _link(self, peer: int) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 cimport cython
 
-from bench.driver.clients cimport Clients
+from bench.driver.clients cimport Population
 from bench.metrics.recorder cimport Recorder
 from ext.events cimport EventQueue
 
@@ -13,12 +13,13 @@ cdef i64 NEVER
 
 cdef class Dialogue:
     cdef EventQueue queue
-    cdef readonly Clients clients
+    cdef readonly Population clients
     cdef readonly Recorder recorder
     cdef readonly list outgoing
     cdef Py_ssize_t begun
 
     @cython.locals(client=Py_ssize_t, sequence=i64, result=bytes, arrival=i64)
-    cpdef void hear(self, Py_ssize_t replica, list answers, i64 now) except *
-    @cython.locals(queue=EventQueue, clients=Clients, kind=int)
+    cpdef object hear(self, Py_ssize_t replica, list answers, i64 now)
+    cpdef object reset(self, Py_ssize_t replica)
+    @cython.locals(queue=EventQueue, clients=Population, kind=int)
     cpdef i64 turn(self, i64 now, int most) except? -1

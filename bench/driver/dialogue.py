@@ -14,14 +14,14 @@ from bench.driver.wire import ANSWER_BYTES
 from engines.core import NEVER
 
 if TYPE_CHECKING:
-    from bench.driver.clients import Clients
+    from bench.driver.clients import Population
     from ext.events import EventQueue
 
 
 class Dialogue:
     """What all clients say and hear. ``outgoing[replica]`` is what is to be written to a replica at the end of a turn."""
 
-    def __init__(self, queue: EventQueue, clients: Clients, replicas: int) -> None:
+    def __init__(self, queue: EventQueue, clients: Population, replicas: int) -> None:
         self.queue = queue
         self.clients = clients
         self.recorder = clients.recorder
@@ -38,9 +38,14 @@ class Dialogue:
             else:
                 self.queue.push(arrival, answer.leader, REDIRECTED, client, sequence)
 
+    def reset(self, replica: int) -> None:
+        """There is another connection to a replica: what the last one carried is lost."""
+        self.clients.reset(replica)
+
     def turn(self, now: int, most: int) -> int:
         """Let at most ``most`` events happen that are due at ``now``; returns when the next one is, or NEVER."""
         queue, clients = self.queue, self.clients
+        clients.clock_ns = now
         while len(queue) > 0 and queue.peek_time() <= now and most > 0:
             most -= 1
             payload = queue.pop()
@@ -57,6 +62,7 @@ class Dialogue:
                 assert kind == RETRY
                 clients.retry(queue.argument)
             while self.begun < self.recorder.count:
-                self.recorder.sent(self.begun, now)
+                if self.recorder.pending(self.begun):
+                    self.recorder.sent(self.begun, now)
                 self.begun += 1
         return queue.peek_time() if len(queue) > 0 else NEVER

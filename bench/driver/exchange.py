@@ -30,6 +30,7 @@ class Exchange:
         self.channels = channels
         self.parent = parent
         self.start_ns = time.monotonic_ns()
+        self.opened = [0 for _ in channels]
         self.lost_requests = 0
         self.lag_ns = 0
 
@@ -74,5 +75,9 @@ class Exchange:
     def read(self, replica: int, channel: Channel, now: int) -> None:
         """Let the clients hear what has come from a replica."""
         bodies: list[Any] = channel.readable(now)
+        if channel.opened != self.opened[replica]:
+            self.opened[replica] = channel.opened
+            if channel.opened > 1:
+                self.dialogue.reset(replica)
         for body in bodies:
             self.dialogue.hear(replica, decode_answers(body), now)

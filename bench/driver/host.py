@@ -86,6 +86,9 @@ class World:
     def believed(self, host: Host) -> None:
         """Told at the end of a turn in which the service of a leading host has begun to believe something."""
 
+    def lost_leader(self, host: Host) -> None:
+        """Told when the host's engine, which does not lead, has waited for a leader for too long, or seen its leader go."""
+
 
 @cython.no_gc
 @cython.freelist(64)
@@ -181,6 +184,8 @@ class Host:
         """The deadline has come."""
         self.now = now
         if now >= self.engine.deadline:
+            if not self.engine.leading:
+                self.world.lost_leader(self)
             self.perform(self.engine.tick(now))
         if self.service is not None and self.leading and now >= self.service.deadline:
             self.serve(self.service.tick(now))
@@ -228,7 +233,11 @@ class Host:
     def disconnected(self, peer: int, now: int) -> None:
         """The channel to ``peer`` broke."""
         self.now = now
-        self.perform(self.engine.disconnect(peer, now))
+        followed = self.engine.leader == peer
+        effects = self.engine.disconnect(peer, now)
+        if followed and self.engine.leader != peer:
+            self.world.lost_leader(self)
+        self.perform(effects)
         self.settle(False)
 
     def enqueue(self, origin: int, command: bytes, more: bool) -> None:

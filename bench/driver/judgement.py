@@ -4,29 +4,44 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bench.checkers.linearizability import LINEARIZABLE, NOT_LINEARIZABLE, Budget
 from bench.checkers.recorded import check
-from bench.checkers.statements import ONCE, VALIDITY, judge, watched
+from bench.checkers.statements import EXCLUSION, ONCE, VALIDITY, judge, watched
 from bench.checkers.verdict import WITNESSES
+from bench.metrics.locks import held_twice, holds_of
 from bench.metrics.trial import OK
 
 if TYPE_CHECKING:
-    import numpy as np
-
+    from bench.metrics.trial import LockRecord
     from bench.scenario import Scenario
 
 FSYNC = "fsync"
 LINEARIZABILITY, PROGRESS, LEVEL = "linearizability", "progress", "level"
+NAMED = 5
 Leaders = list[tuple[int, int, int]]
 
 
 def checks(
-    scenario: Scenario, engine: str, level: str, needs: Collection[str], operations: np.ndarray, violations: list[str]
+    scenario: Scenario,
+    engine: str,
+    level: str,
+    needs: Collection[str],
+    operations: np.ndarray,
+    violations: list[str],
+    locks: LockRecord | None = None,
 ) -> dict[str, str]:
     """What each check says, where replicas were watched at this level, and had what statements of these ``needs`` need; a history
     that nothing explains, and a span without progress, become one of the ``violations``.
     """
-    said = {LINEARIZABILITY: _linearizable(scenario, operations, violations)}
+    said = {}
+    if locks is not None:
+        if scenario.clocks_in_bound:
+            violations += _held_twice(operations, locks)
+            said[EXCLUSION] = _answer(EXCLUSION, violations)
+        operations = np.concatenate([operations, locks.lost])
+    said[LINEARIZABILITY] = _linearizable(scenario, operations, violations)
     asked = scenario.checks
     if asked.progress:
         violations += _stalls(scenario, operations)
@@ -35,11 +50,11 @@ def checks(
         said[LEVEL] = _answer(LEVEL, violations) if scenario.world == "simulation" else "not run"
     if not asked.witnesses:
         said[WITNESSES] = "not run"
-    locks = scenario.workload.kind == "locks"
-    names = watched(engine, level, scenario.storage.durability == FSYNC, needs, locks, scenario.clocks_in_bound)
-    if locks:  # what was asked for is the business of the clients' library, and not recorded
+    of_locks = scenario.workload.kind == "locks"
+    names = watched(engine, level, scenario.storage.durability == FSYNC, needs, of_locks, scenario.clocks_in_bound)
+    if of_locks:  # what was asked for is the business of the clients' library, and not recorded
         names -= {VALIDITY, ONCE}
-    return judge(engine, level, names, violations, locks) | said
+    return judge(engine, level, names, violations, of_locks) | said
 
 
 def _stalls(scenario: Scenario, operations: np.ndarray) -> list[str]:
@@ -49,6 +64,16 @@ def _stalls(scenario: Scenario, operations: np.ndarray) -> list[str]:
         f"{PROGRESS}: no operation that began after {begin / 1e9:g} s had succeeded by {end / 1e9:g} s"
         for begin, end in scenario.checks.progress
         if not ((succeeded["started_ns"] >= begin) & (succeeded["completed_ns"] <= end)).any()
+    ]
+
+
+def _held_twice(operations: np.ndarray, locks: LockRecord) -> list[str]:
+    """What two clients at once believed to hold, by what they recorded."""
+    holds = holds_of(operations, locks.lost, int(operations["started_ns"].max(initial=0)))
+    return [
+        f"{EXCLUSION}: client {each['client']} was granted lock {each['lock']} at {each['granted_ns'] / 1e9:.6f} s, and another "
+        "client had not yet given it up"
+        for each in holds[held_twice(holds)][:NAMED]
     ]
 
 

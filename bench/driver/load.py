@@ -2,8 +2,8 @@
 
 CONFIG is a JSON file (see Config). The process connects to every replica, computes its schedule, and prints ``{"ready": true}``.
 A line ``{"start_ns": N}`` on standard input is the agreed moment, on the monotonic clock, that all its times count from. At the
-end it leaves its operations (dtype OPERATION) in a .npy file, prints a Report, and exits. It exits, too, when its standard input
-closes: its parent has died.
+end it leaves its operations (dtype OPERATION) in a .npy file, and beside it, of a lock service, a LockRecord; it prints a Report,
+and exits when its standard input closes. It exits at once when that happens earlier: its parent has died.
 
 Several such processes may have the clients between them (``share``). Each loop reads everything that has come, lets due events
 happen, and writes one frame to each replica for all commands of the turn.
@@ -21,7 +21,7 @@ import numpy as np
 from bench.driver.channel import Channel
 from bench.driver.dialogue import Dialogue
 from bench.driver.exchange import Exchange
-from bench.driver.population import build_clients, window_of
+from bench.driver.population import build_population, window_of
 from bench.driver.tls import Credentials, TlsFiles
 from bench.metrics.summary import PERCENTILES, percentile, within
 from bench.scenario import Place, read_scenario
@@ -75,7 +75,7 @@ class Load:
         self.config = config
         self.scenario = read_scenario(config.scenario, Place("CONFIG", Path()))
         self.queue = EventQueue()
-        self.clients = build_clients(self.scenario, config.seed, self.queue, config.share)
+        self.clients = build_population(self.scenario, config.seed, self.queue, config.share)
         self.dialogue = Dialogue(self.queue, self.clients, self.scenario.replicas)
         secret = bytes.fromhex(config.secret)
         credentials = Credentials(config.tls) if config.tls is not None else None
@@ -139,6 +139,9 @@ class Load:
         recorder.advance(now)
         operations = recorder.operations()
         np.save(self.config.out, operations, allow_pickle=False)
+        record = self.clients.record()
+        if record is not None:
+            np.savez(locks_path(Path(self.config.out)), allow_pickle=False, **msgspec.structs.asdict(record))
         measured = within(operations, self.marks)
         late = np.sort(measured["started_ns"] - measured["intended_ns"])
         return Report(
@@ -152,6 +155,11 @@ class Load:
             lateness_p50_ns=percentile(late, PERCENTILES["p50"]),
             lateness_p99_ns=percentile(late, PERCENTILES["p99"]),
         )
+
+
+def locks_path(out: Path) -> Path:
+    """Where the clients of a lock service leave their LockRecord, beside their operations."""
+    return out.with_suffix(".locks.npz")
 
 
 def say(what: Any) -> None:
@@ -168,6 +176,8 @@ def main(arguments: list[str]) -> int:
         load.await_start()
         load.run()
         say(load.report())
+        # Others may still have something to wait for, and who ends before it is told to has failed.
+        sys.stdin.buffer.read()
     except (OSError, RuntimeError, ValueError, AssertionError) as error:
         sys.stderr.write(f"clients: {type(error).__name__}: {error}\n")
         return 1

@@ -1,7 +1,8 @@
 """The simulated network: one Link per directed pair, with latency, loss, order and the life of its connection.
 
 Over ``tcp`` a link is reliable and in order: a lost packet becomes retransmission delay (RFC 6298: the timeout doubles at
-each loss of the same data), and what follows is held up behind it. While a link is blocked its data is kept; it flows when
+each loss of the same data), and what follows is held up behind it. What is lost again and again for the user timeout breaks the
+connection (RFC 9293, 3.8.3). While a link is blocked its data is kept; it flows when
 the block ends, unless the connection broke first; what is sent after that waits for a new one, as long as a connection is
 tried for, and its sender is told when that was in vain. Over ``datagram`` messages are lost, duplicated and reordered.
 """
@@ -10,9 +11,14 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Any
 
+import cython
 import numpy as np
 
 from bench.distributions import ZERO, Uniform
+from engines.core import NEVER
+
+if not cython.compiled:
+    from ext.columns import integers_of, reals_of
 
 if TYPE_CHECKING:
     from bench.distributions import Distribution
@@ -43,7 +49,7 @@ class Durations:
         self.constant = distribution.distribution == "constant"
         self.value = int(distribution.mean_ns()) if self.constant else 0
         self.block = array("q")
-        self.view: Any = memoryview(self.block)
+        self.view = integers_of(self.block)
         self.size = 0
         self.used = 0
 
@@ -61,7 +67,7 @@ class Durations:
         """Draw the next block."""
         self.size = min(BLOCK, max(16, 2 * self.size))
         self.block = array("q", self.distribution.sample(self.random, self.size).astype("<i8").tobytes())
-        self.view = memoryview(self.block)
+        self.view = integers_of(self.block)
         self.used = 0
 
 
@@ -71,7 +77,7 @@ class Chances:
     def __init__(self, random: np.random.Generator) -> None:
         self.random = random
         self.block = array("d")
-        self.view: Any = memoryview(self.block)
+        self.view = reals_of(self.block)
         self.size = 0
         self.used = 0
 
@@ -80,7 +86,7 @@ class Chances:
         if self.used == self.size:
             self.size = min(BLOCK, max(16, 2 * self.size))
             self.block = array("d", self.random.random(self.size).tobytes())
-            self.view = memoryview(self.block)
+            self.view = reals_of(self.block)
             self.used = 0
         self.used += 1
         draw: float = self.view[self.used - 1]
@@ -141,6 +147,7 @@ class Link:
         retransmit_ns: int,
         duplicate: float = 0.0,
         reorder: float = 0.0,
+        user_timeout_ns: int = NEVER,
     ) -> None:
         self.base_ns = base_ns
         self.latency = latency
@@ -151,10 +158,12 @@ class Link:
         self.retransmit_ns = retransmit_ns
         self.duplicate = duplicate
         self.reorder = reorder
+        self.user_timeout_ns = user_timeout_ns
         self.extra_ns = 0
         self.blocks = 0
         self.broken = False
         self.held_since_ns = 0
+        self.lost_since_ns = NEVER
         self.epoch = 0
         self.last_arrival_ns = 0
         self.held: list[tuple[Any, int]] = []
@@ -165,16 +174,21 @@ class Link:
         self.overtaken_messages = 0
 
     def carry(self, depart_ns: int, size: int) -> int:
-        """The arrival time of a message that leaves at ``depart_ns``, or LOST. The link must not be blocked."""
+        """The arrival time of a message that leaves at ``depart_ns``, or LOST. The link must not be blocked.
+
+        What is lost over tcp breaks the connection at ``gives_up_ns``; what is sent behind it is then lost, too.
+        """
         self.carried += 1
         arrival_ns = depart_ns + self.base_ns + self.extra_ns
         arrival_ns += self.latency.value if self.latency.constant else self.latency.next()
         arrival_ns += self.jitter.value if self.jitter.constant else self.jitter.next()
         if self.tcp:
-            if self.loss.model:
-                arrival_ns += self.retransmission_ns(size)
-            arrival_ns = max(arrival_ns, self.last_arrival_ns)
+            delay_ns = self.retransmission_ns(size) if self.loss.model else 0
+            arrival_ns = max(arrival_ns + delay_ns, self.last_arrival_ns)
             self.last_arrival_ns = arrival_ns
+            if delay_ns >= self.user_timeout_ns:
+                self.lost_since_ns = min(self.lost_since_ns, depart_ns)
+                return LOST
             return arrival_ns
         if self.loss.model and self.loss.lost_of(segments(size)):  # a datagram is lost where any of its fragments is
             self.lost_messages += 1
@@ -186,17 +200,23 @@ class Link:
 
     def retransmission_ns(self, size: int) -> int:
         """How long the sender takes to get a message through: what was lost is sent again, and every loss of the same data
-        doubles the timeout (RFC 6298, 5.5).
+        doubles the timeout (RFC 6298, 5.5), until it gives up.
         """
         delay_ns = 0
         timeout_ns = self.retransmit_ns
         missing = self.loss.lost_of(segments(size))
-        while missing > 0:
+        while missing > 0 and delay_ns < self.user_timeout_ns:
             self.lost_messages += 1
             delay_ns += timeout_ns
             timeout_ns = min(2 * timeout_ns, MAX_RETRANSMIT_NS)
             missing = self.loss.lost_of(missing)
         return delay_ns
+
+    def gives_up_ns(self) -> int:
+        """When tcp breaks the connection: the user timeout after the first that it holds, or has lost again and again."""
+        since_ns = self.held_since_ns if self.held else NEVER
+        since_ns = min(since_ns, self.lost_since_ns)
+        return NEVER if since_ns > NEVER - self.user_timeout_ns else since_ns + self.user_timeout_ns
 
     def resume_ns(self, now_ns: int) -> int:
         """When the sender next retransmits what was held: the timer that doubles does not know of the healing."""
@@ -217,6 +237,7 @@ class Link:
         """The connection is gone with all that was under way; what is sent next takes a new one."""
         self.epoch = (self.epoch + 1) & 0xFFFF
         self.held = []
+        self.lost_since_ns = NEVER
         self.last_arrival_ns = now_ns
 
 
@@ -237,4 +258,5 @@ def link_between(network: Network, seed: int, one: int, other: int) -> Link:
         network.retransmit_ns,
         network.duplicate,
         network.reorder,
+        network.user_timeout_ns,
     )

@@ -140,6 +140,10 @@ class Board:
                 self.leaders[replica, term] = moment_ns
                 self.agreement.led(replica, term)
 
+    def noticed(self) -> list[tuple[int, int]]:
+        """When which replica had no leader any more."""
+        return [(moment_ns, replica) for (replica, _), status in self.newest.items() for moment_ns in status["noticed"]]
+
     def decided(self) -> int:
         """The last position that some replica has applied."""
         return max((status["applied"] for status in self.newest.values()), default=0)

@@ -8,7 +8,7 @@ import numpy as np
 
 from bench.distributions import ZERO, Distribution, Uniform
 from bench.driver.clients import ROUTING, Clients, Population, Session
-from bench.driver.lock_clients import LockClients
+from bench.driver.lock_clients import Habits, LockClients
 from bench.driver.network import ARRIVALS, CLIENT, HOLD, THINK, WORKLOAD, Chances, Durations, Link, LossModel, generator
 from bench.driver.struck_clients import StruckClients
 from bench.metrics.recorder import Recorder
@@ -36,43 +36,61 @@ def window_of(scenario: Scenario) -> tuple[int, int]:
     return scenario.warmup_ns, scenario.warmup_ns + scenario.duration_ns
 
 
-def build_population(scenario: Scenario, seed: int, queue: EventQueue) -> Population:
-    """All clients of one run, of whatever kind of workload."""
-    kinds: dict[str, Callable[[Scenario, int, EventQueue], Population]] = {
-        "key-value": build_clients, "locks": build_lock_clients
-    }  # fmt: skip
-    return kinds[scenario.workload.kind](scenario, seed, queue)
-
-
-def build_lock_clients(scenario: Scenario, seed: int, queue: EventQueue) -> LockClients:
-    """All clients of a lock service."""
-    workload, dice = scenario.workload, generator(seed, WORKLOAD)
-    locks = np.zeros(DRAWN, dtype=np.int64)
-    struck = scenario.locks.errands_ns > 0 or any(fault.kind in OF_CLIENTS for fault in scenario.faults)
-    clients = (StruckClients if struck else LockClients)(
-        queue,
-        _sessions(scenario, seed),
-        Recorder(*window_of(scenario)),
-        scenario.locks.options(scenario.timeouts.request_ns),
-        scenario.locks.lock_delay_ns,
-        None if scenario.locks.own else lambda: keys.draw(workload.keys, dice, locks).tolist()[::-1],
-        durations(workload.arrivals.think, seed, THINK),
-        durations(scenario.locks.hold, seed, HOLD),
-        scenario.end_ns,
-    )
-    if isinstance(clients, StruckClients) and scenario.locks.errands_ns:
-        clients.begin_errands(scenario.locks.errands_ns, seed)
-    return clients
-
-
-def build_clients(scenario: Scenario, seed: int, queue: EventQueue, share: tuple[int, int] = (0, 1)) -> Clients:
-    """All clients of one run; their schedule is computed here, before anything runs.
+def build_population(scenario: Scenario, seed: int, queue: EventQueue, share: tuple[int, int] = (0, 1)) -> Population:
+    """All clients of one run, of whatever kind of workload; their schedule is computed here, before anything runs.
 
     ``share`` is (which, of how many) parts of them: clients and arrivals are dealt out in turn, and all parts together have
     those of the whole. What they ask for is drawn by each part for itself.
     """
+    kinds: dict[str, Callable[[Scenario, int, EventQueue, tuple[int, int]], Population]] = {
+        "key-value": build_clients, "locks": build_lock_clients
+    }  # fmt: skip
+    return kinds[scenario.workload.kind](scenario, seed, queue, share)
+
+
+def seed_of(seed: int, part: int) -> int:
+    """Of what a part of the clients draws for itself."""
+    return int(generator(seed, CLIENT, part).integers(2**63)) if part else seed
+
+
+def build_lock_clients(scenario: Scenario, seed: int, queue: EventQueue, share: tuple[int, int] = (0, 1)) -> LockClients:
+    """All clients of a lock service, or a part of them."""
     part, parts = share
-    own_seed = int(generator(seed, CLIENT, part).integers(2**63)) if part else seed
+    own_seed = seed_of(seed, part)
+    workload, asked, dice = scenario.workload, scenario.locks, generator(own_seed, WORKLOAD)
+    locks = np.zeros(DRAWN, dtype=np.int64)
+    struck = asked.errands_ns > 0 or any(fault.kind in OF_CLIENTS for fault in scenario.faults)
+    clients = (StruckClients if struck else LockClients)(
+        queue,
+        _sessions(scenario, own_seed)[part::parts],
+        Recorder(*window_of(scenario)),
+        asked.options(scenario.timeouts.request_ns),
+        Habits(
+            draw=None if asked.own else lambda: keys.draw(workload.keys, dice, locks).tolist()[::-1],
+            think=durations(workload.arrivals.think, own_seed, THINK),
+            hold=durations(asked.hold, own_seed, HOLD),
+            dead_for=durations(asked.dead_for, own_seed, HOLD, 1),
+            chances=Chances(generator(own_seed, WORKLOAD, 1)),
+            exclusive=asked.exclusive,
+            read=asked.read,
+            write=asked.write,
+            dies=asked.dies,
+            lock_delay_ns=asked.lock_delay_ns,
+            contents_bytes=asked.contents_bytes,
+            window_ns=window_of(scenario),
+            stop_ns=scenario.end_ns,
+        ),
+        share,
+    )
+    if isinstance(clients, StruckClients) and asked.errands_ns:
+        clients.begin_errands(asked.errands_ns, own_seed)
+    return clients
+
+
+def build_clients(scenario: Scenario, seed: int, queue: EventQueue, share: tuple[int, int] = (0, 1)) -> Clients:
+    """All clients of a key-value store, or a part of them."""
+    part, parts = share
+    own_seed = seed_of(seed, part)
     workload, arrivals = scenario.workload, scenario.workload.arrivals
     planned = None
     if arrivals.kind == "open":

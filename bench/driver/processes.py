@@ -28,10 +28,10 @@ from bench.driver.children import READY_S, Child, Household
 from bench.driver.cluster import Cluster
 from bench.driver.homes import Here
 from bench.driver.judgement import checks, fairness
-from bench.driver.load import DRAIN_NS, Report
+from bench.driver.load import DRAIN_NS, Report, locks_path
 from bench.driver.population import window_of
 from bench.driver.stations import Hosts
-from bench.metrics.trial import OK, Trial
+from bench.metrics.trial import OK, LockRecord, Trial
 from bench.workloads.arrivals import offered_ops_per_s
 
 if TYPE_CHECKING:
@@ -92,8 +92,19 @@ class Generator:
         found: np.ndarray = np.load(self.out, allow_pickle=False)
         return found
 
+    def locks(self) -> LockRecord | None:
+        """What its clients have to tell of a lock service, where they used one."""
+        path = locks_path(self.out)
+        if not path.exists():
+            return None
+        with np.load(path, allow_pickle=False) as found:
+            return LockRecord(**found)
+
     def acknowledged(self) -> np.ndarray:
-        """The sequence numbers of what was answered (see Clients.number_of)."""
+        """The names of what was answered (see Clients.number_of)."""
+        locks = self.locks()
+        if locks is not None:
+            return locks.acknowledged
         return np.flatnonzero(self.operations()["status"] == OK) * self.parts + self.part + 1
 
     def taken(self, window_s: float) -> dict[str, Any]:
@@ -115,6 +126,17 @@ def merged(parts: list[np.ndarray]) -> np.ndarray:
     return operations[np.argsort(operations["started_ns"], kind="stable")]
 
 
+def merged_locks(parts: list[LockRecord | None]) -> LockRecord | None:
+    """What the clients of all processes have to tell of a lock service."""
+    records = [part for part in parts if part is not None]
+    if not records:
+        return None
+    whole = {name: np.concatenate([getattr(record, name) for record in records]) for name in LockRecord.__struct_fields__}
+    for name, key in (("tenants", "client"), ("moments", "time_ns")):
+        whole[name] = whole[name][np.argsort(whole[name][key], kind="stable")]
+    return LockRecord(**whole)
+
+
 class Run:
     """The course of one trial."""
 
@@ -132,6 +154,7 @@ class Run:
         self.samples: list[resources.Sample] = []
         self.generators: list[Generator] = []
         self.operations: np.ndarray
+        self.locks: LockRecord | None = None
         self.level: list[int] = []
         self.pids: dict[int, int] = {}
 
@@ -157,6 +180,7 @@ class Run:
             self.level = [replica.id for replica in level]
             looking.cancel()
         self.operations = merged([generator.operations() for generator in self.generators])
+        self.locks = merged_locks([generator.locks() for generator in self.generators])
         ended = await cluster.stop()
         if self.scenario.storage.durability != "none":
             await self._audit(ended)
@@ -228,12 +252,15 @@ class Run:
             fairness=fairness(scenario, self.engine, leaders)
             | {"loop": scenario.processes.loop, "tls": self.cluster.tls is not None},
             resources=self._resources(),
+            noticed=sorted((moment_ns - self.cluster.start_ns, replica) for moment_ns, replica in board.noticed()),
+            locks=self.locks,
         )
 
     def _checks(self, violations: list[str]) -> dict[str, str]:
         kept = self.scenario.storage.durability != "none"
         needs = (STATUSES, RECORDS) if kept else (STATUSES,)
-        said = checks(self.scenario, self.engine, self.scenario.checks.invariants, needs, self.operations, violations)
+        level = self.scenario.checks.invariants
+        said = checks(self.scenario, self.engine, level, needs, self.operations, violations, self.locks)
         if kept and not self.level:
             said[NO_LOSS] = "unknown"
         return said

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.driver.host import DURABILITY, Host, HostOptions
-from engines.core import Configuration, Dice, Engine
+from bench.metrics.trial import NAME_BITS
+from engines.core import NOBODY, Configuration, Dice, Engine
 from engines.lock_service import LockTree, Master
-from engines.machine import KeyValue
+from engines.machine import KeyValue, Machine, client_of, sequence_of
 from engines.paxos import Paxos, PaxosOptions
 from engines.raft import Raft, RaftOptions
 from engines.unreplicated import Unreplicated
@@ -24,7 +25,7 @@ class Parts(NamedTuple):
     """Classes in place of the usual ones, such as a watched, or a deliberately broken one; None: the usual one."""
 
     engine: type[Engine] | None = None
-    machine: type[KeyValue] | None = None
+    machine: type[Machine] | None = None
     host: type[Host] | None = None
     simulation: type[Simulation] | None = None
 
@@ -94,8 +95,24 @@ def new_host(
     )
     engine = build(name, id, scenario, random.Random(f"{seed}/engine/{id}/{incarnation}"), parts)
     host_class = parts.host or Host
-    if scenario.workload.kind == "locks":
-        tree = LockTree()
-        master = Master(id, tree, scenario.locks.options(scenario.timeouts.request_ns))
-        return host_class(world, engine, tree, options, master)
-    return host_class(world, engine, (parts.machine or KeyValue)(), options)
+    machine = new_machine(scenario, parts)
+    service = None
+    if isinstance(machine, LockTree):
+        service = Master(id, machine, scenario.locks.options(scenario.timeouts.request_ns))
+    return host_class(world, engine, machine, options, service)
+
+
+def new_machine(scenario: Scenario, parts: Parts = USUAL) -> Machine:
+    """The state machine of a workload, empty."""
+    usual = {"key-value": KeyValue, "locks": LockTree}[scenario.workload.kind]
+    return (parts.machine or usual)()
+
+
+def name_of(scenario: Scenario, command: bytes) -> int:
+    """The number by which clients say which command was acknowledged (LockRecord), and which differs from all others of a run; 0
+    for a command that no client sent.
+    """
+    client, sequence = client_of(command), sequence_of(command)
+    if client == NOBODY:
+        return 0
+    return sequence if scenario.workload.kind == "key-value" else client << NAME_BITS | sequence

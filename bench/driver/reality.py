@@ -28,6 +28,7 @@ SECOND_NS = 1_000_000_000
 QUEUE_LIMIT_BYTES = 16 << 20
 QUEUE_LEAST, QUEUE_MOST = 256, 1 << 16
 DIGEST_EVERY, DIGESTS_KEPT = 1024, 1024
+NOTICED_KEPT = 1024
 REQUESTS, MESSAGES, UP, DOWN = range(4)
 
 
@@ -64,6 +65,7 @@ class Reality(World):
         self.sent = dict.fromkeys(others, 0)
         self.sent_bytes = 0
         self.leaderships: list[tuple[int, int]] = []
+        self.noticed: list[int] = []
         self.digests: list[tuple[int, int]] = []
 
     def start(self, records: list[Record], incarnation: int) -> None:
@@ -288,3 +290,8 @@ class Reality(World):
     def led(self, host: Host) -> None:
         """This replica begins to lead."""
         self.leaderships.append((time.monotonic_ns(), host.engine.status().term))
+
+    def lost_leader(self, host: Host) -> None:  # noqa: ARG002
+        """As World says; of a replica that stays alone for long, the latest times are kept."""
+        self.noticed.append(time.monotonic_ns())
+        del self.noticed[:-NOTICED_KEPT]

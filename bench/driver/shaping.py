@@ -37,7 +37,6 @@ class Shaper:
         self.tcp = network.transport == "tcp"
         self.free = imposes_nothing(network)
         self.byte_ns = SECOND_NS / network.bandwidth_bytes_per_s if network.bandwidth_bytes_per_s else 0.0
-        self.user_timeout_ns = network.user_timeout_ns
         self.nic_free_ns = 0.0
         self.connected: set[int] = set()
         self.open: set[int] = set()  # peers to whom messages pass at once
@@ -58,7 +57,7 @@ class Shaper:
         if not link.blocks and to in self.connected:
             self._carry(to, link, message, size, self._depart(size, now))
         elif self.tcp:
-            if to not in self.holding:
+            if not link.held:
                 self.holding.add(to)
                 link.held_since_ns = now
             link.held.append((message, size))
@@ -84,12 +83,12 @@ class Shaper:
         """When ``due`` or ``starving`` has something next."""
         soonest = self.parcels[0][0] if self.parcels else NEVER
         for peer in self.holding:
-            soonest = min(soonest, self.links[peer].held_since_ns + self.user_timeout_ns)
+            soonest = min(soonest, self.links[peer].gives_up_ns())
         return soonest
 
     def starving(self, now: int) -> list[int]:
         """The peers whose connection, or the attempt to make one, has to be given up."""
-        starved = {peer for peer in self.holding if now - self.links[peer].held_since_ns >= self.user_timeout_ns}
+        starved = {peer for peer in self.holding if now >= self.links[peer].gives_up_ns()}
         for peer, kept in self.kept_bytes.items():
             if kept > max(HELD_LIMIT_BYTES, 2 * self.longest_bytes[peer]):
                 starved.add(peer)
@@ -143,6 +142,8 @@ class Shaper:
     def _carry(self, to: int, link: Link, message: Any, size: int, depart_ns: int) -> None:
         arrival_ns = link.carry(depart_ns, size)
         if arrival_ns == LOST:
+            if self.tcp:
+                self.holding.add(to)
             return
         if link.extra_ns:
             self.slowed[to] += 1
@@ -161,7 +162,8 @@ class Shaper:
     def _release(self, peer: int, at_ns: int) -> None:
         link = self.links[peer]
         held, link.held = link.held, []
-        self.holding.discard(peer)
+        if link.gives_up_ns() == NEVER:
+            self.holding.discard(peer)
         for message, size in held:
             self.kept_bytes[peer] -= size
             self._carry(peer, link, message, size, at_ns)

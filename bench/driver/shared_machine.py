@@ -283,7 +283,10 @@ class SharedMachine(Simulation):
         depart = self.depart(node, size)
         argument = (size << 32) | (link.epoch << 16) | node.id
         arrival = link.carry(depart, size)
-        if arrival != LOST:
+        if arrival == LOST:
+            if link.tcp:
+                self.schedule_break(node.id, to, link.gives_up_ns())
+        else:
             push_event(self.queue, arrival, message, ARRIVE, to, argument)
             if link.duplicated():
                 arrival = link.carry(depart, size)

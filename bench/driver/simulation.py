@@ -152,7 +152,7 @@ class Simulation(World):
         self.lock_watcher: Any = None
         self.clients: Any = None
         self.leaders: list[tuple[int, int, int]] = []
-        self.user_timeout_ns = NEVER
+        self.noticed: list[tuple[int, int]] = []  # when which replica had no leader any more
         self.requests = self.events = 0
         self.releasing = False  # what leaves rode on a write, and the watcher was asked when that was done
         self.trace: Callable[[str, Node, Any], None] | None = None
@@ -198,7 +198,7 @@ class Simulation(World):
         for peer in self.nodes:
             if peer is not node:
                 node.links[peer.id].held = []
-                self.schedule_break(node.id, peer.id)
+                self.schedule_break(node.id, peer.id, self.now + node.links[peer.id].user_timeout_ns)
 
     def halt(self, id: int) -> None:
         """The process is stopped: whatever reaches it waits, its timers included; disk and network go on."""
@@ -295,6 +295,8 @@ class Simulation(World):
             return
         arrival = link.carry(depart, size)
         if arrival == LOST:
+            if link.tcp:
+                self.schedule_break(node.id, to, link.gives_up_ns())
             return
         argument = (size << 32) | (link.epoch << 16) | node.id
         push_event(self.queue, arrival, message, ARRIVE, to, argument)
@@ -380,14 +382,14 @@ class Simulation(World):
         """Keep what a blocked tcp link cannot deliver; it is given up after the user timeout (RFC 9293, 3.8.3)."""
         if not link.held:
             link.held_since_ns = self.now
-            self.schedule_break(sender, to)
+            self.schedule_break(sender, to, self.now + link.user_timeout_ns)
         link.held.append((message, size))
 
-    def schedule_break(self, one: int, other: int) -> None:
-        """The connection of a pair breaks if it is still cut off when the user timeout has passed."""
-        if self.user_timeout_ns < NEVER and self.nodes[one].links[other].tcp:
-            epoch = self.nodes[one].links[other].epoch
-            self.queue.push(self.now + self.user_timeout_ns, None, BREAK, one, (epoch << 16) | other)
+    def schedule_break(self, one: int, other: int, at_ns: int) -> None:
+        """The connection of a pair breaks if it is still of no use when the user timeout has passed."""
+        link = self.nodes[one].links[other]
+        if link.tcp:
+            self.queue.push(at_ns, None, BREAK, one, (link.epoch << 16) | other)
 
     def break_if_dead(self, one: int, argument: int) -> None:
         """The user timeout of a connection has passed."""
@@ -395,7 +397,7 @@ class Simulation(World):
         forth = self.nodes[one].links[other]
         if forth.epoch != argument >> 16:
             return
-        starved = forth.held and self.now - forth.held_since_ns >= self.user_timeout_ns
+        starved = self.now >= forth.gives_up_ns()
         if starved and forth.broken:
             # No connection came about: only the end that tried to make one can tell.
             forth.reset(self.now)
@@ -456,7 +458,11 @@ class Simulation(World):
         resume_ns = link.resume_ns(self.now) if held else self.now
         for message, size in held:
             argument = (size << 32) | (link.epoch << 16) | one
-            self.queue.push(link.carry(resume_ns, size), message, ARRIVE, other, argument)
+            arrival = link.carry(resume_ns, size)
+            if arrival == LOST:
+                self.schedule_break(one, other, link.gives_up_ns())
+            else:
+                self.queue.push(arrival, message, ARRIVE, other, argument)
 
     # Disk
 
@@ -618,3 +624,7 @@ class Simulation(World):
             self.watcher.led(host.id, term, host.machine.applied)
         if self.trace is not None:
             self.trace("lead", self.nodes[host.id], term)
+
+    def lost_leader(self, host: Host) -> None:
+        """As World says."""
+        self.noticed.append((self.now, host.id))

@@ -134,12 +134,12 @@ class Attendance:
     async def do_audit(
         self, scenario: dict[str, Any], engine: str, said: dict[str, Any], acknowledged: bytes
     ) -> dict[str, Any]:
-        """``acknowledged`` has a bit for each sequence number, compressed by zlib."""
+        """``acknowledged`` has the steps between ascending names, compressed by zlib."""
         if self.home is None:
             raise ValueError("nothing has been started")
-        bits = np.frombuffer(zlib.decompress(acknowledged), dtype=np.uint8)
+        names = np.cumsum(np.frombuffer(zlib.decompress(acknowledged), dtype="<u8"))
         read = read_scenario(scenario, Place("scenario", Path()))
-        return {"violations": await self.home.audit(read, engine, said, np.flatnonzero(np.unpackbits(bits)))}
+        return {"violations": await self.home.audit(read, engine, said, names)}
 
 
 class Steward:

@@ -3,7 +3,7 @@
 paused    nothing happens to a client, not even its timers, until it goes on; then all that it missed comes at once
 cut off   it hears nothing, and what it says waits; its timers go on
 mute      it hears, and what it says waits
-crashed   it forgets everything, session included; another takes its place, under the same number
+crashed   it forgets everything, session included; another takes its place
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 from bench.driver.clock import Clock
 from bench.driver.errands import Errands
 from bench.driver.lock_clients import LockClients, Tenant
-from bench.driver.occasions import RETRY
+from bench.driver.occasions import ISSUE, RETRY
+from bench.metrics.trial import BY_DEATH, DIED
 from engines.core import NEVER
-from engines.lock_service.client import EXPIRED, NONE, SAFE, Client, Completed
+from engines.lock_service.client import EXPIRED, SAFE, Ask, Completed
 
 if TYPE_CHECKING:
     from bench.driver.clients import Session
@@ -32,14 +33,13 @@ class Struck(Tenant):
 
     def __init__(self, session: Session, options: LockOptions) -> None:
         super().__init__(session, options)
-        self.options = options
         self.clock = Clock()
-        self.up = True
+        self.crashed = False
         self.paused = False
         self.deaf = False
         self.mute = False
         self.missed: list[Callable[[], None]] = []  # while it is paused or deaf
-        self.unsent: list[tuple[int, bytes]] = []
+        self.unsent: list[Ask] = []
         self.errands: Errands | None = None
         self.errands_ns = 0
 
@@ -67,9 +67,8 @@ class StruckClients(LockClients):
             self.push_errand(tenant)
 
     def errands_of(self, tenant: Struck, dice: random.Random) -> Errands:
-        """Those of one client, as long as it lives."""
-
-        return Errands(tenant.id, dice, partial(self.call, tenant), tenant.library, (0, 0, self.lock_delay_ns))
+        """Those of one client."""
+        return Errands(tenant.id, dice, partial(self.call, tenant), tenant.library, (0, 0, self.habits.lock_delay_ns))
 
     def call(self, tenant: Struck, name: str, *arguments: Any, **more: Any) -> int:
         """Ask the library for something; the number of the call."""
@@ -86,7 +85,7 @@ class StruckClients(LockClients):
 
     def run_errand(self, tenant: Struck) -> None:
         """It is time for one, unless the client is in no state for it."""
-        if self.queue.time >= self.stop_ns:
+        if self.queue.time >= self.habits.stop_ns:
             return
         self.push_errand(tenant)
         if tenant.up and not tenant.paused and tenant.library.state == SAFE:
@@ -105,10 +104,9 @@ class StruckClients(LockClients):
         tenant = self.tenants[client]
         tenant.paused = False
         if tenant.up:
-            self.join(tenant)
             self.tick(tenant)
-            if not tenant.deaf:
-                self.catch_up(tenant)
+        if not tenant.deaf:
+            self.catch_up(tenant)
 
     def cut(self, client: int, deaf: bool) -> None:
         """Its network fails: what it says waits, and, where it is ``deaf`` too, what it should hear."""
@@ -120,8 +118,8 @@ class StruckClients(LockClients):
         tenant = self.tenants[client]
         tenant.mute = tenant.deaf = False
         unsent, tenant.unsent = tenant.unsent, []
-        for replica, command in unsent:
-            self.ask(tenant, replica, command)
+        for effect in unsent:
+            self.ask(tenant, effect)
         if tenant.up and not tenant.paused:
             self.catch_up(tenant)
 
@@ -134,26 +132,26 @@ class StruckClients(LockClients):
     def crash(self, client: int) -> None:
         """It dies; its lock, if it holds one, is released at some time, by the master."""
         tenant = self.tenants[client]
-        tenant.up = False
+        self.happened(self.queue.time, tenant, DIED)
+        if tenant.held is not None:
+            self.lose(tenant, tenant.held, min(self.queue.time, tenant.lease_until_ns), BY_DEATH)
+        self.begin_anew(tenant)
         tenant.missed, tenant.unsent = [], []
-        self.abandon(tenant, min(self.queue.time, tenant.lease_until_ns))
+        tenant.crashed = tenant.dead = True
 
     def restart(self, client: int) -> None:
-        """Another takes its place. Its requests go on being numbered, or they would be taken for old ones."""
+        """Another takes its place."""
         tenant = self.tenants[client]
-        number = tenant.library.sequence
-        tenant.library = Client(tenant.id, tenant.library.replicas, tenant.options, tenant.library.target, number)
-        tenant.up = True
-        tenant.wakes_ns = NEVER
-        if tenant.errands is not None:
-            tenant.errands = self.errands_of(tenant, tenant.errands.dice)
-        self.join(tenant)
+        tenant.crashed = False
+        tenant.due_ns = self.queue.time
+        self.queue.push(self.queue.time, None, ISSUE, tenant.id, 0)
 
-    def join(self, tenant: Struck) -> None:
-        """Open the first session of a life."""
-        if tenant.library.state == NONE and not tenant.paused and self.queue.time < self.stop_ns:
-            tenant.library.open_session(tenant.local(self.queue.time))
-            self.attend(tenant)
+    def come_back(self, tenant: Tenant) -> None:
+        """As LockClients says."""
+        errands: Errands | None = tenant.errands  # type: ignore[attr-defined]
+        if errands is not None:
+            errands.forget()
+        LockClients.come_back(self, tenant)
 
     def set_clock_rate(self, client: int, rate: float) -> None:
         """Its clock runs at this rate from now on."""
@@ -165,7 +163,7 @@ class StruckClients(LockClients):
 
     # What happens
 
-    def hears(self, tenant: Struck, what: Callable[..., None], *arguments: Any) -> None:
+    def hears(self, tenant: Any, what: Callable[..., None], *arguments: Any) -> None:
         """It hears this now; later, where it is paused or deaf; never, where it is dead."""
         if not tenant.up:
             return
@@ -174,24 +172,25 @@ class StruckClients(LockClients):
         else:
             what(tenant, *arguments)
 
-    def ask(self, tenant: Any, replica: int, command: bytes) -> None:
+    def ask(self, tenant: Tenant, effect: Ask) -> None:
         """As LockClients says."""
-        if tenant.mute:
-            tenant.unsent.append((replica, command))
+        struck: Any = tenant
+        if struck.mute:
+            struck.unsent.append(effect)
         else:
-            LockClients.ask(self, tenant, replica, command)
+            LockClients.ask(self, tenant, effect)
 
     def issue(self, client: int) -> None:
         """As LockClients says."""
-        tenant = self.tenants[client]
-        if tenant.up and tenant.paused:
-            tenant.missed.append(partial(self.go_on_with, tenant))
-        elif tenant.up:
-            self.go_on_with(tenant)
+        struck: Any = self.tenants[client]
+        if struck.paused and not struck.crashed:
+            struck.missed.append(partial(self.go_on_with, struck))
+        elif not struck.crashed:
+            self.go_on_with(struck)
 
-    def go_on_with(self, tenant: Struck) -> None:
+    def go_on_with(self, tenant: Any) -> None:
         """The next step of a round. Who has slept beyond its lease notices that before anything else."""
-        if tenant.local(self.queue.time) >= tenant.library.deadline:
+        if tenant.up and tenant.local(self.queue.time) >= tenant.library.deadline:
             self.tick(tenant)
         LockClients.issue(self, tenant.id)
 
@@ -207,7 +206,7 @@ class StruckClients(LockClients):
             self.run_errand(self.tenants[argument - ERRAND])
             return
         tenant = self.tenants[argument]
-        if tenant.up and not tenant.paused:
+        if not tenant.paused:
             LockClients.retry(self, argument)
 
     def answered(self, client: int, sequence: int, result: bytes) -> None:
@@ -236,16 +235,16 @@ class StruckClients(LockClients):
         tenant.library.disconnected(replica, tenant.local(self.queue.time))
         self.attend(tenant)
 
-    def completed(self, tenant: Any, effect: Completed) -> None:
+    def completed(self, tenant: Tenant, effect: Completed) -> None:
         """As LockClients says; it may have been an errand."""
-        if self.watcher is not None:
-            self.watcher.completed(tenant, effect.call, effect.answer, self.queue.time)
-        if tenant.errands is not None:
-            tenant.errands.completed(effect.call, effect.answer)
+        errands: Errands | None = tenant.errands  # type: ignore[attr-defined]
+        if errands is not None:
+            errands.completed(effect.call, effect.answer)
         LockClients.completed(self, tenant, effect)
 
-    def turned(self, tenant: Any, state: str) -> None:
+    def turned(self, tenant: Tenant, state: str) -> None:
         """As LockClients says."""
-        if state == EXPIRED and tenant.errands is not None:
-            tenant.errands.forget()
+        errands: Errands | None = tenant.errands  # type: ignore[attr-defined]
+        if state == EXPIRED and errands is not None:
+            errands.forget()
         LockClients.turned(self, tenant, state)

@@ -108,7 +108,6 @@ class TrialRun:
             simulation = (self.parts.simulation or Simulation)(
                 nodes, self._new_host, kinds, per_byte_ns, nic_byte_ns, disk_byte_ns
             )
-        simulation.user_timeout_ns = network.user_timeout_ns
         return simulation
 
     def _watch(self) -> None:
@@ -176,7 +175,7 @@ class TrialRun:
             self.simulation.run(min(stop_ns, self.simulation.now + STEP_NS))
 
     def _drained(self) -> bool:
-        return self.clients.recorder.outstanding == self.clients.abandoned
+        return self.clients.recorder.outstanding == 0
 
     def _level(self) -> bool:
         """Every replica is up and has applied the same; of a lock service, whose master never rests, what the load left."""
@@ -208,10 +207,11 @@ class TrialRun:
         first, last = self.marks
         counts = {name: last[name] - first[name] for name in last}
         operations = recorder.operations()
+        locks = self.clients.record()
         simulation.agreement.outcomes(operations)
         violations = list(simulation.agreement.violations)
         needs = STATUSES, RECORDS, MOMENTS
-        said = checks(self.scenario, self.engine, self.invariants, needs, operations, violations)
+        said = checks(self.scenario, self.engine, self.invariants, needs, operations, violations, locks)
         arrivals = self.scenario.workload.arrivals
         return Trial(
             engine=self.engine,
@@ -232,4 +232,6 @@ class TrialRun:
             violations=violations,
             checks=said,
             fairness=fairness(self.scenario, self.engine, simulation.leaders),
+            noticed=list(simulation.noticed),
+            locks=locks,
         )

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from bench.driver.occasions import REFUSED, UNDECIDED
 from bench.exploration import coverage
 
@@ -17,20 +15,21 @@ if TYPE_CHECKING:
 ENDLESS = 100_000  # timers in a row, while nobody says anything
 
 
-class Seen(msgspec.Struct):
+class Seen:
     """A replica as it was after its last event."""
 
-    role: str = ""
-    term: int = 0
-    leading: bool = False
-    last: int = 0
-    last_term: int = 0
-    base: int = 0
-    committed: int = 0
-    applied: int = 0
-    duplicates: int = 0
-    event: str = ""
-    torn: bool = False
+    def __init__(self, event: str = "", torn: bool = False) -> None:
+        self.role = ""
+        self.term = 0
+        self.leading = False
+        self.last = 0
+        self.last_term = 0
+        self.base = 0
+        self.committed = 0
+        self.applied = 0
+        self.duplicates = 0
+        self.event = event
+        self.torn = torn
 
 
 class Observer:
@@ -46,12 +45,13 @@ class Observer:
 
     def watch(self, event: str, node: Node, detail: Any) -> None:
         """An event of a replica; "done" ends each call of its host."""
+        seen = self.seen[node.id]
         if event == "done":
             self._compare(node)
         elif event == "apply":
             self._applied(node, detail[0])
         elif event in ("step", "tick"):
-            self.seen[node.id].event = event
+            seen.event = event
             self.ticks = self.ticks + 1 if event == "tick" else 0
             assert self.ticks < ENDLESS, f"replica {node.id} does not move its timer"
         elif event != "send":
@@ -89,8 +89,8 @@ class Observer:
         log, status = engine.log, engine.status()
         if seen.leading and not engine.leading:
             self._deposed(node, seen)
-        if self.one_log and log.base <= seen.last:
-            self.counts[coverage.TAILS] += seen.last > log.last or log.term(seen.last) != seen.last_term
+        if self.one_log and log.base <= seen.last and (seen.last > log.last or log.term(seen.last) != seen.last_term):
+            self.counts[coverage.TAILS] += 1
         stood = seen.role == "candidate" if self.engine != "zab" else seen.role == "leading" and not seen.leading
         if stood and not engine.leading and self._gave_up(seen, status.role, status.term):
             self.counts[coverage.NO_WINNER] += 1
@@ -108,5 +108,6 @@ class Observer:
     def _applied(self, node: Node, position: int) -> None:
         """A retried command is recognised where it is applied next, and not where a snapshot brought it."""
         seen, duplicates = self.seen[node.id], node.host.machine.duplicates
-        self.counts[coverage.DUPLICATES] += position == seen.applied + 1 and duplicates > seen.duplicates
+        if position == seen.applied + 1 and duplicates > seen.duplicates:
+            self.counts[coverage.DUPLICATES] += 1
         seen.applied, seen.duplicates = position, duplicates

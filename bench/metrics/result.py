@@ -23,8 +23,8 @@ import msgspec
 import numpy as np
 
 from bench.checkers.verdict import verdict
-from bench.metrics import environment, history, prediction, summary
-from bench.metrics.trial import KINDS, OK, PENDING, FaultRecord, Trial
+from bench.metrics import environment, history, locks, prediction, summary
+from bench.metrics.trial import ACQUIRE, CAS, KINDS, MOMENTS, OK, PENDING, RELEASE, FaultRecord, Trial
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -51,6 +51,14 @@ def _writing(target: Path) -> Iterator[None]:
         ) from error
 
 
+class LockPoint(msgspec.Struct, kw_only=True):
+    """What result.json says of locks: the files of a point beside its history of locks, and the fail-overs."""
+
+    file: str
+    history_of_files: str
+    failovers: list[locks.Failover]
+
+
 class Point(msgspec.Struct, kw_only=True):
     """What result.json says of one run: one engine at one point of a sweep of one scenario, in one trial."""
 
@@ -73,6 +81,7 @@ class Point(msgspec.Struct, kw_only=True):
     fairness: dict[str, Any]
     history: str
     resources: dict[str, Any] = {}
+    locks: LockPoint | msgspec.UnsetType = msgspec.UNSET
 
 
 class PointSummary(msgspec.Struct, frozen=True):
@@ -109,9 +118,34 @@ def write_point(folder: Path, index: int, trial: Trial, scenario: str) -> PointS
         history=f"history-{index}.jsonl.gz", resources=trial.resources,
     )  # fmt: skip
     with _writing(folder.parent):
-        history.write(folder / point.history, trial.operations)
+        if trial.locks is None:
+            history.write(folder / point.history, trial.operations)
+        else:
+            _write_locks(folder, point, trial, row)
         np.savez(_samples_path(folder, index), allow_pickle=False, **_samples(trial))
     return PointSummary(point, row)
+
+
+def _write_locks(folder: Path, point: Point, trial: Trial, row: dict[str, Any]) -> None:
+    """What a trial of a lock service has beside: histories of its locks and of its files, and its holds. ``row`` is added to."""
+    assert trial.locks is not None
+    holds, failovers = locks.holds_of(trial.operations, trial.locks.lost, trial.end_ns), locks.failovers(trial)
+    point.locks = LockPoint(
+        file=f"locks-{point.point}.npz", history_of_files=f"history-files-{point.point}.jsonl.gz", failovers=failovers
+    )
+    row |= locks.summarise(trial, holds, failovers)
+    kind = trial.operations["kind"]
+    mutexes = np.concatenate([trial.operations[np.isin(kind, (ACQUIRE, RELEASE))], trial.locks.lost])
+    history.write(folder / point.history, mutexes[mutexes["kind"] <= RELEASE])
+    history.write(folder / point.locks.history_of_files, trial.operations[kind <= CAS])
+    np.savez_compressed(
+        folder / point.locks.file,
+        allow_pickle=False,
+        holds=holds,
+        clients=trial.locks.tenants,
+        moments=trial.locks.moments,
+        seen=locks.seen_by_clients(trial, failovers),
+    )
 
 
 def _samples(trial: Trial) -> dict[str, np.ndarray]:
@@ -215,15 +249,17 @@ class ResultWriter:
         self._stored = index + 1
 
     def _unfinished_histories(self) -> list[Path]:
-        kept = {summary.point.history for summary in self.summaries.values()}
-        return [path for path in self.folder.glob("history-*") if path.name not in kept]
+        kept = {name for summary in self.summaries.values() for name in _files_of(summary.point)}
+        written = (*self.folder.glob("history-*"), *self.folder.glob("locks-*"))
+        return [path for path in written if path.name not in kept]
 
     def _write_points(self) -> None:
         rows = [self.summaries[index] for index in sorted(self.summaries)]
         axes = list(dict.fromkeys(axis for row in rows for axis in row.point.axes))
         values = tabulated(rows)
         compared = prediction.RATIOS if any("throughput_ratio" in row for row in values) else ()
-        columns = (*summary.COLUMNS, "scenario", "point", *compared, *axes)
+        locked = locks.COLUMNS if any(locks.COLUMNS[0] in row for row in values) else ()
+        columns = (*summary.COLUMNS, *locked, "scenario", "point", *compared, *axes)
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
         table.writerow(columns)
@@ -242,6 +278,12 @@ class ResultWriter:
         )
         encoded = msgspec.json.encode(document, order="sorted")
         (self.folder / "result.json").write_bytes(msgspec.json.format(encoded, indent=1) + b"\n")
+
+
+def _files_of(point: Point) -> list[str]:
+    """The names of the files that belong to a point alone."""
+    beside = () if point.locks is msgspec.UNSET else (point.locks.file, point.locks.history_of_files)
+    return [point.history, *beside]
 
 
 def tabulated(summaries: Sequence[PointSummary]) -> list[dict[str, Any]]:
@@ -341,6 +383,28 @@ class Result:
         intended = self._column(point, "intended_ns")
         counted = self._column(point, "latency_ns")[(intended >= first) & (intended < last)]
         return pd.Series(np.sort(counted), name="latency_ns")
+
+    def locks(self, point: int) -> dict[str, pd.DataFrame]:
+        """Of a point of a lock service: ``holds``, ``clients`` (with ``grants`` and ``waited_ns``), ``moments``, and how clients
+        saw each fail-over, ``seen``; empty where there is no lock service.
+        """
+        import pandas as pd
+
+        record = self._record(point)
+        if record.locks is msgspec.UNSET:
+            return {}
+        path = self.path / record.locks.file
+        try:
+            with np.load(path, allow_pickle=False) as found:
+                tables = {name: np.asarray(found[name]) for name in ("holds", "clients", "moments", "seen")}
+        except (KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
+            raise ResultError(f"{path} is missing or damaged; {_AGAIN}") from error
+        frames = {name: pd.DataFrame(table) for name, table in tables.items()}
+        grants, waited = locks.waits_of(tables["holds"], tables["clients"])
+        frames["clients"] = frames["clients"].assign(grants=grants, waited_ns=waited.astype(np.int64))
+        for name, column, words in (("holds", "end", locks.ENDS), ("moments", "what", MOMENTS)):
+            frames[name][column] = pd.Categorical.from_codes(tables[name][column].astype(np.int8), pd.Index(words))
+        return frames
 
     def _record(self, point: int) -> Point:
         if point not in self.records:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from bench.distributions import ZERO, Distribution
-from bench.scenario.fields import DURATION, Number, Switch, Table
+from bench.distributions import ZERO, Constant, Distribution
+from bench.scenario.fields import DURATION, SIZE, Number, Switch, Table
 from bench.scenario.network import DRAWN
 
 if TYPE_CHECKING:
     from engines.lock_service import LockOptions
 
 LONGEST_LOCK_DELAY_NS = 60_000_000_000  # Burrows 2006, 2.4
+LEAST_CONTENTS_BYTES, MOST_CONTENTS_BYTES = 8, 2**18  # a token; Burrows 2006, 2.3
+SHARE = Number(0, 1)
 
 
 class Locks(Table, frozen=True, kw_only=True):
@@ -25,6 +27,16 @@ class Locks(Table, frozen=True, kw_only=True):
     skew: Annotated[float, Number(0, 1), "bound on how much faster one clock runs than another"] = 0.01
     own: Annotated[bool, Switch(), "each client has a lock of its own; otherwise workload.keys says which"] = False
     hold: Annotated[Distribution, DRAWN, "between the grant of a lock and its release"] = ZERO
+    exclusive: Annotated[float, SHARE, "of acquires that are exclusive; the others are shared"] = 1.0
+    read: Annotated[float, SHARE, "of rounds that read a file, through the client's cache, and take no lock"] = 0.0
+    write: Annotated[
+        float, SHARE, "of exclusive holds that end with a write of the lock's file, under the lock's sequencer"
+    ] = 0.0
+    contents_bytes: Annotated[int, SIZE, "of a file that is written, 8B to 256KiB"] = 100
+    dies: Annotated[float, SHARE, "of holds at whose end the client dies, and says nothing more"] = 0.0
+    dead_for: Annotated[Distribution, DRAWN, "until a dead client comes back, with a new session"] = Constant(
+        value=30_000_000_000
+    )
     errands_ns: Annotated[
         int, DURATION, "between other things that a client does: shared locks, files, ephemeral nodes; 0: nothing else"
     ] = 0
@@ -50,3 +62,5 @@ class Locks(Table, frozen=True, kw_only=True):
             raise ValueError('master_lease: must be above zero; give a duration such as "3s"')
         if self.lock_delay_ns > LONGEST_LOCK_DELAY_NS:
             raise ValueError("lock_delay: is more than 1m; give at most that")
+        if not LEAST_CONTENTS_BYTES <= self.contents_bytes <= MOST_CONTENTS_BYTES:
+            raise ValueError("contents: must be between 8B and 256KiB")

@@ -451,9 +451,10 @@ class Scenario(Table, frozen=True, kw_only=True):
             )
         if self.world != "simulation":
             self._require_generators()
-        if self.workload.kind == "locks" and (self.world != "simulation" or self.costs is not None):
+        if self.workload.kind == "locks" and self.locks.read and not self.workload.arrivals.think.mean_ns():
             raise ValueError(
-                'workload.kind: locks run only in the simulation so far; set world = "simulation", and leave costs out'
+                "workload.arrivals.think: a cached read takes no time, and a client that does not think would do nothing else; "
+                'give a time such as "1ms", or set locks.read = 0'
             )
         for index, fault in enumerate(self.faults):
             if fault.kind == "torn_write" and self.world != "simulation":

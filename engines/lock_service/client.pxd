@@ -13,6 +13,7 @@ cdef class Call:
     cdef i64 again_ns
     cdef u64 target
     cdef bint queued
+    cdef bint waited
     cdef bint spoiled
 
 
@@ -36,6 +37,7 @@ cdef class Client:
     cdef readonly object state
     cdef readonly dict handles
     cdef readonly dict cache
+    cdef readonly i64 hits
     cdef readonly u64 session
     cdef readonly u64 epoch
     cdef u64 heard

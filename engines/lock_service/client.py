@@ -74,13 +74,15 @@ class Ask(NamedTuple):
 
     replica: int
     command: bytes
+    keep_alive: bool = False
 
 
 class Completed(NamedTuple):
-    """A call is over."""
+    """A call is over; ``waited`` says that the master first answered that it would take a while."""
 
     call: int
     answer: Answer
+    waited: bool = False
 
 
 class Turned(NamedTuple):
@@ -107,6 +109,7 @@ class Call:
         self.again_ns = 0
         self.target = NOBODY
         self.queued = False
+        self.waited = False
         self.spoiled = False  # what it brings must not be kept: it was invalidated, or released, meanwhile
 
 
@@ -120,23 +123,22 @@ class Opening:
 
 
 class Client:
-    """One client: one session at a time, any number of calls under way. Times are of its own clock. ``sequence`` is the last
-    number of a request that whoever was this client before has used.
-    """
+    """One client: one session at a time, any number of calls under way. Times are of its own clock."""
 
-    def __init__(self, id: int, replicas: int, options: LockOptions, target: int = 0, sequence: int = 0) -> None:
+    def __init__(self, id: int, replicas: int, options: LockOptions, target: int = 0) -> None:
         self.id = id
         self.replicas = replicas
         self.options = options
         self.target = target
         self.effects: list[Effect] = []
-        self.sequence = sequence
+        self.sequence = 0
         self.calls: dict[int, Call] = {}
         self.heard_ns = 0
         self.turned_ns = 0
         self.state = NONE
         self.handles: dict[int, Opening] = {}
         self.cache: dict[str, Contents] = {}
+        self.hits = 0  # reads that the cache has answered
         self.begin_session(0)
 
     def begin_session(self, session: int) -> None:
@@ -207,6 +209,7 @@ class Client:
         cached = self.cache.get(path)
         if cached is not None and self.valid(now):
             self.sequence += 1
+            self.hits += 1
             self.effects.append(Completed(self.sequence, cached))
             return self.sequence
         return self.call(GetContents(self.session, handle), now, path)
@@ -276,12 +279,12 @@ class Client:
         if sequence == self.keep_alive:
             self.kept_alive(answer, now)
         elif call is not None and type(answer) is Queued:
-            call.queued = True
+            call.queued = call.waited = True
             call.again_ns = now + self.options.lease_ns
         elif call is not None:
             del self.calls[sequence]
             self.learn(call, answer, now)
-            self.effects.append(Completed(sequence, answer))
+            self.effects.append(Completed(sequence, answer, call.waited))
 
     def redirected(self, sequence: int, leader: int, now: int) -> None:
         """The replica does not lead, or no more: ask the one it names, or (NOBODY) another one after a while."""
@@ -364,7 +367,7 @@ class Client:
         self.sequence += 1
         self.keep_alive, self.keep_alive_ns, self.keep_alive_target = self.sequence, now, self.target
         request = KeepAlive(self.session, self.epoch, self.heard)
-        self.effects.append(Ask(self.target, encode_request(self.id, self.sequence, self.sequence, request)))
+        self.effects.append(Ask(self.target, encode_request(self.id, self.sequence, self.sequence, request), True))
         patience_ns = self.lease_until_ns - self.options.answer_before_ns // 2 - now
         self.again_ns = now + max(patience_ns, self.options.request_ns)
 
@@ -402,6 +405,11 @@ class Client:
         self.turn_to(EXPIRED)
         for sequence in calls:
             self.effects.append(Completed(sequence, SESSION_OVER))
+
+    def forget(self) -> None:
+        """The process of this client has ended, and another one takes its place: all is lost but the numbers that were given."""
+        self.expire()
+        self.effects = []
 
     def turn_to(self, state: str) -> None:
         """Another state of the session."""

@@ -28,7 +28,7 @@ _envelope = struct.Struct("<QQI")
 _encoder = msgspec.msgpack.Encoder()
 
 
-class Request(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+class Request(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """What a client asks of the master, or the master of the log."""
 
 
@@ -40,17 +40,17 @@ class Sequencer(msgspec.Struct, frozen=True, gc=False, array_like=True):
     generation: int
 
 
-class OpenSession(Request, frozen=True):
+class OpenSession(Request, frozen=True, tag=0):
     """Client: a session, whose lease begins with its first KeepAlive. Answer: SessionOpened."""
 
 
-class EndSession(Request, frozen=True):
+class EndSession(Request, frozen=True, tag=1):
     """Client: close all handles and end the session. Answer: Done."""
 
     session: int
 
 
-class Open(Request, frozen=True):
+class Open(Request, frozen=True, tag=2):
     """Client: a handle on a node, which is created as ``kind`` with these ``contents`` unless that is EXISTING. Answer: Opened.
 
     ``lock_delay_ns`` is for locks of this handle; ``events`` are the bits it subscribes to.
@@ -64,14 +64,14 @@ class Open(Request, frozen=True):
     events: int
 
 
-class Close(Request, frozen=True):
+class Close(Request, frozen=True, tag=3):
     """Client: give up a handle, and what is held or waited for by it. Answer: Done."""
 
     session: int
     handle: int
 
 
-class Acquire(Request, frozen=True):
+class Acquire(Request, frozen=True, tag=4):
     """Client: the handle's node as a lock, SHARED or EXCLUSIVE. Answer: Granted; where another holds it, Queued and later
     Granted if ``wait``, else Refused.
     """
@@ -83,14 +83,14 @@ class Acquire(Request, frozen=True):
     sequencer: Sequencer | None
 
 
-class Release(Request, frozen=True):
+class Release(Request, frozen=True, tag=5):
     """Client: give up what the handle holds or waits for. Answer: Done."""
 
     session: int
     handle: int
 
 
-class SetContents(Request, frozen=True):
+class SetContents(Request, frozen=True, tag=6):
     """Client: write the file whole, if its content generation is ``generation`` (0: whatever it is). Answer: Written."""
 
     session: int
@@ -100,7 +100,7 @@ class SetContents(Request, frozen=True):
     sequencer: Sequencer | None
 
 
-class Delete(Request, frozen=True):
+class Delete(Request, frozen=True, tag=7):
     """Client: delete the node, which has no children and is not locked by another handle. Answer: Done."""
 
     session: int
@@ -108,7 +108,7 @@ class Delete(Request, frozen=True):
     sequencer: Sequencer | None
 
 
-class KeepAlive(Request, frozen=True):
+class KeepAlive(Request, frozen=True, tag=8):
     """Client: hold this until my lease is nearly over. I know of this epoch, and of its events up to ``heard``.
     Answer: Extended.
     """
@@ -118,40 +118,40 @@ class KeepAlive(Request, frozen=True):
     heard: int
 
 
-class GetContents(Request, frozen=True):
+class GetContents(Request, frozen=True, tag=9):
     """Client: read from the master's memory, to be cached. Answer: Contents."""
 
     session: int
     handle: int
 
 
-class CheckSequencer(Request, frozen=True):
+class CheckSequencer(Request, frozen=True, tag=10):
     """Client: is this lock still held as it was? Answer: Checked."""
 
     session: int
     sequencer: Sequencer
 
 
-class TakeOver(Request, frozen=True):
+class TakeOver(Request, frozen=True, tag=11):
     """New master to the log: from here on another epoch, whose number is this position. Result: Taken."""
 
     replica: int
 
 
-class Renew(Request, frozen=True):
+class Renew(Request, frozen=True, tag=12):
     """Master to the log: my lease goes on, if this is still my epoch. Result: Done."""
 
     epoch: int
 
 
-class Expire(Request, frozen=True):
+class Expire(Request, frozen=True, tag=13):
     """Master to the log: this session's lease is over, and its holder has failed. Result: Done."""
 
     epoch: int
     session: int
 
 
-class EndDelay(Request, frozen=True):
+class EndDelay(Request, frozen=True, tag=14):
     """Master to the log: the lock-delay of this node is over. Result: Done."""
 
     epoch: int
@@ -159,27 +159,27 @@ class EndDelay(Request, frozen=True):
     instance: int
 
 
-class Answer(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+class Answer(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """What is answered."""
 
 
-class Done(Answer, frozen=True):
+class Done(Answer, frozen=True, tag=0):
     """It was done."""
 
 
-class Refused(Answer, frozen=True):
+class Refused(Answer, frozen=True, tag=1):
     """It was not, because of this."""
 
     why: str
 
 
-class SessionOpened(Answer, frozen=True):
+class SessionOpened(Answer, frozen=True, tag=2):
     """The session's number."""
 
     session: int
 
 
-class Opened(Answer, frozen=True):
+class Opened(Answer, frozen=True, tag=3):
     """The handle; of which instance of the node, and whether that was created."""
 
     handle: int
@@ -187,23 +187,23 @@ class Opened(Answer, frozen=True):
     created: bool
 
 
-class Queued(Answer, frozen=True):
+class Queued(Answer, frozen=True, tag=4):
     """Not yet: the answer follows, without another request."""
 
 
-class Granted(Answer, frozen=True):
+class Granted(Answer, frozen=True, tag=5):
     """The lock is held, in this generation."""
 
     generation: int
 
 
-class Written(Answer, frozen=True):
+class Written(Answer, frozen=True, tag=6):
     """The new content generation."""
 
     generation: int
 
 
-class Contents(Answer, frozen=True):
+class Contents(Answer, frozen=True, tag=7):
     """A node's contents and generations; it may be cached under the lease of a session of this epoch, if ``cachable``."""
 
     epoch: int
@@ -214,7 +214,7 @@ class Contents(Answer, frozen=True):
     cachable: bool
 
 
-class Checked(Answer, frozen=True):
+class Checked(Answer, frozen=True, tag=8):
     """Whether the sequencer holds."""
 
     valid: bool
@@ -229,7 +229,7 @@ class Event(msgspec.Struct, frozen=True, gc=False, array_like=True):
     path: str
 
 
-class Extended(Answer, frozen=True):
+class Extended(Answer, frozen=True, tag=9):
     """The lease: ``valid_ns`` of the master's clock from when the KeepAlive reached it; events that were not yet heard."""
 
     epoch: int
@@ -237,7 +237,7 @@ class Extended(Answer, frozen=True):
     events: tuple[Event, ...]
 
 
-class Taken(Answer, frozen=True):
+class Taken(Answer, frozen=True, tag=10):
     """The new epoch, and the one before it (0: there was none)."""
 
     epoch: int

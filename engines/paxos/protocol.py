@@ -15,13 +15,12 @@ the leader's commit position at its word only up to ``matched``: what it holds b
 ballot and differ from the decided value. Whoever has less is sent the missing slots at the leader's ballot,
 decided ones too, since their value is the same; behind the beginning of the leader's log it is sent a
 snapshot (PMMC on garbage collection).
-
-An accepted entry is never kept at a lower ballot than the one at which its slot was decided, if it was. That
-is what makes the highest reported ballot tell the decided value (PMS 2.2, P2c).
 """
 from __future__ import annotations
 
 from typing import Any, ClassVar
+
+import cython
 
 from engines.core import NOBODY, Configuration, Dice, Effect, Engine, Message, Record, Status
 from engines.paxos.messages import (
@@ -44,9 +43,12 @@ from engines.paxos.messages import (
 )
 from engines.paxos.options import PaxosOptions
 from engines.paxos.slots import Slots
-from engines.paxos.window import Window
+from engines.paxos.window import StatesTold, Window
 from ext.log import count, retag, skip, unpack
 from ext.quorum import WON, AckTracker, VoteTracker
+
+if not cython.compiled:
+    from ext.fields import with_3, with_4
 
 FOLLOWER = "follower"
 INQUIRER = "inquirer"
@@ -83,6 +85,7 @@ class Paxos(Engine):
         self.promised = self.recorded = self.highest = self.ballot = 0
         self.matched = 0
         self.snapshot = Compacted(0, 0, b"")
+        self.states_told = StatesTold(self.election_high_ns)
         self.role = FOLLOWER
         self.patience_ns = 0
         self.heard_at = 0
@@ -232,8 +235,10 @@ class Paxos(Engine):
                 self.send(sender, Rejected(message.ballot, self.promised))
             return
         if sender == self.id:
-            self.prepared = True
-            self.broadcast(message)
+            if not self.prepared:
+                self.prepared = True
+                message = Prepare(message.ballot, self.committed + 1)
+                self.broadcast(message)
             self.send(self.id, self.report(message))
             return
         if message.ballot > self.promised:
@@ -242,6 +247,10 @@ class Paxos(Engine):
         if self.leader == NOBODY:
             self.heard_at = self.now
             self.deadline = self.now + self.patience_ns
+        if message.first > self.log.base:
+            self.states_told.forget(sender)
+        elif not self.states_told.due(sender, self.now):
+            return
         self.answer(sender, self.report(message))
 
     def answer(self, sender: int, message: Message) -> None:
@@ -335,7 +344,7 @@ class Paxos(Engine):
         stop = log.last + 1
         self.matched = log.last
         entries = log.slice(first, stop)
-        message = Accept(self.ballot, first, entries, self.committed)
+        message = with_4(Accept, self.ballot, self.committed, entries, first)
         if len(entries) <= self.message_bytes or stop == first + 1:
             for window in self.windows:
                 if window.next == first and window.room():
@@ -349,8 +358,8 @@ class Paxos(Engine):
 
     def persist_acceptance(self, message: Accept) -> None:
         """Write down the leader's own acceptance of what ends its log, while the Accepts are under way."""
-        record = AcceptedSlots(message.ballot, message.first, message.entries, message.committed)
-        self.persist(record, self.id, Accepted(message.ballot, self.log.last, 0))
+        record = with_4(AcceptedSlots, message.ballot, message.committed, message.entries, message.first)
+        self.persist(record, self.id, with_3(Accepted, message.ballot, 0, self.log.last))
 
     def fill(self, window: Window) -> None:
         """Send an acceptor what it has not been sent, as far as its window has room."""
@@ -358,8 +367,7 @@ class Paxos(Engine):
         while window.next <= log.last and window.room():
             if window.next <= log.base:
                 self.send(window.id, self.snapshot_message(self.ballot))
-                window.sent(self.snapshot.position + 1, self.now)
-                window.retry_at = max(window.retry_at, self.now + self.election_high_ns)
+                window.sent_state(self.snapshot.position, self.now)
             else:
                 stop = log.stop_within(window.next, self.message_bytes)
                 self.send(window.id, self.accept(window.next, stop))
@@ -394,12 +402,13 @@ class Paxos(Engine):
             if entries:
                 self.slots.place(first, entries)
                 self.matched = self.slots.through(self.matched, ballot)
-        accepted = Accepted(message.ballot, self.matched, beyond)
+        one = in_order and first == self.matched
+        accepted = with_3(Accepted, message.ballot, beyond, message.first if one else self.matched)
         committed = message.committed
         decided = min(committed, self.matched)
         if in_order and self.committed <= committed <= self.matched:  # it shares the numbers of the message
             self.recorded = ballot
-            record = AcceptedSlots(message.ballot, message.first, entries, message.committed)
+            record = with_4(AcceptedSlots, message.ballot, message.committed, entries, message.first)
             self.persist(record, sender, accepted)
         elif entries:
             self.recorded = ballot
@@ -407,8 +416,7 @@ class Paxos(Engine):
             self.persist(record, sender, accepted)
         else:
             self.answer(sender, accepted)
-        if decided > self.committed:
-            self.commit_through(decided)
+        self.commit_through(decided)
 
     def on_accepted(self, sender: int, message: Accepted) -> None:
         """Count, unless it is for another ballot; what a phase-2 quorum has accepted is decided."""
@@ -461,10 +469,9 @@ class Paxos(Engine):
             self.announce()
         self.deadline = self.heartbeat_at
         for window in self.windows:
-            if window.under_way and window.retry_at <= self.now:
+            if window.due_at() <= self.now:
                 self.send_again(window)
-            if window.under_way:
-                self.deadline = min(self.deadline, window.retry_at)
+            self.deadline = min(self.deadline, window.due_at())
 
     def announce(self) -> None:
         """A heartbeat to all. Nothing is retransmitted before the next: a send need not move the deadline."""
@@ -473,15 +480,13 @@ class Paxos(Engine):
 
     def within_reach(self) -> bool:
         """Whether a phase-2 quorum was heard within an election timeout."""
-        heard = {window.id: self.now - window.heard_at <= self.election_high_ns for window in self.windows}
-        heard[self.id] = True
+        heard = {window.id: self.now - window.heard_at <= self.election_high_ns for window in self.windows} | {self.id: True}
         return self.phase2.vote_result(heard) == WON
 
     def send_again(self, window: Window) -> None:
         """Nothing new was acknowledged for too long: mend the hole, or begin anew; the silent reply first."""
         if self.now - window.heard_at > self.election_high_ns:
-            window.rewind()
-            window.active = False
+            window.close()
         elif window.hole_stop:
             self.mend_hole(window)
         else:
@@ -513,14 +518,16 @@ class Paxos(Engine):
         if self.leading and message.ballot == self.ballot:
             window = self.window_of[sender]
             window.measured(self.now - message.sent_ns, self.heartbeat_ns)
+            if window.state_lost(message.through, message.sent_ns):
+                window.rewind()
             self.hear(window, message.through, 0)
 
     def disconnect(self, peer: int, now: int) -> list[Effect]:
         """What was under way is lost; it is sent again when the peer answers a heartbeat."""
         self.begin(now)
+        self.states_told.forget(peer)
         if self.leading and peer in self.window_of:
-            self.window_of[peer].rewind()
-            self.window_of[peer].active = False
+            self.window_of[peer].close()
         return self.effects
 
     # -- snapshots and restarts ------------------------------------------------------------------------------
@@ -530,24 +537,26 @@ class Paxos(Engine):
         return Snapshot(ballot, self.snapshot.position, self.snapshot.term, self.snapshot.state)
 
     def on_snapshot(self, sender: int, message: Snapshot) -> None:
-        """Catch up by a state: as a leader's learner, or as a candidate that asked for compacted slots."""
+        """Catch up by a state: as a leader's learner, or as a candidate that asked for compacted slots.
+
+        What is decided is so at every ballot, so that a state is welcome from an older one, too.
+        """
+        asked = self.voters[rank_of(message.ballot)] == self.id
+        if message.ballot >= self.promised and not asked:
+            self.follow(message.ballot, sender)
+        if message.position > self.committed and not self.leading:
+            self.install(message)
+            for acceptor in self.voters:
+                self.reported[acceptor] = max(self.reported[acceptor], self.committed)
+            if asked and self.role == CANDIDATE and self.prepared:
+                self.send(sender, Prepare(self.ballot, self.reported[sender] + 1))
         if message.ballot < self.promised:
             self.send(sender, Rejected(message.ballot, self.promised))
-        elif self.voters[rank_of(message.ballot)] == self.id:
-            if self.role == CANDIDATE and message.position > self.committed:
-                self.install(message)
-                for acceptor in self.voters:
-                    self.reported[acceptor] = max(self.reported[acceptor], self.committed)
-                self.send(sender, Prepare(self.ballot, self.reported[sender] + 1))
-        else:
-            self.follow(message.ballot, sender)
-            self.install(message)
+        elif not asked:
             self.answer(sender, Accepted(message.ballot, self.matched, 0))
 
     def install(self, message: Snapshot) -> None:
-        """Restore the state where it is news. What was accepted beyond it stays."""
-        if message.position <= self.committed:
-            return
+        """Restore the state. What was accepted beyond it stays."""
         self.snapshot = Compacted(message.position, message.term, message.state)
         self.persist_only(self.snapshot)
         self.slots.skip_to(message.position, message.term)
@@ -567,11 +576,8 @@ class Paxos(Engine):
         self.persist_only(self.snapshot)
         self.recorded = self.promised
         self.persist_only(Promised(self.promised, self.committed))
-        asked = position + 1
-        while asked <= self.slots.last():
-            first, entries = self.slots.run(asked, self.message_bytes)
+        for first, entries in self.slots.runs(position + 1, self.message_bytes):
             self.persist_only(AcceptedSlots(self.promised, first, entries, self.committed))
-            asked = first + count(entries)
         return self.effects
 
     def recover(self, records: list[Record], now: int) -> list[Effect]:
@@ -590,7 +596,7 @@ class Paxos(Engine):
                 self.promised = max(self.promised, record.ballot)
                 decided = max(decided, record.committed)
             if isinstance(record, AcceptedSlots):
-                self.replay(record)
+                self.slots.replay(record.first, record.entries)
         self.recorded = self.highest = self.promised
         self.commit_through(decided)
         self.matched = self.slots.through(self.committed, self.promised)
@@ -599,12 +605,6 @@ class Paxos(Engine):
         if not records and self.configuration.initial_leader == self.id:
             self.stand()
         return self.effects
-
-    def replay(self, record: AcceptedSlots) -> None:
-        """Accept again what was accepted before the restart, but for what a snapshot covers."""
-        covered = max(self.log.base + 1, record.first) - record.first
-        if covered < count(record.entries):
-            self.slots.place(record.first + covered, skip(record.entries, covered))
 
     def status(self) -> Status:
         """This moment; ``term`` is the promised ballot, which a leader leads."""

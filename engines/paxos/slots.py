@@ -4,10 +4,15 @@ Each slot holds the entry (ballot, value) that it accepted last, and nothing is 
 compaction: an Accept in the middle replaces its own slots and leaves those after it alone. Datagrams overtake
 each other, so that an Accept can come before the one that precedes it: its slots wait as islands until the
 gap has closed.
+
+An accepted entry is never kept at a lower ballot than the one at which its slot was decided, if it was. That
+is what makes the highest reported ballot tell the decided value (PMS 2.2, P2c).
 """
 from __future__ import annotations
 
-from ext.log import Log, count, pack, unpack
+from collections.abc import Iterator
+
+from ext.log import Log, count, pack, skip, unpack
 
 
 class Slots:
@@ -40,6 +45,12 @@ class Slots:
         log.append_packed(packed)
         log.append_packed(tail)
         self.close_gap()
+
+    def replay(self, first: int, packed: bytes) -> None:
+        """Accept again what was accepted before a restart, but for what a snapshot covers."""
+        covered = max(self.log.base + 1, first) - first
+        if covered < count(packed):
+            self.place(first + covered, skip(packed, covered))
 
     def close_gap(self) -> None:
         """Take up into the log the islands that it has reached; what the log has got meanwhile is newer."""
@@ -76,6 +87,13 @@ class Slots:
                 break
             entries.append(self.islands[slot])
         return beyond[0], pack(entries)
+
+    def runs(self, asked: int, max_bytes: int) -> Iterator[tuple[int, bytes]]:
+        """All runs of accepted slots from ``asked`` on, as ``run`` gives them."""
+        while asked <= self.last():
+            first, entries = self.run(asked, max_bytes)
+            yield first, entries
+            asked = first + count(entries)
 
     def skip_to(self, position: int, ballot: int) -> None:
         """Forget what a snapshot of ``position`` has made superfluous; what lies after it stays."""

@@ -5,6 +5,7 @@ from ext.quorum cimport allocate, release
 ctypedef unsigned long long u64
 ctypedef long long i64
 
+cdef i64 NEVER
 
 @cython.final
 cdef class Window:
@@ -22,11 +23,26 @@ cdef class Window:
     cdef readonly u64 under_way
     cdef readonly u64 reports
     cdef readonly u64 hole_stop
+    cdef readonly u64 state_stop
+    cdef i64 state_at
 
     cpdef bint room(self)
     @cython.locals(at=u64)
     cpdef object sent(self, u64 stop, i64 now)
+    cpdef object sent_state(self, u64 position, i64 now)
+    cpdef bint state_lost(self, u64 through, i64 asked_at)
+    cpdef i64 due_at(self)
     cpdef object acknowledged(self, u64 through, i64 now)
     cpdef bint hole_reported(self, u64 beyond)
     cpdef object rewind(self)
+    cpdef object close(self)
     cpdef object measured(self, i64 round_trip_ns, i64 least_ns)
+
+
+@cython.final
+cdef class StatesTold:
+    cdef i64 patience_ns
+    cdef dict told
+
+    cpdef bint due(self, u64 candidate, i64 now)
+    cpdef object forget(self, u64 candidate)

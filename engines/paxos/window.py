@@ -3,16 +3,20 @@
 Retransmission works as TCP's does. An Accept counts as lost once nothing new was acknowledged for a
 ``retry_ns``, or once REPORTS_OF_A_HOLE later ones have been acknowledged with a hole before them (RFC 5681,
 3.2). The time is the heartbeat interval, and at least twice the round trip (RFC 6298 in small): a healthy
-slow link is never sent anything twice.
+slow link is never sent anything twice. A state takes as long as it takes: it is lost when a heartbeat that
+was sent after it is answered without it, which never happens on a channel that keeps order.
 """
 from __future__ import annotations
 
 import cython
 
+from engines.core import NEVER
+
 if not cython.compiled:
     from ext.memory import allocate, release
 
 REPORTS_OF_A_HOLE = 3
+MOST_DOUBLINGS = 6
 
 
 class Window:
@@ -21,7 +25,8 @@ class Window:
     ``matched`` is the slot up to which the acceptor has acknowledged all, ``next`` the first slot not yet
     sent. Of the ``under_way`` unacknowledged Accepts, ``stops`` (a ring that begins at ``head``) has the slot
     after each one's last. ``active`` is false while it is not known where the acceptor stands or whether it
-    is there: nothing is sent until it answers.
+    is there: nothing is sent until it answers. While a state is under way, sent at ``state_at``,
+    ``state_stop`` is the slot after its last; else 0.
     """
 
     def __init__(self, id: int, limit: int, retry_ns: int, now: int) -> None:
@@ -39,6 +44,8 @@ class Window:
         self.under_way = 0
         self.reports = 0
         self.hole_stop = 0
+        self.state_stop = 0
+        self.state_at = 0
 
     def __dealloc__(self) -> None:
         release(self.stops)
@@ -56,9 +63,25 @@ class Window:
         self.under_way += 1
         self.next = stop
 
+    def sent_state(self, position: int, now: int) -> None:
+        """The state at ``position`` is on its way."""
+        self.sent(position + 1, now)
+        self.state_stop = position + 1
+        self.state_at = now
+
+    def state_lost(self, through: int, asked_at: int) -> bool:
+        """Whether an answer to a heartbeat of ``asked_at`` proves that the state under way is lost."""
+        return self.state_stop > through + 1 and asked_at > self.state_at
+
+    def due_at(self) -> int:
+        """When what is under way counts as lost."""
+        return NEVER if self.under_way == 0 or self.state_stop > 0 else self.retry_at
+
     def acknowledged(self, through: int, now: int) -> None:
         """The acceptor has more than it was known to have: everything up to ``through``."""
         self.matched = through
+        if self.state_stop <= through + 1:
+            self.state_stop = 0
         while self.under_way > 0 and self.stops[self.head] <= through + 1:
             self.head += 1
             if self.head == self.limit:
@@ -72,6 +95,8 @@ class Window:
 
     def hole_reported(self, beyond: int) -> bool:
         """An Accept from slot ``beyond`` on has arrived over a hole; whether that is now proof of a loss."""
+        if self.state_stop > 0:
+            return False
         if self.reports == 0 or beyond < self.hole_stop:
             self.hole_stop = beyond
         self.reports += 1
@@ -83,6 +108,12 @@ class Window:
         self.under_way = 0
         self.reports = 0
         self.hole_stop = 0
+        self.state_stop = 0
+
+    def close(self) -> None:
+        """The acceptor is not there: it is sent nothing until it is heard again."""
+        self.rewind()
+        self.active = False
 
     def measured(self, round_trip_ns: int, least_ns: int) -> None:
         """A heartbeat came back after this time; smoothed as in RFC 6298."""
@@ -91,3 +122,25 @@ class Window:
         else:
             self.round_trip_ns += (round_trip_ns - self.round_trip_ns) // 8
         self.retry_ns = max(least_ns, 2 * self.round_trip_ns)
+
+
+class StatesTold:
+    """When an acceptor tells a state again to a candidate that asks again: the last one may still be under
+    way, so each time after twice as long (RFC 6298, 5.5).
+    """
+
+    def __init__(self, patience_ns: int) -> None:
+        self.patience_ns = patience_ns
+        self.told: dict[int, tuple[int, int]] = {}  # candidate -> (when it may be told again, the next wait)
+
+    def due(self, candidate: int, now: int) -> bool:
+        """Whether it is told now."""
+        again_at, wait_ns = self.told.get(candidate, (now, self.patience_ns))
+        if now < again_at:
+            return False
+        self.told[candidate] = (now + wait_ns, min(2 * wait_ns, self.patience_ns << MOST_DOUBLINGS))
+        return True
+
+    def forget(self, candidate: int) -> None:
+        """It has got the state, or the channel broke."""
+        self.told.pop(candidate, None)

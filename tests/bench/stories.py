@@ -85,6 +85,18 @@ def raft_is_sound(story: Story) -> None:
     story.kept([raft.Entries(3, packed(2, start=3))], 1)
     story.kept([raft.Voted(2, NOBODY), raft.Entries(3, packed(2, start=3))], 0)
     story.watcher.promised(0, 1, raft.AppendEntriesReply(2, 3))
+    votes_come_late(story)
+
+
+def votes_come_late(story: Story) -> None:
+    """Replica 0 has won term 3, and learns that when term 4 has decided more."""
+    story.kept([raft.Voted(3, 0)], 0, 1)
+    story.kept([raft.Voted(4, 2), raft.Entries(1, packed(1, 1, 2))], 1, 2)
+    story.watcher.led(2, 4, 2)
+    story.kept([raft.Entries(4, packed(4, start=4))], 1, 2)
+    for _ in range(3):
+        story.applies(1)
+    story.watcher.led(0, 3, 2)
 
 
 def election_without_a_quorum(story: Story) -> None:
@@ -127,6 +139,14 @@ def leader_is_incomplete(story: Story) -> None:
     story.applies(0)
     story.kept([raft.Voted(2, 2)], 0, 1, 2)
     story.watcher.led(2, 2, 0)
+
+
+def entry_of_an_older_term_is_committed_by_counting(story: Story) -> None:
+    """Ongaro, Figure 3.7: of three, replica 1 has a later entry of its own, and the vote of 2 would be its."""
+    story.kept([raft.Voted(2, 0), raft.Entries(1, pack([(2, A)]))], 0)
+    story.kept([raft.Voted(3, 1), raft.Entries(1, pack([(3, B)]))], 1)
+    story.kept([raft.Voted(3, 1), raft.Voted(4, 0), raft.Entries(1, pack([(2, A)]))], 2)
+    story.applies(0, A)
 
 
 def leader_has_something_else(story: Story) -> None:
@@ -224,6 +244,7 @@ RAFT_STORIES = [
     (statements.LOG_MATCHING, terms_begin_at_two_places),
     (statements.COMPLETENESS, leader_is_incomplete),
     (statements.COMPLETENESS, leader_has_something_else),
+    (statements.COMPLETENESS, entry_of_an_older_term_is_committed_by_counting),
     (statements.MACHINE_SAFETY, raft_applies_what_is_in_no_log),
     (statements.TERMS, terms_go_back),
     (statements.TERMS, terms_fall_along_a_log),
@@ -275,6 +296,11 @@ def promise_is_broken_in_messages(story: Story) -> None:
     story.kept([Promised(HIGH, 0)], 0)
     story.watcher.promised(0, 1, Promise(HIGH, 1, 1, b"", 0, 0))
     story.watcher.sent(0, 2, Accepted(LOW, 1, 0))
+
+
+def promise_tells_of_too_little(story: Story) -> None:
+    story.kept([AcceptedSlots(LOW, 1, packed(LOW), 0), AcceptedSlots(LOW, 3, packed(LOW, start=3), 0), Promised(HIGH, 0)], 0)
+    story.watcher.promised(0, 1, Promise(HIGH, 1, 1, packed(LOW), 1, 0))
 
 
 def promise_is_forgotten(story: Story) -> None:
@@ -350,6 +376,7 @@ PAXOS_STORIES = [
     (statements.PROMISE, promise_is_broken_on_disk),
     (statements.PROMISE, promise_is_broken_in_messages),
     (statements.PROMISE, promise_is_forgotten),
+    (statements.PROMISE, promise_tells_of_too_little),
     (statements.ONE_VALUE, two_values_in_a_ballot),
     (statements.ONE_VALUE, two_values_in_messages),
     (statements.CHOSEN, chosen_value_is_overwritten),
@@ -376,7 +403,10 @@ def joined(epoch: int) -> list[Any]:
 
 
 def zab_is_sound(story: Story) -> None:
-    """An epoch with two proposals; a restart; a later epoch whose leader has a follower cut the end of its history."""
+    """An epoch with two proposals; a restart; a later epoch whose leader has a follower cut the end of its history; then one
+    whose leader has delivered, and is still writing, what the disks of its quorum have; and one that learns of its
+    acknowledgements when a later epoch has delivered more.
+    """
     story.kept(joined(1), 0, 1)
     story.watcher.promised(1, 0, zab.AckNewLeader(1, 1, 0))
     story.watcher.led(0, 1, 0)
@@ -392,6 +422,17 @@ def zab_is_sound(story: Story) -> None:
     story.kept([zab.AcceptedEpoch(2), zab.Truncated(1), zab.CurrentEpoch(2), zab.Appended(packed(2, start=2))], 0)
     story.kept([zab.Snapshot(1, 1, story.machines[1].snapshot(), 2, 2, b""), zab.Appended(packed(2, start=2))], 1)
     story.watcher.promised(0, 1, zab.Ack(1, 2, 2))
+    story.applies(0)
+    story.kept(joined(3), 0, 1)
+    story.watcher.led(2, 3, 2)
+    story.kept(joined(4), 0, 1)
+    story.kept(joined(5), 1, 2)
+    story.kept([zab.Appended(packed(2, start=2))], 2)
+    story.watcher.led(1, 5, 2)
+    story.kept([zab.Appended(packed(5, start=3))], 1, 2)
+    story.applies(1)
+    story.applies(1)
+    story.watcher.led(0, 4, 2)
 
 
 def established(story: Story) -> None:
@@ -430,11 +471,29 @@ def zab_primary_has_not_delivered(story: Story) -> None:
 
 
 def zab_primary_has_another_history(story: Story) -> None:
-    established(story)
-    story.kept([zab.Appended(packed(1))], 0, 1)
+    story.kept([*joined(1), zab.Appended(pack([(1, A)]))], 2)
+    story.kept(joined(2), 0, 1)
+    story.watcher.led(0, 2, 0)
+    story.kept([zab.Appended(packed(2))], 0, 1)
     story.applies(0)
-    story.kept(joined(2), 1, 2)
-    story.watcher.led(2, 2, 1)
+    story.kept(joined(3), 1, 2)
+    story.watcher.led(2, 3, 1)
+
+
+def zab_counts_who_is_not_in_the_epoch(story: Story) -> None:
+    """The leader of epoch 3 is followed by replica 1, whose disk says epoch 1: replica 2, in epoch 2, could lead them both."""
+    story.kept(joined(1), 0, 1, 2)
+    story.kept(joined(2), 0, 2)
+    story.watcher.led(0, 2, 0)
+    story.kept([zab.Appended(packed(2)), *joined(3)], 0)
+    story.kept([zab.AcceptedEpoch(3), zab.Appended(packed(2))], 1)
+    story.applies(0)
+
+
+def zab_joins_an_older_epoch(story: Story) -> None:
+    established(story)
+    story.kept([zab.AcceptedEpoch(2)], 1)
+    story.watcher.promised(1, 0, zab.Ack(1, 1, 0))
 
 
 def zab_epochs_go_back(story: Story) -> None:
@@ -499,6 +558,8 @@ ZAB_STORIES = [
     (statements.GLOBAL_ORDER, zab_epochs_interleave),
     (statements.PRIMARY, zab_primary_has_not_delivered),
     (statements.PRIMARY, zab_primary_has_another_history),
+    (statements.PRIMARY, zab_counts_who_is_not_in_the_epoch),
+    (statements.EPOCHS, zab_joins_an_older_epoch),
     (statements.EPOCHS, zab_epochs_go_back),
     (statements.EPOCHS, zab_is_in_an_epoch_it_did_not_accept),
     (statements.EPOCHS, zab_epochs_go_back_in_statuses),

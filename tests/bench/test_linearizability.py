@@ -305,6 +305,14 @@ def test_the_part_is_a_stale_read_as_one_would_tell_it():
     assert [found.operations, found.order, found.stuck] == [[one, other, new, old], [one, other, new], old]
 
 
+def test_an_append_fits_and_what_observes_another_string_does_not():
+    one, other = operation(1, "append", 1, 5, arg="a"), operation(2, "append", 2, 5, arg="b")
+    wrong = operation(1, "get", 6, 9, ret="bb")
+    found = explain("x", [one, other, wrong], seconds=60.0)
+    assert (found.operations, found.stuck) == ([one, other, wrong], wrong)
+    assert len(found.order) == 2
+
+
 def test_the_part_is_cut_by_time_and_what_had_not_returned_is_unknown_in_it():
     wrong, open_ = operation(1, "read", 5, 6, ret=1), operation(2, "write", 7, 100, arg=1)
     slow = operation(3, "cas", 0, 50, arg=[None, 4], ret=True)

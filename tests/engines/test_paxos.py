@@ -182,10 +182,18 @@ def test_a_promise_is_never_broken(restarted: bool) -> None:
         engine = replica(records=records)
     for message in (accept(ballot(5, 1), 1, b"x"), Prepare(ballot(4, 1), 1), Heartbeat(ballot(5, 1), 9, 0)):
         assert told(engine.step(1, message, 0)) == [(1, Rejected(message.ballot, ballot(5, 2)))]
-    refused = told(engine.step(1, Snapshot(ballot(5, 1), 9, 1, b""), 0))
-    assert refused == [(1, Rejected(ballot(5, 1), ballot(5, 2)))]
     assert accepted_by(engine) == {} and engine.committed == 0
     assert told(engine.step(2, accept(ballot(5, 2), 1, b"x"), 0), Accepted)
+
+
+def test_the_state_of_an_older_leader_is_taken_and_the_leader_refused() -> None:
+    """What is decided is so at every ballot."""
+    engine = replica()
+    engine.step(2, Prepare(ballot(5, 2), 1), 0)
+    effects = engine.step(1, Snapshot(ballot(5, 1), 9, ballot(5, 1), b"all of it"), 0)
+    assert told(effects) == [(1, Rejected(ballot(5, 1), ballot(5, 2)))]
+    assert engine.committed == 9 and accepted_by(engine) == {}
+    assert engine.status().term == ballot(5, 2)
 
 
 def test_an_acceptance_is_a_promise_too() -> None:

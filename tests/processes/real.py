@@ -23,10 +23,11 @@ SHORT: dict[str, Any] = {
 
 
 def short(**changes: Any) -> Scenario:
-    """A scenario of a second or two; tables are changed field by field."""
+    """A scenario of a second or two; tables are changed field by field, and None takes a field out."""
     table = {key: dict(value) if isinstance(value, dict) else value for key, value in SHORT.items()}
     for key, value in changes.items():
-        table[key] = {**table[key], **value} if isinstance(value, dict) and key in table else value
+        changed = {**table[key], **value} if isinstance(value, dict) and key in table else value
+        table[key] = {name: each for name, each in changed.items() if each is not None} if isinstance(changed, dict) else changed
     return read_scenario(table, Place("test", Path()))
 
 

@@ -227,9 +227,10 @@ def test_a_steward_answers_nonsense_and_admits_nobody_but_who_drives_it(hosts: H
 def test_moments_of_another_clock_are_moved_to_this_one_by_the_shortest_round_trip() -> None:
     station = Station.__new__(Station)
     station.round_trip_ns = station.behind_ns = 0
-    slow = station.dated({"now_ns": 1_000, "led": [[900, 1]]}, 50_000, 50_400)
+    slow = station.dated({"now_ns": 1_000, "led": [[900, 1]], "noticed": [800]}, 50_000, 50_400)
     assert slow["led"] == [[900 + 49_200, 1]]
-    quick = station.dated({"now_ns": 2_000, "led": [[900, 1]]}, 51_100, 51_120)
+    assert slow["noticed"] == [800 + 49_200]
+    quick = station.dated({"now_ns": 2_000, "led": [[900, 1]], "noticed": [800]}, 51_100, 51_120)
     assert quick["led"] == [[900 + 49_110, 1]]
-    assert station.dated({"now_ns": 3_000, "led": [[900, 1]]}, 52_000, 59_000)["led"] == quick["led"]
+    assert station.dated({"now_ns": 3_000, "led": [[900, 1]], "noticed": [800]}, 52_000, 59_000)["led"] == quick["led"]
 

@@ -171,6 +171,17 @@ def test_a_link_that_is_cut_for_longer_than_the_user_timeout_starves() -> None:
     assert released(shaped) == [], "what was held for the old connection went with it"
 
 
+def test_a_link_that_loses_the_same_for_longer_than_the_user_timeout_starves() -> None:
+    shaped = shaper(latency="1ms", loss=0.99, retransmit="200ms", user_timeout="1s")
+    shaped.send(1, "lost", 10, START)
+    assert released(shaped, START + 100 * SECOND) == []
+    assert shaped.next_ns() == START + SECOND
+    assert shaped.starving(START + SECOND - 1) == []
+    assert shaped.starving(START + SECOND) == [1]
+    shaped.disconnect(1, START + SECOND)
+    assert shaped.next_ns() == NEVER
+
+
 def test_what_is_kept_for_a_peer_is_bounded() -> None:
     shaped = shaper(connected=False, latency="1ms")
     piece = HELD_LIMIT_BYTES // 4

@@ -204,3 +204,28 @@ def test_a_doubled_refusal_proves_nothing() -> None:
         ),
     )
     assert statuses(trial)[FAILED] == 0
+
+
+@pytest.mark.parametrize("engine", ["paxos", "raft"])
+def test_a_doubled_refusal_is_retried_once(engine: str) -> None:
+    """The old leader is back and leads nobody, and others still forward to it: each try is refused four times."""
+    trial = trial_of(
+        engine,
+        **merged(
+            IMPATIENT,
+            {
+                "warmup": "1s",
+                "duration": "2s",
+                "network": {"transport": "datagram", "duplicate": 1.0},
+                "timeouts": {"election": ["100ms", "150ms"], "heartbeat": "20ms", "request": "300ms"},
+                "workload": {
+                    "routing": "round-robin",
+                    "arrivals": {"kind": "closed", "clients": 8, "think": "20ms", "process": None, "rate": None},
+                },
+                "faults": [{"at": "2s", "for": "1ms", "crash": 0}],
+            },
+        ),
+    )
+    attempts = trial.operations["attempts"]
+    assert 3 < attempts.max() < 20, "as many as pauses fit into the time without a leader"
+    assert attempts[-1] == 1

@@ -178,3 +178,21 @@ def test_a_fast_clock_beats_faster() -> None:
     _, plain = struck("raft", {"clock": {"replica": 2, "rate": 1.25}, "at": "1s", "for": "8.5s"})
     _, fast = struck("raft", {"clock": {"replica": 0, "rate": 1.25}, "at": "1s", "for": "8.5s"})
     assert fast.counts["heartbeats"] / plain.counts["heartbeats"] == pytest.approx(1.25, rel=0.02)
+
+
+def test_a_state_whose_way_is_long_is_sent_a_few_times() -> None:
+    """600 KiB over 10 Mbit/s take half a second, and the election timeout is less: once it was sent again and again, and never
+    took effect.
+    """
+    run = perform(free_world(
+        "paxos", replicas=3, warmup="1s", duration="8s",
+        network={"bandwidth": "10Mbit/s", "user_timeout": "20s"},
+        storage={"compact_after": "256KiB"},
+        timeouts={"election": ["150ms", "300ms"], "heartbeat": "50ms", "request": "300ms", "operation": "10s"},
+        workload={"keys": {"count": 1000}, "value_size": "2KiB", "arrivals": {"clients": 4, "think": "20ms"}},
+        faults=[{"at": "4s", "for": "3s", "crash": 2}],
+    ))  # fmt: skip
+    states = next(kind for kind in run.simulation.kinds.values() if kind.name == "Snapshot")
+    assert states.bytes > states.count * 500_000
+    assert states.count <= 4
+    assert {node.host.machine.applied for node in run.simulation.nodes} == {run.simulation.agreement.highest}

@@ -16,6 +16,7 @@ from bench.driver.network import LOST, Chances, Durations, Link, LossModel, gene
 from bench.driver.simulation import Node
 from bench.driver.trials import TrialRun
 from bench.scenario import Loss
+from engines.core import NEVER
 from tests.simulation.building import (
     MS,
     REPLICATED,
@@ -204,6 +205,58 @@ def test_only_the_lost_segments_of_a_message_are_sent_again() -> None:
     delays = np.array([lossy.carry(m * 10**5 * SECOND, size) - m * 10**5 * SECOND - MS for m in range(3000)])
     expected = math.fsum(2 ** (j - 1) * (1 - (1 - p**j) ** n) for j in range(1, 30))
     assert delays.mean() == pytest.approx(RETRY_NS * expected, rel=0.05)
+
+
+def test_what_is_lost_for_longer_than_the_user_timeout_is_given_up_with_all_behind_it() -> None:
+    """RFC 9293, 3.8.3: the connection breaks the user timeout after the first that does not get through."""
+    patient, hasty = (link(2, independent(0.3), user_timeout_ns=timeout) for timeout in (10**6 * SECOND, 300 * MS))
+    departs = [number * MS for number in range(2000)]
+    delays = [patient.carry(depart, 100) - depart - MS for depart in departs]
+    late = next(number for number, delay in enumerate(delays) if delay >= 300 * MS)
+    assert [hasty.carry(depart, 100) for depart in departs[:late]] == [
+        depart + delay + MS for depart, delay in zip(departs, delays[:late], strict=False)
+    ]
+    assert hasty.gives_up_ns() == NEVER
+    assert hasty.carry(departs[late], 100) == LOST
+    assert hasty.gives_up_ns() == departs[late] + 300 * MS
+    behind = [hasty.carry(depart, 100) for depart in departs[late + 1 : late + 50]]
+    assert all(arrival == LOST or arrival > hasty.gives_up_ns() for arrival in behind)
+    hasty.reset(hasty.gives_up_ns())
+    assert hasty.gives_up_ns() == NEVER
+    assert hasty.carry(10 * SECOND, 100) < 10 * SECOND + 300 * MS + MS
+
+
+def test_a_connection_that_loses_for_longer_than_the_user_timeout_breaks() -> None:
+    """Nothing arrives later than that, and both ends are told."""
+    sent: dict[int, int] = {}
+    waited: list[int] = []
+    told: set[tuple[int, int]] = set()
+
+    def watch(what: str, node: Node, detail: Any) -> None:
+        now = run.simulation.now
+        if what == "send":
+            sent.setdefault(id(detail[1]), now)
+            kept.append(detail[1])
+        elif what == "step":
+            waited.append(now - sent[id(detail[1])])
+        elif what == "disconnect":
+            told.add((node.id, detail))
+
+    kept: list[Any] = []
+    scenario = free_world(
+        "raft",
+        replicas=3,
+        warmup="1s",
+        duration="10s",
+        network={"loss": 0.2, "retransmit": "20ms", "user_timeout": "100ms"},
+        timeouts={"election": ["200ms", "400ms"], "heartbeat": "20ms", "request": "1s", "operation": "20s"},
+    )
+    run = TrialRun(scenario, "raft", 1)
+    run.simulation.trace = watch
+    run.perform()
+    assert run.simulation.agreement.violations == []
+    assert max(waited) < 2 * 100 * MS, "a message behind another waits for that, too"
+    assert {(0, 1), (1, 0), (0, 2), (2, 0)} <= told, "the leader speaks with all"
 
 
 @pytest.mark.parametrize("engine", REPLICATED)
