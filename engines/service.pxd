@@ -29,6 +29,7 @@ cdef class Service:
     cdef readonly list effects
     cdef readonly i64 now
     cdef public i64 deadline
+    cdef readonly i64 beliefs
 
     cpdef list led(self, i64 now)
     cpdef list deposed(self, i64 now)

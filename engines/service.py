@@ -75,6 +75,7 @@ class Service:
         self.effects: list[ServiceEffect] = []
         self.now = 0
         self.deadline = NEVER
+        self.beliefs = 0  # how often it has begun to believe something anew that watchers may doubt, such as in its lease
 
     def led(self, now: int) -> list[ServiceEffect]:
         """This replica begins to lead. Commands of earlier leaders may still be applied after this."""

@@ -4,6 +4,7 @@ A watcher reports a violation as ``NAME: what was seen``. ``judge`` makes the an
 
     Ongaro      Diego Ongaro, "Consensus: Bridging Theory and Practice", Stanford 2014
     PMS         Leslie Lamport, "Paxos Made Simple", 2001
+    Burrows     Mike Burrows, "The Chubby lock service for loosely-coupled distributed systems", OSDI 2006
     Zab         Junqueira, Reed, Serafini, "Zab: High-performance broadcast for primary-backup systems", DSN 2011
 """
 
@@ -25,7 +26,8 @@ class Statement(msgspec.Struct, frozen=True):
     """What must hold.
 
     ``basic`` is of one moment, otherwise it is of two. ``needs`` is STATUSES, RECORDS or MOMENTS, which processes do not show.
-    ``durable`` says that it only holds where promises wait for the disk. ``includes`` are statements that this one follows from,
+    ``durable`` says that it only holds where promises wait for the disk, ``clocks`` where all clocks keep to the bound that
+    they were given. ``includes`` are statements that this one follows from,
     together with what is watched under its own name.
     """
 
@@ -36,6 +38,7 @@ class Statement(msgspec.Struct, frozen=True):
     basic: bool = False
     durable: bool = False
     cheap: bool = False
+    clocks: bool = False
     includes: tuple[str, ...] = ()
 
 
@@ -237,21 +240,97 @@ ZAB = (
     ),
 )
 
+EXCLUSION, LEASES, GRACE, LOCK_DELAYS = "mutual exclusion", "leases are kept", "grace periods are kept", "lock-delays are kept"
+CACHES, ONE_MASTER, EVENTS_AFTER = "caches are fresh", "one master at a time", "events come after"
+GENERATIONS, FENCES, LETTING_GO = "sequencers increase", "sequencers tell", "holders let go themselves"
+OVER_ONCE, EPHEMERALS, STALE_EPOCHS = "sessions end once", "ephemeral nodes vanish once", "earlier epochs are over"
+
+LOCKS = (
+    Statement(
+        EXCLUSION,
+        "Who believes, with a lease that it believes valid, to hold a lock does hold it, and nobody else believes so where one "
+        "of them holds it exclusively.",
+        "Burrows 2.4 and 2.8",
+        MOMENTS,
+        clocks=True,
+    ),
+    Statement(
+        LEASES, "No session is ended by a master while its client believes in it.", "Burrows 2.8", MOMENTS, clocks=True
+    ),
+    Statement(
+        GRACE,
+        "A client gives its session up when it is over, or when the grace period is; not before.",
+        "Burrows 2.8",
+        MOMENTS,
+        clocks=True,
+    ),
+    Statement(
+        LOCK_DELAYS,
+        "A lock whose holder has failed is granted to nobody before its lock-delay is over.",
+        "Burrows 2.4",
+        MOMENTS,
+        clocks=True,
+    ),
+    Statement(
+        CACHES,
+        "A client reads nothing older than what was acknowledged before it asked, and a sequencer that it is told to be valid "
+        "was valid since then.",
+        "Burrows 2.4 and 2.7",
+        MOMENTS,
+        clocks=True,
+    ),
+    Statement(ONE_MASTER, "At most one master at a time believes in its lease.", "Burrows 2.2", MOMENTS, clocks=True),
+    Statement(EVENTS_AFTER, "A client hears of what has happened, and not before.", "Burrows 2.5", MOMENTS),
+    Statement(
+        GENERATIONS,
+        "Each time that a lock goes from free to held its generation is higher than ever, and an exclusive lock has one holder.",
+        "Burrows 2.4",
+        RECORDS,
+    ),
+    Statement(
+        FENCES, "A request that shows a sequencer takes effect only while that lock is held so.", "Burrows 2.4", RECORDS
+    ),
+    Statement(
+        LETTING_GO,
+        "A lock leaves its holder by a request of the holder's session, or with that session.",
+        "Burrows 2.4 and 2.6",
+        RECORDS,
+    ),
+    Statement(OVER_ONCE, "A session that has ended opens, holds and writes nothing, and ends no more.", "Burrows 2.8", RECORDS),
+    Statement(
+        EPHEMERALS,
+        "An ephemeral node vanishes with the last handle on it, or when it is deleted, and only once.",
+        "Burrows 2.3",
+        RECORDS,
+    ),
+    Statement(
+        STALE_EPOCHS, "What a master of an earlier epoch has decided takes no effect.", "Burrows 2.9", RECORDS
+    ),
+)
+
 PROTOCOLS: dict[str, tuple[Statement, ...]] = {"raft": RAFT, "paxos": PAXOS, "zab": ZAB}
 
 
-def of(engine: str) -> tuple[Statement, ...]:
-    """All statements of an engine."""
+def of(engine: str, locks: bool = False) -> tuple[Statement, ...]:
+    """All statements of an engine, and of the lock service over it."""
     own = PROTOCOLS.get(engine)
-    return GENERAL if own is None else (*GENERAL, DURABLE, *own)
+    protocol = GENERAL if own is None else (*GENERAL, DURABLE, *own)
+    return (*protocol, *LOCKS) if locks else protocol
 
 
-def watched(engine: str, level: str, durable: bool, needs: Collection[str]) -> set[str]:
-    """The names of what a run of this engine watches; ``durable``: promises wait for the disk."""
+def watched(
+    engine: str, level: str, durable: bool, needs: Collection[str], locks: bool = False, clocks: bool = True
+) -> set[str]:
+    """The names of what a run of this engine watches; ``durable``: promises wait for the disk; ``clocks``: they keep to their
+    bound.
+    """
     return {
         statement.name
-        for statement in of(engine)
-        if statement.needs in needs and (statement.cheap or level != CHEAP) and (durable or not statement.durable)
+        for statement in of(engine, locks)
+        if statement.needs in needs
+        and (statement.cheap or level != CHEAP)
+        and (durable or not statement.durable)
+        and (clocks or not statement.clocks)
     }
 
 
@@ -260,13 +339,15 @@ def name_of(violation: str) -> str:
     return violation.partition(":")[0]
 
 
-def judge(engine: str, level: str, names: Collection[str], violations: Iterable[str]) -> dict[str, str]:
+def judge(
+    engine: str, level: str, names: Collection[str], violations: Iterable[str], locks: bool = False
+) -> dict[str, str]:
     """What each statement says of a run at this level, in which those called ``names`` were watched: passed, failed, not run (it
     cannot be watched there) or turned off (by the level).
     """
     failed = {name_of(violation) for violation in violations}
     answers = {}
-    for statement in of(engine):
+    for statement in of(engine, locks):
         if failed & {statement.name, *statement.includes}:
             answers[statement.name] = "failed"
         elif level == CHEAP and not statement.cheap:
@@ -280,6 +361,7 @@ def row(statement: Statement) -> str:
     """The statement's row in docs/verification.md: name, words, source, where it is watched, and at which level."""
     worlds = "simulation" if statement.needs == MOMENTS else "both"
     where = worlds + (", where promises wait for the disk" if statement.durable else "")
+    where += ", where clocks keep to their bound" if statement.clocks else ""
     words = statement.words + "".join(f" Fails with {name}." for name in statement.includes)
     level = CHEAP if statement.cheap else ALL
     return f"| {statement.name} | {words} | {statement.source} | {statement.needs} | {where} | {level} |"

@@ -102,7 +102,7 @@ def explore(
         if name not in EXPLORED:
             raise click.ClickException(f"{name} has nothing to explore; choose from: {', '.join(EXPLORED)}")
     outcomes, interrupted = _campaign(chosen, seeds, given, place, jobs or default_jobs())
-    _report(chosen, outcomes)
+    _report(chosen, outcomes, given.get("workload", {}).get("kind") == "locks")
     failed = [outcome for outcome in outcomes if outcome.violations]
     line = " ".join(["replbench replay", shlex.quote(scenario), *(f"--set {shlex.quote(each)}" for each in settings)])
     for outcome in failed:
@@ -167,7 +167,7 @@ class _Progress:
             )
 
 
-def _report(engines: tuple[str, ...], outcomes: list[Outcome]) -> None:
+def _report(engines: tuple[str, ...], outcomes: list[Outcome], locks: bool) -> None:
     """What was tried of each engine, how often each thing happened, and what never did."""
     from bench.exploration.coverage import expected
 
@@ -180,14 +180,14 @@ def _report(engines: tuple[str, ...], outcomes: list[Outcome]) -> None:
         seconds = sum(outcome.simulated_ns for outcome in mine) / 1e9
         operations = sum(sum(outcome.operations) for outcome in mine)
         click.echo(f"{engine}: {len(mine)} schedules, {seconds:.0f} s, {operations} operations, {broken} with a broken rule")
-    names = list(dict.fromkeys(name for engine in engines for name in expected(engine)))
+    names = list(dict.fromkeys(name for engine in engines for name in expected(engine, locks)))
     width = max(len(name) for name in names)
     click.echo(" " * width + "".join(f"{engine:>12}" for engine in engines))
     for name in names:
-        cells = [str(counts[engine][name]) if name in expected(engine) else "-" for engine in engines]
+        cells = [str(counts[engine][name]) if name in expected(engine, locks) else "-" for engine in engines]
         click.echo(f"{name:<{width}}" + "".join(f"{cell:>12}" for cell in cells))
     for engine in engines:
-        missing = [name for name in expected(engine) if not counts[engine][name]]
+        missing = [name for name in expected(engine, locks) if not counts[engine][name]]
         if missing:
             click.echo(f"{engine}: never happened: {'; '.join(missing)}")
 

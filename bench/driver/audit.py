@@ -2,7 +2,8 @@
 
 Each log is read as a replica would that starts again, by the engine itself. Every acknowledged command must stand in the log of
 every replica that kept up, and the replayed log must lead to the very digest that the replica reported, by which a command that
-is in the log twice was applied once. The watcher of the protocol sees the records in order, as far back as compaction left them.
+is in the log twice was applied once. The watcher of the protocol sees the records in order, as far back as compaction left them;
+the model of a lock service reads the log.
 """
 from __future__ import annotations
 
@@ -14,15 +15,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.checkers.invariants import Agreement
+from bench.checkers.locks import LockLog
 from bench.checkers.statements import AGREEMENT, CHEAP, NO_LOSS
 from bench.checkers.watchers import watchers
 from bench.driver.protocols import PROTOCOLS, build, name_of, new_machine
 from bench.driver.storage import read_records
 from engines.core import Restore
+from engines.lock_service import LockTree
 
 if TYPE_CHECKING:
     from bench.scenario import Scenario
     from engines.core import Record
+    from engines.machine import Machine
+    from ext.log import Log
 
 NAMED = 5
 
@@ -39,6 +44,8 @@ def audit(
         violations += _compare(scenario, engine, replica, records, status, acknowledged)
         if scenario.checks.invariants != CHEAP:
             violations += watch_records(engine, scenario.replicas, replica, records)
+            if scenario.workload.kind == "locks":
+                violations += watch_locks(scenario, engine, replica, records, status["applied"])
     return violations
 
 
@@ -52,15 +59,34 @@ def watch_records(engine: str, replicas: int, replica: int, records: list[Record
     return agreement.violations
 
 
+def watch_locks(scenario: Scenario, engine: str, replica: int, records: list[Record], applied: int) -> list[str]:
+    """What the model of the lock service says of the log of one replica, which tells no time."""
+    tree = LockTree()
+    log = _revive(scenario, engine, replica, records, tree)
+    model = LockLog(Agreement(), scenario.locks.options(scenario.timeouts.request_ns), clocks=False)
+    model.resume(tree)
+    for position in range(tree.applied + 1, min(applied, log.last) + 1):
+        command = log.payload(position)
+        tree.apply(position, command)
+        if command:
+            model.applied(tree)
+    return model.agreement.violations
+
+
+def _revive(scenario: Scenario, engine: str, replica: int, records: list[Any], machine: Machine) -> Log:
+    """The log of these records; the machine has what a snapshot among them says."""
+    revived = build(engine, replica, scenario, random.Random(0))
+    for effect in revived.recover(records, 0):
+        if isinstance(effect, Restore):
+            machine.restore(effect.position, effect.state)
+    return revived.log
+
+
 def _compare(
     scenario: Scenario, engine: str, replica: int, records: list[Any], status: dict[str, Any], acknowledged: np.ndarray
 ) -> list[str]:
-    revived = build(engine, replica, scenario, random.Random(0))
-    effects = revived.recover(records, 0)
-    log, machine, applied = revived.log, new_machine(scenario), status["applied"]
-    for effect in effects:
-        if isinstance(effect, Restore):
-            machine.restore(effect.position, effect.state)
+    machine, applied = new_machine(scenario), status["applied"]
+    log = _revive(scenario, engine, replica, records, machine)
     compacted = log.base > 0
     if log.last < applied or machine.applied < log.base:
         return [f"{NO_LOSS}: replica {replica} applied {applied}, but the log on its disk goes from {log.base} to {log.last}"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.driver.shapes import cut_links
 from bench.metrics.trial import FaultRecord
@@ -234,6 +234,72 @@ class Faults:
             return lambda: "syncs are as fast as before" if node.fsyncs > before else ""
 
         return f"replica {node.id}", witness, heal
+
+    # Clients of a lock service
+
+    def _client_crash(self, fault: Fault) -> tuple[str, Witness, Callable[[], Witness]]:
+        clients: Any = self.simulation.clients
+        tenant = clients.tenants[fault.client]
+        if not tenant.up:
+            return f"client {fault.client}", lambda: "", lambda: lambda: ""
+        clients.crash(fault.client)
+
+        def heal() -> Witness:
+            clients.restart(fault.client)
+            return lambda: "another one has a session" if tenant.up and tenant.library.session else ""
+
+        return f"client {fault.client}", lambda: "" if tenant.up else "it is gone", heal
+
+    def _client_pause(self, fault: Fault) -> tuple[str, Witness, Callable[[], Witness]]:
+        clients: Any = self.simulation.clients
+        tenant = clients.tenants[fault.client]
+        if tenant.paused:
+            return f"client {fault.client}", lambda: "", lambda: lambda: ""
+        clients.halt(fault.client)
+        return self._missing(fault, tenant, clients.go_on)
+
+    def _client_cut(self, fault: Fault) -> tuple[str, Witness, Callable[[], Witness]]:
+        clients: Any = self.simulation.clients
+        tenant = clients.tenants[fault.client]
+        if tenant.mute:
+            return f"client {fault.client}", lambda: "", lambda: lambda: ""
+        clients.cut(fault.client, fault.kind == "client_cut")
+        return self._missing(fault, tenant, clients.mend)
+
+    _client_mute = _client_cut
+
+    def _missing(
+        self, fault: Fault, tenant: Any, mend: Callable[[int], None]
+    ) -> tuple[str, Witness, Callable[[], Witness]]:
+        """A client misses what it should hear, or cannot say what it wants to."""
+
+        def witness() -> str:
+            waiting = len(tenant.missed) + len(tenant.unsent)
+            return f"{waiting} messages wait" if waiting else ""
+
+        def heal() -> Witness:
+            mend(fault.client)
+            return lambda: "" if tenant.missed or tenant.unsent else "nothing waits any more"
+
+        return f"client {fault.client}", witness, heal
+
+    def _client_clock(self, fault: Fault) -> tuple[str, Witness, Callable[[], Witness]]:
+        clients: Any = self.simulation.clients
+        tenant = clients.tenants[fault.client]
+        ahead = tenant.local(self.simulation.now) - self.simulation.now
+        clients.set_clock_rate(fault.client, fault.rate)
+
+        def witness() -> str:
+            drift_ns = tenant.local(self.simulation.now) - self.simulation.now - ahead
+            return f"the clock is off by {drift_ns / 1e6:g} ms" if drift_ns else ""
+
+        def heal() -> Witness:
+            clients.set_clock_rate(fault.client, 1.0)
+            return lambda: "the clock keeps time" if tenant.clock.rate == 1.0 else ""
+
+        return f"client {fault.client}", witness, heal
+
+    # Clocks
 
     def _clock(self, fault: Fault) -> tuple[str, Witness, Callable[[], Witness]]:
         simulation = self.simulation

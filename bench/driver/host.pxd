@@ -24,6 +24,7 @@ cdef class World:
     cpdef object applied(self, Host host, u64 position, bytes command, bint answered)
     cpdef object led(self, Host host)
     cpdef object lost_leader(self, Host host)
+    cpdef object believed(self, Host host)
 
 
 @cython.final
@@ -64,6 +65,7 @@ cdef class Host:
     cdef i64 next_sync_ns
     cdef readonly object compaction_first
     cdef readonly object compaction_last
+    cdef i64 beliefs
 
     cpdef object start(self, list records, i64 now)
     cpdef int receive(self, u64 sender, object message, i64 now, bint more) except -1

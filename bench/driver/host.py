@@ -83,6 +83,9 @@ class World:
         """Told when the host's engine begins to lead."""
         raise NotImplementedError
 
+    def believed(self, host: Host) -> None:
+        """Told at the end of a turn in which the service of a leading host has begun to believe something."""
+
     def lost_leader(self, host: Host) -> None:
         """Told when the host's engine, which does not lead, has waited for a leader for too long, or seen its leader go."""
 
@@ -140,6 +143,7 @@ class Host:
         self.next_sync_ns = 0
         self.compaction_first: Record | None = None
         self.compaction_last: Record | None = None
+        self.beliefs = 0  # of the service, that the world was told of
 
     def start(self, records: list[Record], now: int) -> None:
         """Begin an incarnation with what the last one made durable."""
@@ -418,6 +422,9 @@ class Host:
 
     def attend(self, service: Service, more: bool) -> None:
         """The service's deadline; at once where, after the queue was last looked at, the service proposed something."""
+        if service.beliefs != self.beliefs:
+            self.beliefs = service.beliefs
+            self.world.believed(self)
         self.deadline = min(self.deadline, service.deadline)
         if self.queue.count > 0 and not more and self.has_room():
             self.deadline = min(self.deadline, self.queued_since_ns + self.max_delay_ns)

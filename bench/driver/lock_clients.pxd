@@ -13,28 +13,32 @@ cdef i64 NEVER, NOTHING
 cdef u64 NOBODY
 
 
-@cython.final
 cdef class Tenant:
+    cdef readonly i64 id
     cdef readonly Session session
     cdef readonly Client library
     cdef object state
-    cdef i64 wakes_ns
-    cdef i64 due_ns
+    cdef public i64 wakes_ns
+    cdef public i64 due_ns
     cdef dict handles
     cdef i64 lock
     cdef bint reading
     cdef int mode
     cdef i64 call
     cdef i64 row
-    cdef object held
+    cdef public object held
     cdef i64 granted_ns
     cdef bint to_write
-    cdef bint dead
+    cdef public bint dead
     cdef tuple late
-    cdef i64 lease_until_ns
+    cdef readonly i64 lease_until_ns
     cdef readonly i64 requests
     cdef readonly i64 keep_alives
     cdef readonly i64 cache_hits
+    cdef i64 seen_until_ns
+
+    cpdef i64 local(self, i64 now) noexcept
+    cpdef i64 real(self, i64 local) noexcept
 
 
 cdef class LockClients(Population):
@@ -48,7 +52,10 @@ cdef class LockClients(Population):
     cdef list moments
     cdef list lost
     cdef object acknowledged
+    cdef public object watcher
 
+    cpdef Tenant new_tenant(self, Session session, object options)
+    cdef object told(self, Tenant tenant, object event)
     cdef i64 now(self) except? -1
     cdef Session session_of(self, Py_ssize_t client)
     cdef object begin(self, Tenant tenant)
@@ -75,6 +82,7 @@ cdef class LockClients(Population):
     cdef object die(self, Tenant tenant, object held)
     cdef object come_back(self, Tenant tenant)
     cdef object expired(self, Tenant tenant)
+    cdef object begin_anew(self, Tenant tenant)
     cdef object open_session(self, Tenant tenant)
     cdef object lose(self, Tenant tenant, object held, i64 since_ns, int why)
     cdef object happened(self, i64 now, Tenant tenant, int what)

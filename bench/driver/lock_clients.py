@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -59,6 +59,7 @@ from engines.lock_service.commands import (
     STALE_SEQUENCER,
     Contents,
     Done,
+    Event,
     Granted,
     Opened,
     Refused,
@@ -101,6 +102,7 @@ class Tenant:
     """A client of the lock service: the library, and where it is in its round."""
 
     def __init__(self, session: Session, options: LockOptions) -> None:
+        self.id: int = session.id
         self.session = session
         self.library = Client(session.id, len(session.links_to), options, session.target)
         self.state = self.library.state
@@ -121,10 +123,26 @@ class Tenant:
         self.requests = 0
         self.keep_alives = 0
         self.cache_hits = 0
+        self.seen_until_ns = 0  # by the watcher, of the library's lease
+
+    @property
+    def up(self) -> bool:
+        """Whether it is there."""
+        return not self.dead
+
+    def local(self, now: int) -> int:
+        """What its clock shows."""
+        return now
+
+    def real(self, local: int) -> int:
+        """When its clock shows this."""
+        return local
 
 
 class LockClients(Population):
-    """All clients, in a closed loop until ``habits.stop_ns``; ``share`` as in Clients."""
+    """All clients, in a closed loop until ``habits.stop_ns``; ``share`` as in Clients. A ``watcher`` (bench.checkers.beliefs) is
+    told what they ask for and what becomes of it.
+    """
 
     def __init__(
         self,
@@ -137,7 +155,8 @@ class LockClients(Population):
     ) -> None:
         super().__init__(queue, sessions, recorder)
         self.part, self.parts = share
-        self.tenants = [Tenant(session, options) for session in sessions]
+        self.tenants: list[Any] = [self.new_tenant(session, options) for session in sessions]
+        self.watcher: Any = None
         self.habits = habits
         self.first_ns, self.last_ns = habits.window_ns
         self.drawn: list[int] = []
@@ -145,10 +164,14 @@ class LockClients(Population):
         self.lost: list[tuple[int, ...]] = []  # after and since when, client, kind, lock, generation, why
         self.acknowledged = array("Q")
 
+    def new_tenant(self, session: Session, options: LockOptions) -> Tenant:
+        """A client of these clients' kind."""
+        return Tenant(session, options)
+
     def start(self) -> None:
         """Everybody opens a session; with it, the first round begins."""
         for tenant in self.tenants:
-            tenant.library.open_session(self.now())
+            tenant.library.open_session(tenant.local(self.now()))
             self.attend(tenant)
 
     def now(self) -> int:
@@ -167,7 +190,7 @@ class LockClients(Population):
         if self.queue.time < tenant.due_ns:
             return
         if self.clock_ns > self.queue.time and not tenant.dead:
-            tenant.library.tick(self.clock_ns)  # a step that comes late may find the lease over
+            tenant.library.tick(tenant.local(self.clock_ns))  # a step that comes late may find the lease over
         if tenant.dead:
             self.come_back(tenant)
         elif tenant.library.state != SAFE or tenant.call != NOTHING:
@@ -191,7 +214,7 @@ class LockClients(Population):
             self.use(tenant)
         else:
             tenant.call = tenant.library.open(
-                f"/lock-{tenant.lock}", self.now(), kind=FILE, lock_delay_ns=habits.lock_delay_ns
+                f"/lock-{tenant.lock}", tenant.local(self.now()), kind=FILE, lock_delay_ns=habits.lock_delay_ns
             )
 
     def happens(self, share: float) -> bool:
@@ -219,14 +242,16 @@ class LockClients(Population):
     def acquire(self, tenant: Tenant) -> None:
         """The operation lasts until the lock is granted."""
         self.operate(tenant, ACQUIRE if tenant.mode == EXCLUSIVE else ACQUIRE_SHARED, 0)
-        tenant.call = tenant.library.acquire(tenant.handles[tenant.lock], tenant.mode, self.now())
+        tenant.call = tenant.library.acquire(tenant.handles[tenant.lock], tenant.mode, tenant.local(self.now()))
 
     def read(self, tenant: Tenant) -> None:
         """From the cache, where the lease is valid and it is there."""
         library = tenant.library
         now, hits = self.now(), library.hits
         self.operate(tenant, READ, 0)
-        tenant.call = library.get_contents(tenant.handles[tenant.lock], now)
+        if self.watcher is not None:
+            self.watcher.begins(tenant, "get_contents", tenant.handles[tenant.lock], now)
+        tenant.call = library.get_contents(tenant.handles[tenant.lock], tenant.local(now))
         if library.hits > hits:
             self.recorder.set_values(tenant.row, 0, 1)
             if self.first_ns <= now < self.last_ns:
@@ -250,7 +275,10 @@ class LockClients(Population):
         token = tenant.row * self.parts + self.part + 1
         self.recorder.set_values(tenant.row, token, sequencer.generation)
         library.set_sequencer(handle, sequencer)
-        tenant.call = library.set_contents(handle, token.to_bytes(TOKEN_BYTES, "little").ljust(size, b"\0"), self.now())
+        if self.watcher is not None:
+            self.watcher.begins(tenant, "set_contents", handle, self.now())
+        contents = token.to_bytes(TOKEN_BYTES, "little").ljust(size, b"\0")
+        tenant.call = library.set_contents(handle, contents, tenant.local(self.now()))
         library.set_sequencer(handle, None)
 
     def release(self, tenant: Tenant, held: Sequencer) -> None:
@@ -258,7 +286,7 @@ class LockClients(Population):
         tenant.held = None
         self.operate(tenant, release_of(held), 0)
         self.recorder.set_values(tenant.row, held.generation, 0)
-        tenant.call = tenant.library.release(tenant.handles[tenant.lock], self.now())
+        tenant.call = tenant.library.release(tenant.handles[tenant.lock], tenant.local(self.now()))
 
     def operate(self, tenant: Tenant, kind: int, size: int) -> None:
         """An operation begins."""
@@ -268,6 +296,8 @@ class LockClients(Population):
     def completed(self, tenant: Tenant, effect: Completed) -> None:
         """A call was answered. What fails does so with its session, which begins another round."""
         answer, client = effect.answer, tenant.session.id
+        if self.watcher is not None:
+            self.watcher.completed(tenant, effect.call, answer, self.now())
         if type(answer) in LOGGED:
             self.acknowledged.append(client << NAME_BITS | effect.call)
         if effect.call != tenant.call:
@@ -277,6 +307,8 @@ class LockClients(Population):
             tenant.handles[tenant.lock] = answer.handle
             self.use(tenant)
         elif isinstance(answer, Granted):
+            if self.watcher is not None:
+                self.watcher.granted(tenant, tenant.handles[tenant.lock], self.now())
             self.recorder.set_values(tenant.row, 0, effect.waited)
             self.succeed(tenant, answer.generation)
             tenant.held = Sequencer(f"/lock-{tenant.lock}", tenant.mode, answer.generation)
@@ -340,17 +372,21 @@ class LockClients(Population):
         """Everything is lost with the session, and the client begins anew."""
         if tenant.held is not None:
             self.lose(tenant, tenant.held, tenant.lease_until_ns, LOST)
-        elif tenant.row != NOTHING and self.recorder.kind_of(tenant.row) in UNHEARD:
+        self.begin_anew(tenant)
+        self.open_session(tenant)
+
+    def begin_anew(self, tenant: Tenant) -> None:
+        """Without a session nothing is open or under way."""
+        if tenant.row != NOTHING and self.recorder.kind_of(tenant.row) in UNHEARD:
             # Nobody was told that the lock was granted, and nobody will be.
             self.recorder.complete(tenant.row, self.queue.time, FAILED, 0)
         tenant.handles = {}
         tenant.call = tenant.row = NOTHING
-        self.open_session(tenant)
 
     def open_session(self, tenant: Tenant) -> None:
         """Another one, as long as there is load."""
         if self.queue.time < self.habits.stop_ns:
-            tenant.library.open_session(self.now())
+            tenant.library.open_session(tenant.local(self.now()))
 
     def lose(self, tenant: Tenant, held: Sequencer, since_ns: int, why: int) -> None:
         """The master will release the lock, at some time from ``since_ns`` on. What was to be written comes late."""
@@ -391,15 +427,31 @@ class LockClients(Population):
                 elif type(effect) is Completed:
                     self.completed(tenant, effect)
                 elif type(effect) is Turned:
+                    if self.watcher is not None:
+                        self.watcher.turned(tenant, effect.state, self.now())
                     self.turned(tenant, effect.state)
-                elif type(effect) is Told and effect.event.kind == MASTER_FAILED_OVER:
-                    self.happened(self.now(), tenant, FAILED_OVER)
+                elif type(effect) is Told:
+                    self.told(tenant, effect.event)
             effects = library.take()
-        tenant.lease_until_ns = max(tenant.lease_until_ns, library.lease_until_ns)
-        due_ns = library.deadline
+        if library.valid(tenant.local(self.now())):
+            tenant.lease_until_ns = tenant.real(library.lease_until_ns)
+        if self.watcher is not None and library.lease_until_ns != tenant.seen_until_ns:
+            tenant.seen_until_ns = library.lease_until_ns
+            self.watcher.attended(tenant, self.now())
+        due_ns = library.next_deadline()
+        if due_ns == NEVER:
+            return
+        due_ns = tenant.real(due_ns)
         if due_ns < tenant.wakes_ns:
             tenant.wakes_ns = max(due_ns, now)
             self.queue.push(tenant.wakes_ns, None, RETRY, 0, tenant.session.id)
+
+    def told(self, tenant: Tenant, event: Event) -> None:
+        """Something happened that its application is to hear of."""
+        if event.kind == MASTER_FAILED_OVER:
+            self.happened(self.now(), tenant, FAILED_OVER)
+        if self.watcher is not None:
+            self.watcher.told(tenant, event)
 
     def ask(self, tenant: Tenant, effect: Ask) -> None:
         """A request leaves."""
@@ -418,21 +470,21 @@ class LockClients(Population):
             return
         tenant.wakes_ns = NEVER
         if not tenant.dead:
-            tenant.library.tick(self.now())
+            tenant.library.tick(tenant.local(self.now()))
             self.attend(tenant)
 
     def answered(self, client: int, sequence: int, result: bytes) -> None:
         """As Population says."""
         tenant = self.tenants[client // self.parts]
         if not tenant.dead:
-            tenant.library.answered(sequence, result, self.now())
+            tenant.library.answered(sequence, result, tenant.local(self.now()))
             self.attend(tenant)
 
     def redirected(self, client: int, sequence: int, leader: int) -> None:
         """As Population says."""
         tenant = self.tenants[client // self.parts]
         if not tenant.dead:
-            tenant.library.redirected(sequence, leader, self.now())
+            tenant.library.redirected(sequence, leader, tenant.local(self.now()))
             self.attend(tenant)
 
     def let_go(self, client: int, sequence: int) -> None:
@@ -443,7 +495,7 @@ class LockClients(Population):
         """As Population says."""
         for tenant in self.tenants:
             if not tenant.dead:
-                tenant.library.disconnected(replica, self.now())
+                tenant.library.disconnected(replica, tenant.local(self.now()))
                 self.attend(tenant)
 
     def finish(self) -> None:

@@ -10,8 +10,10 @@ from bench.distributions import ZERO, Distribution, Uniform
 from bench.driver.clients import ROUTING, Clients, Population, Session
 from bench.driver.lock_clients import Habits, LockClients
 from bench.driver.network import ARRIVALS, CLIENT, HOLD, THINK, WORKLOAD, Chances, Durations, Link, LossModel, generator
+from bench.driver.struck_clients import StruckClients
 from bench.metrics.recorder import Recorder
 from bench.scenario import Loss
+from bench.scenario.load import OF_CLIENTS
 from bench.workloads import keys
 from bench.workloads.arrivals import schedule
 from bench.workloads.key_value import Operations
@@ -57,7 +59,8 @@ def build_lock_clients(scenario: Scenario, seed: int, queue: EventQueue, share: 
     own_seed = seed_of(seed, part)
     workload, asked, dice = scenario.workload, scenario.locks, generator(own_seed, WORKLOAD)
     locks = np.zeros(DRAWN, dtype=np.int64)
-    return LockClients(
+    struck = asked.errands_ns > 0 or any(fault.kind in OF_CLIENTS for fault in scenario.faults)
+    clients = (StruckClients if struck else LockClients)(
         queue,
         _sessions(scenario, own_seed)[part::parts],
         Recorder(*window_of(scenario)),
@@ -79,6 +82,9 @@ def build_lock_clients(scenario: Scenario, seed: int, queue: EventQueue, share: 
         ),
         share,
     )
+    if isinstance(clients, StruckClients) and asked.errands_ns:
+        clients.begin_errands(asked.errands_ns, own_seed)
+    return clients
 
 
 def build_clients(scenario: Scenario, seed: int, queue: EventQueue, share: tuple[int, int] = (0, 1)) -> Clients:

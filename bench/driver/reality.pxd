@@ -1,5 +1,6 @@
 cimport cython
 
+from bench.driver.clock cimport Clock
 from bench.driver.host cimport Host, World
 from bench.driver.shaping cimport Shaper
 from bench.driver.storage cimport WriteAheadLog
@@ -11,17 +12,6 @@ ctypedef long long i64
 
 cdef i64 NEVER, QUEUE_LEAST, QUEUE_MOST
 cdef u64 DIGEST_EVERY
-
-
-@cython.final
-cdef class Clock:
-    cdef readonly double rate
-    cdef i64 base_ns
-    cdef i64 set_ns
-
-    cpdef i64 local(self, i64 now) noexcept
-    cpdef i64 real(self, i64 local) noexcept
-    cpdef object set_rate(self, double rate, i64 now)
 
 
 cdef class Reality(World):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from typing import Any, cast
 
+from bench.driver.clock import Clock
 from bench.driver.connections import Connection
 from bench.driver.frames import PEER_FRAME_LIMIT_BYTES, Answer, FrameError, Request, encode_messages
 from bench.driver.host import Forward, ForwardAnswer, Host, World
@@ -30,27 +31,6 @@ QUEUE_PATIENCE = 4  # a queue is full with what is decided in this part of a cli
 DIGEST_EVERY, DIGESTS_KEPT = 1024, 1024
 NOTICED_KEPT = 1024
 REQUESTS, MESSAGES, UP, DOWN = range(4)
-
-
-class Clock:
-    """The time as the host is told it: monotonic nanoseconds, run at another rate where a fault says so."""
-
-    def __init__(self) -> None:
-        self.rate = 1.0
-        self.base_ns = 0
-        self.set_ns = 0
-
-    def local(self, now: int) -> int:
-        """What this clock shows at a monotonic time."""
-        return self.base_ns + (now - self.set_ns if self.rate == 1.0 else int((now - self.set_ns) * self.rate))
-
-    def real(self, local: int) -> int:
-        """The monotonic time at which this clock shows ``local``."""
-        return self.set_ns + (local - self.base_ns if self.rate == 1.0 else 1 + int((local - self.base_ns) / self.rate))
-
-    def set_rate(self, rate: float, now: int) -> None:
-        """From now on, run at ``rate`` seconds a second."""
-        self.base_ns, self.set_ns, self.rate = self.local(now), now, rate
 
 
 class Reality(World):

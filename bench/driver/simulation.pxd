@@ -1,5 +1,6 @@
 cimport cython
 
+from bench.checkers.beliefs cimport LockWatcher
 from bench.checkers.invariants cimport Agreement, Watcher
 from bench.driver.clients cimport Population
 from bench.driver.host cimport Host, World
@@ -70,6 +71,7 @@ cdef class Simulation(World):
     cdef dict record_kinds
     cdef readonly Agreement agreement
     cdef public Watcher watcher
+    cdef public LockWatcher lock_watcher
     cdef public Population clients
     cdef readonly list leaders
     cdef readonly list noticed
@@ -144,3 +146,4 @@ cdef class Simulation(World):
     cpdef object applied(self, Host host, u64 position, bytes command, bint answered)
     cpdef object led(self, Host host)
     cpdef object lost_leader(self, Host host)
+    cpdef object believed(self, Host host)

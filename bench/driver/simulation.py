@@ -121,9 +121,7 @@ class Node:
 
     def set_clock_rate(self, rate: float, now: int) -> None:
         """From now on this clock runs at ``rate`` seconds a second."""
-        self.clock_base_ns = self.local(now)
-        self.clock_set_ns = now
-        self.clock_rate = rate
+        self.clock_base_ns, self.clock_set_ns, self.clock_rate = self.local(now), now, rate
 
 
 class Simulation(World):
@@ -150,7 +148,8 @@ class Simulation(World):
         self.free_cpu = per_byte_ns == 0.0 and all(n.per_message.constant and not n.per_message.value for n in nodes)
         self.record_kinds: dict[type, Kind] = {}
         self.agreement = Agreement(len(nodes))
-        self.watcher: Watcher | None = None  # of the protocol; set, as the next, by who builds the simulation
+        self.watcher: Watcher | None = None  # of the protocol; set, as the next two, by who builds the simulation
+        self.lock_watcher: Any = None
         self.clients: Any = None
         self.leaders: list[tuple[int, int, int]] = []
         self.noticed: list[tuple[int, int]] = []  # when which replica had no leader any more
@@ -606,8 +605,15 @@ class Simulation(World):
         first = self.agreement.applied(host.id, position, digest, host.machine.duplicates, command)
         if first and self.watcher is not None:
             self.watcher.chosen(host.id, position, digest, command)
+        if first and self.lock_watcher is not None and len(command) > 0:
+            self.lock_watcher.applied(host.machine, self.now)
         if answered:
             self.agreement.acknowledged(position)
+
+    def believed(self, host: Host) -> None:
+        """A master believes in its lease."""
+        if self.lock_watcher is not None:
+            self.lock_watcher.believed(host.id, self.now)
 
     def led(self, host: Host) -> None:
         """A replica began to lead."""

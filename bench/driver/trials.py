@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from bench.checkers.statements import ASSERTIONS, MOMENTS, RECORDS, STATUSES
+from bench.checkers.beliefs import LockWatcher
+from bench.checkers.statements import ASSERTIONS, CHEAP, MOMENTS, RECORDS, STATUSES
 from bench.checkers.watchers import watchers
 from bench.driver.faults import Faults
 from bench.driver.host import Forward, ForwardAnswer, Host
@@ -72,6 +73,7 @@ class TrialRun:
         self.window = window_of(scenario)
         self.load_end_ns = scenario.end_ns
         self.marks: list[dict[str, int]] = []
+        self.loaded = 0  # positions that were decided when the load was over
         self.invariants = invariants or scenario.checks.invariants
         self.simulation = self._simulation()
         self.clients = build_population(scenario, seed, self.simulation.client_queue)
@@ -122,6 +124,15 @@ class TrialRun:
             scenario.storage.durability == FSYNC,
             (phases[0].system(scenario.replicas), phases[1].system(scenario.replicas)),
         )
+        if scenario.workload.kind == "locks" and self.invariants != CHEAP:
+            clients: Any = self.clients
+            clients.watcher = simulation.lock_watcher = LockWatcher(
+                simulation.agreement,
+                scenario.locks.options(scenario.timeouts.request_ns),
+                simulation.nodes,
+                clients.tenants,
+                scenario.clocks_in_bound,
+            )
 
     def _new_host(self, simulation: Simulation, id: int, incarnation: int) -> Host:
         return new_host(simulation, self.engine, id, incarnation, self.scenario, self.seed, self.parts)
@@ -149,6 +160,7 @@ class TrialRun:
         with no_cycle_collection():
             simulation.run(self.load_end_ns)
             self._run_until(self._drained, DRAIN_NS)
+            self.loaded = simulation.agreement.highest
             self._run_until(self._level, self.scenario.checks.level_within_ns or 2 * self.scenario.timeouts.election_ns[1])
         machines = {node.id: node.host.machine for node in simulation.nodes if node.up}
         simulation.agreement.finish(machines)
@@ -166,11 +178,12 @@ class TrialRun:
         return self.clients.recorder.outstanding == 0
 
     def _level(self) -> bool:
-        """Every replica is up and has applied the same."""
+        """Every replica is up and has applied the same; of a lock service, whose master never rests, what the load left."""
         nodes = self.simulation.nodes
         if self.engine == "unreplicated":
             nodes = nodes[:1]
-        return all(node.up and node.host.machine.applied == self.simulation.agreement.highest for node in nodes)
+        due = self.loaded if self.scenario.workload.kind == "locks" else self.simulation.agreement.highest
+        return all(node.up and node.host.machine.applied >= due for node in nodes)
 
     def _totals(self) -> dict[str, int]:
         simulation = self.simulation

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bench.checkers import beliefs, locks
 from bench.metrics.trial import UNKNOWN
 
 if TYPE_CHECKING:
@@ -46,13 +47,21 @@ EVERYWHERE = (
         )
     ),
 )  # fmt: skip
+# Of a lock service, whose clients ask the master only. What is held twice is so where clocks are beyond their bound.
+CELL = (
+    locks.EXPIRED, locks.DELAYS, locks.REJECTED, locks.VANISHED, locks.HANDOVERS, beliefs.GRANTS, beliefs.FAIL_OVERS,
+    beliefs.FAIL_OVERS_HEARD, beliefs.ENTERED, beliefs.LEFT, beliefs.GIVEN_UP, beliefs.TOLD_OVER, beliefs.CACHED,
+    beliefs.INVALIDATED, beliefs.EVENTS_HEARD, beliefs.HELD_TWICE,
+    *(FAULT + kind for kind in ("client_crash", "client_pause", "client_cut", "client_mute", "client_clock")),
+)  # fmt: skip
 ONLY = {"raft": (TAILS, DOUBLED, OVERTAKEN), "paxos": (DOUBLED, OVERTAKEN), "zab": (TAILS,)}
 SNAPSHOTS = {"raft": "InstallSnapshot", "paxos": "Snapshot", "zab": "Snap"}
 
 
-def expected(engine: str) -> tuple[str, ...]:
-    """All that exploring this engine should make happen."""
-    return EVERYWHERE + ONLY[engine]
+def expected(engine: str, locks: bool = False) -> tuple[str, ...]:
+    """All that exploring this engine, or the lock service over it, should make happen."""
+    found = EVERYWHERE + ONLY[engine]
+    return tuple(name for name in found if name != FORWARDED) + CELL if locks else found
 
 
 def of_run(run: TrialRun, trial: Trial) -> Counter[str]:
@@ -69,4 +78,6 @@ def of_run(run: TrialRun, trial: Trial) -> Counter[str]:
         UNDECIDED: int(np.count_nonzero(trial.operations["status"] == UNKNOWN)),
     })  # fmt: skip
     counts.update(FAULT + fault.kind for fault in trial.faults if fault.witness)
+    if simulation.lock_watcher is not None:
+        counts.update(simulation.lock_watcher.counted())
     return counts

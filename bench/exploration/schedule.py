@@ -8,9 +8,11 @@ Times are in steps of one 200th of the longest election timeout, a millisecond w
 from __future__ import annotations
 
 import random
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bench.exploration import cells
 from bench.scenario import Place, Scenario, read_scenario
 from bench.scenario.units import duration_ns
 
@@ -62,11 +64,17 @@ def draw(engine: str, seed: int, given: Table | None = None, place: Place | None
         limits = {"message": "1KiB"}  # a datagram of a hundred fragments never arrives where one in twenty is lost
     table["batching"] = batching | limits
     table["timeouts"] = _timeouts(given)
-    table["workload"] = _workload(dice, tight=bool(limits or table["storage"]["group"] or batching["pipeline"] == 1))
-    for section in ("cpu", "storage", "batching", "network", "timeouts", "workload", "raft", "paxos", "zab", "checks"):
+    tight = bool(limits or table["storage"]["group"] or batching["pipeline"] == 1)
+    table["workload"] = _workload(dice, tight)
+    scale = _election_ns(table["timeouts"]) / (ELECTION_STEPS * 1_000_000)
+    if given.get("workload", {}).get("kind") == "locks":
+        cell = cells.cell(dice, lambda steps: _time(steps, scale), tight)
+        table |= {"workload": cell["workload"], "locks": cell["locks"]}
+        table["timeouts"]["request"] = cell["request"]
+        table["network"]["retransmit"] = "5ms"  # or leaders on links that lose much last no longer than a new master waits
+    for section in ("cpu", "storage", "batching", "network", "timeouts", "workload", "locks", "raft", "paxos", "zab", "checks"):
         table[section] = table.get(section, {}) | given.get(section, {})
     table |= {key: value for key, value in given.items() if key not in table}
-    scale = _election_ns(table["timeouts"]) / (ELECTION_STEPS * 1_000_000)
     _in_phases(dice, table, given, scale, place)
     return read_scenario(table, place)
 
@@ -172,7 +180,8 @@ def _in_phases(dice: random.Random, table: Table, given: Table, scale: float, pl
     """Add faults, the calm spans with their demand for progress, and the times that hold all this."""
     edge = round(200 * scale * 1_000_000)
     table |= {"warmup": given.get("warmup", f"{edge}ns"), "cooldown": given.get("cooldown", f"{edge}ns")}
-    phases = _phases(dice)
+    locks = table["workload"].get("kind") == "locks"
+    phases = _phases(dice, RECOVERY + round(cells.recovery_ns(table["locks"]) / 1_000_000 / scale) if locks else RECOVERY)
     if "duration" in given:
         whole_ns = sum(duration_ns(table[key]) for key in ("warmup", "duration", "cooldown") if key in table)
         phases = _fitted(phases, whole_ns / 1_000_000 / scale)
@@ -183,7 +192,14 @@ def _in_phases(dice: random.Random, table: Table, given: Table, scale: float, pl
     else:
         end_ns = round(phases[-1][2] * scale * 1_000_000)
         table["duration"] = f"{end_ns - duration_ns(table['warmup']) - duration_ns(table['cooldown'])}ns"
-    drawn = [fault for begin, calm, _ in phases for fault in _faults(dice, table["replicas"], begin, calm, scale)]
+    rates = cells.rates(dice, table["locks"]) if locks else (1.0, 1.0)
+    drawn = []
+    for begin, calm, _ in phases:
+        faults = _faults(dice, table["replicas"], begin, calm, scale)
+        if locks:
+            whole = {"at": _time(begin, scale), "for": _time(calm - begin, scale)}
+            cells.strikes(dice, table, rates, faults, whole, partial(_window, dice, begin, calm, scale))
+        drawn += faults
     if "faults" not in given:
         table["faults"] = drawn
         spans = [[_time(calm, scale), _time(end, scale)] for _, calm, end in phases]
@@ -192,12 +208,12 @@ def _in_phases(dice: random.Random, table: Table, given: Table, scale: float, pl
     table["checks"] = DEMANDED | {"level_within": recovery} | table["checks"]
 
 
-def _phases(dice: random.Random) -> list[tuple[int, int, int]]:
+def _phases(dice: random.Random, recovery: int) -> list[tuple[int, int, int]]:
     """(faults begin, all is calm, the next faults or the end), in steps."""
     found, begin = [], FIRST_FAULT
     for _ in range(dice.choice((1, 1, 2, 3))):
         calm = begin + dice.randint(SHORTEST_FAULTY, LONGEST_FAULTY)
-        end = calm + (calm - begin) + RECOVERY
+        end = calm + (calm - begin) + recovery
         found.append((begin, calm, end))
         begin = end
     return found

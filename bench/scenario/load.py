@@ -292,7 +292,14 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "slow_link": ("from", "to", "extra"),
     "slow_disk": ("replica", "factor"),
     "clock": ("replica", "rate"),
+    "client_crash": ("client",),
+    "client_pause": ("client",),
+    "client_cut": ("client",),
+    "client_mute": ("client",),
+    "client_clock": ("client", "rate"),
 }
+CLOCKS = ("clock", "client_clock")
+OF_CLIENTS = tuple(action for action in ACTIONS if action.startswith("client_"))
 
 
 class Fault(Table, frozen=True, kw_only=True):
@@ -315,6 +322,14 @@ class Fault(Table, frozen=True, kw_only=True):
         slow_disk = { replica = TARGET, factor = 10 }       each sync takes this many times as long
         clock = { replica = TARGET, rate = 1.1 }            its clock runs at this rate
 
+    Of a client of a lock service (only simulated):
+
+        client_crash = { client = 0 }               it dies, and another takes its place
+        client_pause = { client = 0 }               its process is stopped, and goes on
+        client_cut = { client = 0 }                 it hears no replica, and none hears it
+        client_mute = { client = 0 }                no replica hears it, and it hears them
+        client_clock = { client = 0, rate = 1.1 }   its clock runs at this rate
+
     TARGET is a replica's number, "leader" or "random". ``replica`` is the target of all but one_way and
     slow_link, which have ``sender`` and ``receiver``, and of a partition by ``groups``.
     """
@@ -333,6 +348,11 @@ class Fault(Table, frozen=True, kw_only=True):
             "slow_link": ("from", "to", "extra"),
             "slow_disk": ("replica", "factor"),
             "clock": ("replica", "rate"),
+            "client_crash": ("client",),
+            "client_pause": ("client",),
+            "client_cut": ("client",),
+            "client_mute": ("client",),
+            "client_clock": ("client", "rate"),
         }
     }
     OPTIONAL: ClassVar[frozenset[str]] = frozenset({"groups"})
@@ -350,6 +370,7 @@ class Fault(Table, frozen=True, kw_only=True):
     extra_ns: Annotated[int, DURATION, "added to the latency, both ways"] = 10_000_000
     factor: Annotated[float, Number(1, 1e6), "on each sync"] = 10.0
     rate: Annotated[float, Number(0.5, 2), "of the clock; 1 is right"] = 1.1
+    client: Annotated[int, Integer(0, 999_999), "whom it strikes"] = 0
 
     def __post_init__(self) -> None:
         if not self.for_ns:

@@ -37,6 +37,9 @@ class Locks(Table, frozen=True, kw_only=True):
     dead_for: Annotated[Distribution, DRAWN, "until a dead client comes back, with a new session"] = Constant(
         value=30_000_000_000
     )
+    errands_ns: Annotated[
+        int, DURATION, "between other things that a client does: shared locks, files, ephemeral nodes; 0: nothing else"
+    ] = 0
 
     def options(self, request_ns: int) -> LockOptions:
         """What masters and clients are told; ValueError where the times do not fit together."""

@@ -35,7 +35,7 @@ from bench.scenario.fields import (
     shown,
     write_table,
 )
-from bench.scenario.load import Fault, FaultKind, Workload
+from bench.scenario.load import CLOCKS, OF_CLIENTS, Fault, FaultKind, Workload
 from bench.scenario.locks import Locks
 from bench.scenario.network import DRAWN, Network, require_region
 from bench.scenario.settings import axis_keys, set_key
@@ -420,6 +420,14 @@ class Scenario(Table, frozen=True, kw_only=True):
         self._require_faults()
         self._require_quorums()
 
+    @property
+    def clocks_in_bound(self) -> bool:
+        """Whether no fault lets one clock run faster than the lock service was told that any may, compared with another."""
+        if self.workload.kind != "locks":
+            return True
+        rates = [1.0, *(fault.rate for fault in self.faults if fault.kind in CLOCKS)]
+        return max(rates) <= min(rates) * (1 + self.locks.skew)
+
     def _require_generators(self) -> None:
         generators = self.processes.generators
         if generators > self.workload.arrivals.clients:
@@ -454,6 +462,11 @@ class Scenario(Table, frozen=True, kw_only=True):
                 raise ValueError(
                     f"faults[{index}].torn_write: only a simulated disk tears a write on demand; "
                     'use crash, or set world = "simulation"'
+                )
+            locks = self.workload.kind == "locks"
+            if fault.kind in OF_CLIENTS and not (locks and self.world == "simulation" and self.costs is None):
+                raise ValueError(
+                    f"faults[{index}].{fault.kind}: strikes only simulated clients of a lock service; leave it out"
                 )
             shared = self.world == "both" or (self.world == "simulation" and self.costs is not None)
             if fault.kind in ("torn_write", "pause") and shared:
@@ -492,6 +505,9 @@ class Scenario(Table, frozen=True, kw_only=True):
                         f"faults[{index}].{fault.kind}: {target} is not a "
                         f"replica; give 0 to {self.replicas - 1}"
                     )
+            clients = self.workload.arrivals.clients
+            if fault.kind in OF_CLIENTS and fault.client >= clients:
+                raise ValueError(f"faults[{index}].{fault.kind}: {fault.client} is not a client; give 0 to {clients - 1}")
             if fault.kind == "bridge" and self.replicas < 3:
                 raise ValueError(f"faults[{index}].bridge: needs two replicas beside the bridge; add some, or use partition")
             if members and len(members) != self.replicas:

@@ -35,6 +35,24 @@ Why nobody holds an exclusive lock twice. Let every clock run at most (1 + skew)
 So with clocks within the bound no two clients believe, with leases that they believe valid, to hold the same exclusive lock.
 Beyond the bound they may; then the sequencer tells which of them is right (2.4), since the lock's generation has moved on.
 
+What of this is checked, and how. ``bench.checkers.locks`` models the log, and ``bench.checkers.beliefs`` holds against it what
+clients and masters believe by their own clocks (docs/verification.md has the statements).
+
+1. "one master at a time": whenever a master's lease is extended, and when it begins to serve, nobody else is a master who
+   believes in his lease. "earlier epochs are over": no Expire or EndDelay takes effect under another epoch than its own.
+2. "leases are kept": no Expire is applied while its client believes in the session, and no client begins to believe in one
+   that was expired. The fault that bites is a client that is mute: it hears its last lease to the end, and nothing of it is in
+   reserve. (One that is cut off both ways has been granted more than it knows of, which hides a lease that is counted
+   wrongly.)
+3. "holders let go themselves": whoever loses a lock in the log asked for it, or its session ended. "mutual exclusion": a
+   belief begins with a grant or a longer lease, and then has to be true in the log; it has to be gone when the log takes the
+   lock away. "sequencers increase" and "sequencers tell" need no clock, and are watched beyond the bound as well.
+
+Epochs of Expire and EndDelay are a second line of defence: with the engines as they are, nothing that a deposed master had
+proposed comes later in the log than the TakeOver, so no schedule can show their absence. What is not checked: the order in
+which waiters are served, that no event is lost within a master's reign, and CheckSequencer where *masters'* clocks are beyond
+the bound.
+
 Why no cache serves what is older than an acknowledged write: the master has a write decided only when each session that may have
 the file in its cache has acknowledged an invalidation, or its lease is over (2.7); meanwhile the file is not cachable. A session
 that has not yet acknowledged a fail-over may have anything (2.9.5 and 2.9.6).

@@ -205,6 +205,7 @@ class Master(Service):
     def extend_own_lease(self) -> None:
         """From when it was proposed, not from when it was decided: a successor may have been told the latter first."""
         self.lease_until_ns = self.renewals.popleft() + self.options.master_lease_ns
+        self.beliefs += 1
 
     def leased(self) -> bool:
         """Whether no other master can be acting."""
@@ -215,6 +216,7 @@ class Master(Service):
         cached anything.
         """
         self.stage = SERVING
+        self.beliefs += 1
         until_ns = self.now + self.options.longest_ns(self.options.lease_ns)
         for session in self.tree.tenancies:
             self.begin_lease(Lease(session, until_ns))

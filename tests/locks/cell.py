@@ -9,7 +9,7 @@
 Every machine has its own clock, which may run at its own rate, stand still for nobody, and yet be watched: a paused machine
 does nothing while its clock goes on. Links keep order; a cut one holds what is sent until it is mended, a crash loses it.
 
-Always watched: what the docstring of ``tests.locks.watch`` says.
+Always watched, by the product's own watchers: that replicas agree, and what bench.checkers.beliefs says of a lock service.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
+from bench.checkers.beliefs import LockWatcher
+from bench.checkers.invariants import Agreement
 from bench.driver.host import Host, HostOptions, World
 from bench.driver.occasions import ACCEPTED
 from engines.core import NEVER, Configuration, Engine, Message, Persist
 from engines.lock_service import Client, LockOptions, LockTree, Master
 from engines.lock_service.client import EXPIRED, NONE, SAFE, Ask, Completed, Told, Turned
 from engines.lock_service.commands import FILE, Answer, Opened
-from tests.locks.watch import Watch
 
 MS = 1_000_000
 SECOND = 1_000_000_000
@@ -41,6 +42,16 @@ OPTIONS = LockOptions(
     request_ns=100 * MS,
     skew_ppm=50_000,
 )
+
+
+class Violation(AssertionError):  # noqa: N818 (what it is, not what went wrong with the test)
+    """Something happened that no schedule may bring about."""
+
+
+def require(condition: object, complaint: str) -> None:
+    """An assert that stays when Python is asked to drop them."""
+    if not condition:
+        raise Violation(complaint)
 
 
 class Actor:
@@ -82,7 +93,7 @@ class Person(Actor):
         self.answers: dict[int, Answer] = {}
         self.told: list[Any] = []
         self.states: list[str] = []
-        self.calls: dict[int, Callable[[Answer], None]] = {}
+        self.errands: Any = None
         self.cut: set[int] = set()
 
     def valid(self, now: int) -> bool:
@@ -120,7 +131,8 @@ class Cell(World):
         self.held: defaultdict[tuple[int, int], list[Callable[[], None]]] = defaultdict(list)
         self.cut_links: set[tuple[int, int]] = set()
         self.spread_ns = MS
-        self.watch = Watch(self)
+        self.agreement = Agreement(replicas)
+        self.watch = LockWatcher(self.agreement, options, self.replicas, self.clients)
         self.asked = 0
         for replica in self.replicas:
             self.boot(replica)
@@ -162,7 +174,7 @@ class Cell(World):
         dice = random.Random(self.dice.getrandbits(64))
         service = Master(replica.id, tree, self.options)
         replica.host = Host(self, self.engine(replica.id, self.configuration, dice), tree, self.host_options, service)
-        self.watch.booted(replica.id)
+        self.agreement.restarted(replica.id)
         replica.host.start(list(replica.stable), replica.local(self.now))
         self.arm(replica)
 
@@ -299,7 +311,19 @@ class Cell(World):
             del replica.stable[: replica.compaction_from]
 
     def applied(self, host: Host, position: int, command: bytes, answered: bool) -> None:  # noqa: ARG002
-        self.watch.applied(host, position)
+        tree: Any = host.machine
+        first = self.agreement.applied(host.id, position, tree.digest, tree.duplicates, command)
+        if first and command:
+            self.watch.applied(tree, self.now)
+        self.judge()
+
+    def believed(self, host: Host) -> None:
+        self.watch.believed(host.id, self.now)
+        self.judge()
+
+    def judge(self) -> None:
+        """Nothing may have been seen that must not be."""
+        require(not self.agreement.violations, str(self.agreement.violations))
 
     def led(self, host: Host) -> None:
         pass
@@ -318,15 +342,18 @@ class Cell(World):
             if isinstance(effect, Ask):
                 self.ask(person, effect)
             elif isinstance(effect, Completed):
-                self.watch.completed(person, effect)
+                self.watch.completed(person, effect.call, effect.answer, self.now)
                 person.answers[effect.call] = effect.answer
-                if effect.call in person.calls:
-                    person.calls.pop(effect.call)(effect.answer)
+                if person.errands is not None:
+                    person.errands.completed(effect.call, effect.answer)
             elif isinstance(effect, Told):
+                self.watch.told(person, effect.event)
                 person.told.append(effect.event)
             elif isinstance(effect, Turned):
+                self.watch.turned(person, effect.state, self.now)
                 person.states.append(effect.state)
-        self.watch.check(person)
+        self.watch.attended(person, self.now)
+        self.judge()
         due = person.library.deadline
         if due != NEVER:
             wake_at = max(person.true(due), self.now)
@@ -355,9 +382,8 @@ class Cell(World):
 
     def begin(self, person: Person, name: str, *arguments: Any, **more: Any) -> int:
         """Begin a call; its number."""
-        self.watch.begins(person, name, arguments)
+        self.watch.begins(person, name, arguments[0] if arguments else None, self.now)
         call: int = getattr(person.library, name)(*arguments, now=person.local(self.now), **more)
-        self.watch.begun(person, call, name, arguments)
         self.attend(person)
         return call
 

@@ -12,19 +12,19 @@ locks. A failure says how to replay it:
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Any
 
+from bench.driver.errands import Errands
 from engines.core import Engine
 from engines.lock_service.client import EXPIRED, NONE, SAFE
-from engines.lock_service.commands import EPHEMERAL, EXCLUSIVE, FILE, SHARED, Answer, Granted, Opened, Refused
+from engines.lock_service.commands import EPHEMERAL
 from engines.lock_service.options import LockOptions
 from tests.engines.schedule import engine_named
-from tests.locks.cell import MILLION, MS, OPTIONS, SECOND, Cell, Person
-from tests.locks.watch import Violation, require
+from tests.locks.cell import MILLION, MS, OPTIONS, SECOND, Cell, Person, Violation, require
 
 FAULTS_NS = 12 * SECOND
 PEACE_NS = 60 * SECOND
-PATHS = ("/red", "/green", "/file")
 
 
 def schedule(engine: type[Engine], seed: int, options: LockOptions = OPTIONS) -> Cell:
@@ -39,16 +39,6 @@ def schedule(engine: type[Engine], seed: int, options: LockOptions = OPTIONS) ->
     return story.cell
 
 
-class Habit:
-    """What one client is up to: handles on the locks, and at most one thing under way with each."""
-
-    def __init__(self, person: Person) -> None:
-        self.person = person
-        self.handles: dict[str, int] = {}
-        self.busy: set[str] = set()
-        self.granted = 0
-
-
 class Story:
     """One schedule in the making."""
 
@@ -59,7 +49,9 @@ class Story:
         for actor in [*cell.replicas, *cell.clients]:
             actor.rate_ppm = self.dice.choice((MILLION, MILLION + self.dice.randint(0, options.skew_ppm)))
         cell.spread_ns = self.dice.choice((MS, 5 * MS, 20 * MS))
-        self.habits = [Habit(person) for person in cell.clients]
+        for person in cell.clients:
+            begin = partial(cell.begin, person)
+            person.errands = Errands(person.id, cell.dice, begin, person.library, (0, 0, 500 * MS))
         self.faults = {
             self._crash: 3,
             self._restart: 5,
@@ -77,8 +69,8 @@ class Story:
         cell = self.cell
         while cell.now < FAULTS_NS:
             cell.run(self.dice.randint(0, 40 * MS))
-            for habit in self.habits:
-                self._live(habit)
+            for person in cell.clients:
+                self._live(person)
             if self.dice.random() < 0.08:
                 self.dice.choices(list(self.faults), list(self.faults.values()))[0]()
         self._make_peace()
@@ -150,82 +142,15 @@ class Story:
 
     # Clients
 
-    def _live(self, habit: Habit) -> None:
+    def _live(self, person: Person) -> None:
         """Whatever comes to a client's mind."""
-        person, library = habit.person, habit.person.library
         if not person.up or person.paused_until > self.cell.now:
             return
-        if library.state in (NONE, EXPIRED):
-            habit.handles, habit.busy = {}, set()
+        if person.library.state in (NONE, EXPIRED):
+            person.errands.forget()
             self.cell.begin(person, "open_session")
-        elif library.session and library.state == SAFE:
-            path = self.dice.choice((*PATHS, f"/member-{person.id}"))
-            if path in habit.busy:
-                self._perhaps_withdraw(habit, path)
-            elif path not in habit.handles:
-                self._open(habit, path)
-            else:
-                self._use(habit, path)
-
-    def _begin(self, habit: Habit, path: str, name: str, *arguments: Any, **more: Any) -> int:
-        """One thing under way with each node; it may be answered at once."""
-        habit.busy.add(path)
-        session = habit.person.library.session
-
-        def done(answer: Answer) -> None:
-            if habit.person.library.session != session:
-                return
-            habit.busy.discard(path)
-            if isinstance(answer, Opened):
-                habit.handles[path] = answer.handle
-            elif isinstance(answer, Granted):
-                habit.granted += 1
-            elif isinstance(answer, Refused) and answer.why.startswith("no "):
-                habit.handles.pop(path, None)
-
-        call = self.cell.begin(habit.person, name, *arguments, **more)
-        if call in habit.person.answers:
-            done(habit.person.answers[call])
-        else:
-            habit.person.calls[call] = done
-        return call
-
-    def _open(self, habit: Habit, path: str) -> None:
-        kind = FILE if path in PATHS else EPHEMERAL
-        delay = self.dice.choice((0, 0, 500 * MS))
-        self._begin(habit, path, "open", path, kind=kind, lock_delay_ns=delay, events=self.dice.randint(0, 15))
-
-    def _use(self, habit: Habit, path: str) -> None:
-        handle = habit.handles[path]
-        if habit.person.library.opening(handle).held is not None:
-            if self.dice.random() < 0.5:
-                self._begin(habit, path, "release", handle)
-            return
-        if path == "/file":
-            what = self.dice.choice(("get",) * 8 + ("set",))
-        else:
-            what = self.dice.choice(
-                ("acquire", "acquire", "acquire", "try_acquire", "get", "get", "get", "set", "close", "delete")
-            )
-        if what == "get":
-            self._begin(habit, path, "get_contents", handle)
-        elif what == "set":
-            self._begin(habit, path, "set_contents", handle, b"%d" % self.cell.now)
-        elif what == "close":
-            if self.dice.random() < 0.2:
-                del habit.handles[path]
-                self._begin(habit, path, "close", handle)
-        elif what == "delete":
-            if self.dice.random() < 0.1:
-                self._begin(habit, path, "delete", handle)
-        else:
-            self._begin(habit, path, what, handle, self.dice.choice((EXCLUSIVE, EXCLUSIVE, SHARED)))
-
-    def _perhaps_withdraw(self, habit: Habit, path: str) -> None:
-        """Once in a while an Acquire is taken back before it is answered."""
-        handle = habit.handles.get(path)
-        if handle is not None and handle in habit.person.library.handles and self.dice.random() < 0.03:
-            self.cell.begin(habit.person, "release", handle)
+        elif person.library.session and person.library.state == SAFE:
+            person.errands.step()
 
     # Peace
 
@@ -243,16 +168,16 @@ class Story:
     def _expect_progress(self) -> None:
         """Every client that lives gets every lock, once more; in the end no more is left than the living have open."""
         cell, end = self.cell, self.cell.now + PEACE_NS
-        living = [habit for habit in self.habits if habit.person.up]
-        before = {id(habit): habit.granted for habit in living}
-        while any(habit.granted < before[id(habit)] + 2 for habit in living):
+        living = [person for person in cell.clients if person.up]
+        before = {person.id: person.errands.granted for person in living}
+        while any(person.errands.granted < before[person.id] + 2 for person in living):
             require(cell.now < end, "locks are not granted after the faults ended")
             cell.run(20 * MS)
-            for habit in living:
-                self._live(habit)
-        for habit in living:
-            if habit.person.library.session:
-                cell.begin(habit.person, "end_session")
+            for person in living:
+                self._live(person)
+        for person in living:
+            if person.library.session:
+                cell.begin(person, "end_session")
         done = cell.run(PEACE_NS, lambda: all(self._empty(replica.host.machine) for replica in cell.replicas))
         require(done, "sessions or handles are left over")
 
@@ -263,4 +188,4 @@ class Story:
 if __name__ == "__main__":
     name, number = sys.argv[1:]
     end = schedule(engine_named(name), int(number))
-    sys.stdout.write(f"{len(end.watch.digests)} decided, {end.watch.grants} grants, {end.now / SECOND:.1f} s\n")
+    sys.stdout.write(f"{end.agreement.highest} decided, {end.watch.grants} grants, {end.now / SECOND:.1f} s\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bench.checkers.beliefs import HELD_TWICE
 from engines.core import Engine
 from engines.lock_service.client import JEOPARDY, MASTER_FAILED_OVER, SAFE
 from engines.lock_service.commands import (
@@ -43,11 +44,11 @@ def test_a_lock_goes_from_hand_to_hand_with_one_commit(engine: type[Engine]) -> 
     cell.run(3 * LEASE)
     assert waits not in bob.answers
     assert alice.library.holds(mine, alice.local(cell.now)), "KeepAlives go on meanwhile"
-    decided = len(cell.watch.digests)
+    decided = cell.agreement.highest
     release = cell.begin(alice, "release", mine)
     cell.eventually(lambda: waits in bob.answers and release in alice.answers)
     renewals = cell.now // (MASTER_LEASE // 3) - (cell.now - 20 * MS) // (MASTER_LEASE // 3)
-    assert len(cell.watch.digests) - decided <= 1 + renewals
+    assert cell.agreement.highest - decided <= 1 + renewals
     assert bob.library.get_sequencer(yours).generation > 0  # type: ignore[union-attr]
 
 
@@ -130,7 +131,7 @@ def test_beyond_the_bound_on_clocks_the_sequencer_tells_the_stale_holder(engine:
     """2.4: two clients may believe that they hold the lock; whoever checks the sequencer is not deceived."""
     cell = cell_of(engine)
     alice, bob = cell.clients
-    cell.watch.trusted = False
+    cell.watch.clocks = False
     mine, yours = cell.open(alice, "/lock"), cell.open(bob, "/lock")
     file = cell.open(alice, "/file")
     cell.call(alice, "acquire", mine, EXCLUSIVE)
@@ -143,7 +144,7 @@ def test_beyond_the_bound_on_clocks_the_sequencer_tells_the_stale_holder(engine:
     granted = cell.call(bob, "acquire", yours, EXCLUSIVE)
     assert alice.library.holds(mine, alice.local(cell.now)), "it believes so"
     assert bob.library.holds(yours, bob.local(cell.now))
-    assert cell.watch.doubles, "and so does the watcher see it"
+    assert cell.watch.counts[HELD_TWICE], "and so does the watcher see it"
     stale, fresh = alice.library.get_sequencer(mine), bob.library.get_sequencer(yours)
     assert stale is not None
     assert fresh is not None

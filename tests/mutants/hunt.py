@@ -56,6 +56,8 @@ class Catch(msgspec.Struct):
 def schedules_of(mutant: Mutant) -> Iterator[tuple[str, int]]:
     """(player, seed) of what is tried, for ever: walks are a hundredth of the work of a simulation, so there are more of them."""
     transports = ("tcp",) if mutant.engine == "zab" else ("tcp", "datagram")
+    if mutant.by == "locks":
+        yield from (("locks", seed) for seed in count())
     if mutant.by not in ("", "simulation"):
         yield mutant.by, 0
         return
@@ -85,6 +87,10 @@ def play(engine: str, player: str, seed: int) -> None:
         from tests.simulation.schedules import play as simulate
 
         simulate(engine, seed)
+    elif player == "locks":
+        from tests.simulation.schedules import play as simulate
+
+        simulate(engine, seed, "any-locks")
     else:
         converse(player)
 
@@ -120,7 +126,7 @@ def _bare() -> Any:
 def check_of(error: Exception) -> str:
     """The check that the words are of."""
     words = str(error).partition("\nreplay:")[0]
-    if stated := re.match(r"Violation: \['([^:']+): ", words):  # by a watcher of the product's
+    if stated := re.match(r"""Violation: \[['"]([^:'"]+): """, words):  # by a watcher of the product's
         return stated[1]
     return next(check for check, pattern in CHECKS.items() if re.search(pattern, words, re.DOTALL))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.exploration import Outcome, draw, explore_one
-from bench.scenario import Scenario
+from bench.scenario import Scenario, given_table
 
 
 class Violation(AssertionError):  # noqa: N818 (a violation is what it is)
@@ -15,10 +15,11 @@ def random_scenario(engine: str, seed: int) -> Scenario:
     return draw(engine, seed)
 
 
-def play(engine: str, seed: int) -> Outcome:
-    """Play the schedule of this seed; raises Violation with the line that replays it."""
-    outcome = explore_one(engine, seed)
+def play(engine: str, seed: int, scenario: str = "any") -> Outcome:
+    """Play the schedule that exploring ``scenario`` draws of this seed; raises Violation with the line that replays it."""
+    given, place = given_table(scenario, ())
+    outcome = explore_one(engine, seed, given, place=place)
     if outcome.violations:
-        line = f"replbench replay any --explored {engine}:{seed} --trace"
+        line = f"replbench replay {scenario} --explored {engine}:{seed} --trace"
         raise Violation(f"Violation: {list(outcome.violations)}\nreplay: {line}")
     return outcome

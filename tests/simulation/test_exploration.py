@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from bench.checkers.statements import LOCK_DELAYS
 from bench.checkers.verdict import INVALID, verdict
+from bench.driver import protocols
 from bench.driver.protocols import Parts
 from bench.driver.shapes import cut_links
 from bench.driver.trials import run_trial
@@ -17,7 +19,9 @@ from bench.metrics.summary import summarise
 from bench.scenario import Fault, Scenario, load
 from bench.scenario.toml import brief_toml
 from engines.core import Effect, Persist, Send
+from engines.lock_service import LockTree
 from engines.raft import Raft
+from ext import build
 from tests.simulation.building import free_world
 from tests.simulation.planted import HALF_QUORUM, HalfQuorum, plant
 
@@ -79,6 +83,35 @@ def test_a_wrong_quorum_is_found_shrunk_and_fails_by_itself(tmp_path: Path, monk
     plant(monkeypatch, HalfQuorum)
     broken = run_trial(alone, "raft")
     assert verdict(broken, summarise(broken))[0] == INVALID
+
+
+class Unforgiving(LockTree):
+    """Hands the lock of a holder that failed on at once, whatever its lock-delay."""
+
+    def let_go(self, node: Any, handle: int, owed_ns: int) -> None:  # noqa: ARG002
+        super().let_go(node, handle, 0)
+
+
+def test_a_bug_in_a_lock_service_is_found_shrunk_and_fails_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of such a schedule it is a file that is left, and passes where the bug is not. (Shrinking stops after a few tries.)"""
+    sound = protocols.LockTree
+    monkeypatch.setattr(protocols, "LockTree", Unforgiving)
+    given = {"workload": {"kind": "locks"}, "replicas": 2, "locks": {"lock_delay": "0.3s", "errands": "0s"}}
+    rule = f"{LOCK_DELAYS}:"
+
+    def fails(scenario: Scenario) -> bool:
+        return any(each.startswith(rule) for each in play(scenario, "raft", scenario.seed).violations)
+
+    found = next(each for each in (draw("raft", seed, given) for seed in range(20)) if fails(each))
+    tries = iter(range(25 if build.compiled() else 4))
+    small = shrink(found, lambda scenario: next(tries, None) is not None and fails(scenario))
+    assert 1 <= len(small.faults) < len(found.faults)
+    (tmp_path / "small.toml").write_text(brief_toml(small))
+    alone = load(tmp_path / "small.toml")
+    assert alone == small
+    assert run_trial(alone, "raft").checks[LOCK_DELAYS] == "failed"
+    monkeypatch.setattr(protocols, "LockTree", sound)
+    assert run_trial(alone, "raft").violations == []
 
 
 def test_promises_before_the_disk_are_found() -> None:

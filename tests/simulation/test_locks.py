@@ -44,12 +44,17 @@ from tests.simulation.building import MS, REPLICATED, SECOND, free_world, merged
 engines = pytest.mark.parametrize("engine", REPLICATED)
 
 
-def lock_world(engine: str, clients: int = 1, **changes: Any) -> Trial:
+def lock_scenario(engine: str, clients: int = 1, **changes: Any) -> Scenario:
     """A free world, in which every client has a lock of its own, unless there is something else in ``changes``."""
     arrivals = {"kind": "closed", "clients": clients, "think": "100ms"}
     workload = {"kind": "locks", "mix": None, "value_size": None, "arrivals": arrivals}
     base = {"workload": workload, "locks": {"own": True}, "timeouts": {"request": "1s"}}
-    return run_trial(free_world(engine, **merged(base, changes)), engine)
+    return free_world(engine, **merged(base, changes))
+
+
+def lock_world(engine: str, clients: int = 1, **changes: Any) -> Trial:
+    """A trial of such a world."""
+    return run_trial(lock_scenario(engine, clients, **changes), engine)
 
 
 def durations(trial: Trial, kind: int) -> np.ndarray:
@@ -207,6 +212,14 @@ def test_the_defaults_of_a_scenario_are_those_of_the_service() -> None:
         ({"locks": {"contents": "1B"}}, "locks.contents"),
         ({"locks": {"write": 1.5}}, "locks.write"),
         ({"locks": {"lease": "1s"}}, "locks.answer_before"),
+        ({"faults": [{"at": "1s", "client_mute": {"client": 0}}]}, "only simulated clients of a lock service"),
+        (
+            {
+                "workload": {"kind": "locks", "arrivals": {"kind": "closed", "clients": 2}},
+                "faults": [{"at": "1s", "client_crash": {"client": 2}}],
+            },
+            "2 is not a client; give 0 to 1",
+        ),
         ({"locks": {"lock_delay": "2m"}}, "locks.lock_delay"),
         ({"locks": {"master_lease": "0s"}}, "locks.master_lease"),
     ],

@@ -39,6 +39,25 @@ def test_the_schedules_of_the_suite_contain_what_they_should(engine: str) -> Non
 
 
 @pytest.mark.parametrize("engine", REPLICATED)
+def test_random_schedules_of_locks(engine: str) -> None:
+    """A few; `make explore` plays a thousand."""
+    for seed in range(8 if build.compiled() else 1):
+        play(engine, seed, "any-locks")
+
+
+def test_the_schedules_of_locks_contain_what_they_should() -> None:
+    """Every fault, leases that end within a phase of faults, clocks mostly within the bound, and not always."""
+    given = {"workload": {"kind": "locks"}, "locks": {"grace": "7ms"}}
+    drawn = [draw("zab", seed, given) for seed in range(200)]
+    kinds = {fault.kind for scenario in drawn for fault in scenario.faults}
+    assert {name.removeprefix(coverage.FAULT) for name in coverage.expected("zab", True) if ": " in name} <= kinds
+    assert sum(fault.for_ns > scenario.locks.lease_ns for scenario in drawn for fault in scenario.faults) > 100
+    assert 0.1 < sum(not scenario.clocks_in_bound for scenario in drawn) / len(drawn) < 0.3
+    assert {scenario.locks.grace_ns for scenario in drawn} == {7_000_000}
+    assert {scenario.workload.routing for scenario in drawn} == {"leader"}
+
+
+@pytest.mark.parametrize("engine", REPLICATED)
 def test_faults_leave_the_calm_phases_alone(engine: str) -> None:
     for seed in range(100):
         scenario = draw(engine, seed)
