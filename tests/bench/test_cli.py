@@ -21,7 +21,7 @@ from bench.cli.plot import KINDS as PLOTS
 from bench.cli.run import Task, fresh_folder, in_turns, tasks_of
 from bench.metrics.trial import Trial
 from bench.scenario import ENGINES, Scenario, load_suite, scenario_names
-from tests.bench.trials import synthetic_trial
+from tests.bench.trials import lock_trial, synthetic_trial
 
 pytestmark = pytest.mark.once
 
@@ -526,3 +526,29 @@ def test_missing_samples_are_named_and_not_the_place_of_the_figures(screen: Scre
     assert screen("plot", "made", "--kind", "cdf") == 2
     assert "made/latencies.npz is missing" in screen.err
     assert "--out" not in screen.err
+
+
+def test_a_run_of_locks_ends_with_how_long_the_service_was_gone(screen: Screen, driver: Driver) -> None:
+    def failing(_: Scenario, engine: str, *rest: Any) -> Trial:
+        return lock_trial(engine, seed=rest[1], trial=rest[2])
+
+    driver(failing)
+    run = ("run", "lock-failover", "--engine", "raft,zab", "--trials", "2", "--jobs", "1", "--no-plots")
+    assert screen(*run, "--out", "made") == 0
+    *_, raft, zab, path = screen.out.rstrip().splitlines()
+    for engine, line in (("raft", raft), ("zab", zab)):
+        assert line.startswith(f"{engine}: the lock service was gone for 4.0")
+        assert "median of 2 fail-overs" in line
+        assert "no lock was held twice; writes of stale holders rejected: 0" in line
+    assert path == "made"
+    assert screen("show", "made") == 0
+    assert {raft, zab} <= set(screen.out.splitlines())
+    assert screen(*run, "--out", "second", "--json") == 0
+    assert [outage["failovers"] for outage in json.loads(screen.out)["failovers"]] == [2, 2]
+
+
+def test_a_figure_that_a_result_holds_nothing_of_is_refused_in_a_line(screen: Screen, driver: Driver) -> None:
+    assert screen(*LAN, "--engine", "raft", "--out", "made") == 0
+    assert screen("plot", "made", "--kind", "lock-holds") == 2
+    assert screen.err.count("\n") == 1
+    assert "made holds nothing of a lock service" in screen.err
