@@ -14,7 +14,8 @@ from bench.driver.shapes import cut_links
 from bench.metrics.trial import FaultRecord
 
 if TYPE_CHECKING:
-    from bench.driver.simulation import Node, Simulation
+    from bench.driver.node import Node
+    from bench.driver.simulation import Simulation
     from bench.scenario import Fault
 
 PROBES = 200

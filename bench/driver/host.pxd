@@ -97,7 +97,7 @@ cdef class Host:
     @cython.locals(batch=Batch, position=u64, command=bytes, answered=bint, origin=i64)
     cdef int apply(self, Commit commit) except -1
     cdef int serve(self, list effects) except -1
-    cdef int attend(self, Service service, bint more) except -1
+    cdef object attend(self, Service service, bint more)
     @cython.locals(batch=Batch, index=Py_ssize_t, command=bytes)
     cdef int deposed(self) except -1
     cdef Batch next_batch(self)

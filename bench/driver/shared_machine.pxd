@@ -5,7 +5,8 @@ from bench.driver.dialogue cimport Dialogue
 from bench.driver.disk cimport Disk
 from bench.driver.host cimport Host
 from bench.driver.network cimport Durations, Link
-from bench.driver.simulation cimport Node, Simulation
+from bench.driver.node cimport Node
+from bench.driver.simulation cimport Simulation
 from bench.driver.wire cimport Kind
 from engines.core cimport Persist
 from ext.events cimport EventQueue, Fifo, push_event

@@ -28,8 +28,9 @@ from bench.driver.disk import Disk
 from bench.driver.frames import Answer
 from bench.driver.load import TURN
 from bench.driver.network import LOST
+from bench.driver.node import Node
 from bench.driver.occasions import ACTION, ARRIVE, CLIENT, FROM_CLIENT
-from bench.driver.simulation import Node, Simulation
+from bench.driver.simulation import Simulation
 from bench.driver.wire import ANSWER_BYTES, REQUEST_BYTES
 from engines.core import NEVER
 from ext.events import EventQueue

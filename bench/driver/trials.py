@@ -13,10 +13,11 @@ from bench.driver.faults import Faults
 from bench.driver.host import Forward, ForwardAnswer, Host
 from bench.driver.judgement import FSYNC, LEVEL, checks, fairness
 from bench.driver.network import CPU, DISK, link_between
+from bench.driver.node import Node
 from bench.driver.population import build_population, durations, window_of
 from bench.driver.protocols import PROTOCOLS, USUAL, Parts, new_host
 from bench.driver.shared_machine import SharedMachine
-from bench.driver.simulation import Node, Simulation
+from bench.driver.simulation import Simulation
 from bench.driver.wire import Kind
 from bench.metrics.trial import Trial
 from bench.workloads.arrivals import offered_ops_per_s

@@ -18,7 +18,7 @@ from bench.metrics.summary import outstanding_ns
 from bench.metrics.trial import FAILED, OK, UNKNOWN, Trial
 
 if TYPE_CHECKING:
-    from bench.driver.simulation import Node
+    from bench.driver.node import Node
     from bench.scenario import Place, Scenario
 
 ACCOUNTS, BROKEN = "accounts", "error"

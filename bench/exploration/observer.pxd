@@ -1,6 +1,6 @@
 cimport cython
 
-from bench.driver.simulation cimport Node
+from bench.driver.node cimport Node
 from engines.core cimport Engine
 from engines.machine cimport Machine
 from ext.log cimport Log

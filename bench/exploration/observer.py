@@ -9,7 +9,7 @@ from bench.driver.occasions import REFUSED, UNDECIDED
 from bench.exploration import coverage
 
 if TYPE_CHECKING:
-    from bench.driver.simulation import Node
+    from bench.driver.node import Node
 
 
 ENDLESS = 100_000  # timers in a row, while nobody says anything

@@ -13,7 +13,7 @@ import pytest
 
 from bench.distributions import ZERO, Constant, Distribution, Exponential
 from bench.driver.network import LOST, Chances, Durations, Link, LossModel, generator
-from bench.driver.simulation import Node
+from bench.driver.node import Node
 from bench.driver.trials import TrialRun
 from bench.scenario import Loss
 from engines.core import NEVER
