@@ -27,8 +27,8 @@ bench: build
 	$(BIN)/replbench run quick
 
 test: build
-	$(BIN)/python -m pytest -n 2
-	REPLBENCH_PURE=1 $(BIN)/python -m pytest -n 2 tests/engines tests/simulation tests/bench
+	$(BIN)/python -m pytest -n 3
+	REPLBENCH_PURE=1 $(BIN)/python -m pytest -n 3 -m "not once" tests/engines tests/simulation tests/bench
 
 mutants: build
 	$(BIN)/python -m tests.mutants

@@ -94,13 +94,13 @@ cdef class Engine:
     cpdef object status(self)
 
     cdef int begin(self, i64 now) except -1
-    cdef int send(self, u64 to, object message) except -1
+    cdef object send(self, u64 to, object message)
     cdef int broadcast(self, object message) except -1
     @cython.locals(effect=Persist)
-    cdef int persist(self, object record, u64 to, object promise) except -1
+    cdef object persist(self, object record, u64 to, object promise)
     @cython.locals(effect=Persist)
     cdef int persist_only(self, object record) except -1
-    cdef void redirect(self, list commands) except *
-    cdef void restore(self, u64 position, bytes state) except *
+    cdef int redirect(self, list commands) except -1
+    cdef int restore(self, u64 position, bytes state) except -1
     @cython.locals(effect=Commit)
     cdef int commit_through(self, u64 position) except -1

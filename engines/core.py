@@ -185,7 +185,7 @@ class Engine:
         self.dice = dice
         self.peers = [voter for voter in configuration.voters if voter != id]
         self.handlers = dict(self.HANDLERS)
-        for kind in self.handlers:
+        for kind in (*self.handlers, *self.RECORDS):
             require_layout(kind)
         self.log = Log()
         self.effects: list[Effect] = []

@@ -1,6 +1,6 @@
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy, memset
 
 from ext.log cimport bytes_pointer, cut, load_u32, load_u64, store_u64
 
@@ -40,6 +40,35 @@ cdef inline bytes join(
     return command
 
 
+cdef inline bytes join_numbers(
+    u64 client, u64 sequence, u64 window, u64 operation, u64 key, u64 value, Py_ssize_t value_bytes, u64 expected,
+    Py_ssize_t expected_bytes
+):
+    cdef bytes command = PyBytes_FromStringAndSize(NULL, 35 + expected_bytes + value_bytes)
+    cdef unsigned char *raw = <unsigned char *>PyBytes_AS_STRING(command)
+    store_u64(raw, client)
+    store_u64(raw + 8, sequence)
+    store_u32(raw + 16, window)
+    raw[20] = <unsigned char>operation
+    raw[21] = 8
+    raw[22] = 0
+    store_u32(raw + 23, expected_bytes)
+    store_u64(raw + 27, key)
+    raw += 35
+    if expected_bytes:
+        store_u64(raw, expected)
+        memset(raw + 8, 0, expected_bytes - 8)
+        raw += expected_bytes
+    if value_bytes:
+        store_u64(raw, value)
+        memset(raw + 8, 0, value_bytes - 8)
+    return command
+
+
+cdef inline bint same(bytes known, const unsigned char *raw, u64 start, u64 stop) noexcept:
+    return <u64>PyBytes_GET_SIZE(known) == stop - start and memcmp(PyBytes_AS_STRING(known), raw + start, stop - start) == 0
+
+
 cdef inline bytes found(bytes value):
     cdef Py_ssize_t value_bytes = PyBytes_GET_SIZE(value)
     cdef bytes result = PyBytes_FromStringAndSize(NULL, 1 + value_bytes)
@@ -51,6 +80,8 @@ cdef inline bytes found(bytes value):
 
 cdef u64 _ENVELOPE
 cdef u64 HEADER_BYTES
+cdef u64 NUMBER_BYTES
+cdef u64 KEYS_BITS
 cdef u64 NOBODY
 cdef Py_ssize_t FOUND
 cdef u64 WINDOW_LIMIT
@@ -67,6 +98,10 @@ cdef u64 MURMUR
 @cython.locals(size=u64, key_bytes=u64)
 cpdef bytes encode_command(
     u64 client, u64 sequence, u64 lowest, u64 operation, bytes key, bytes value=*, bytes expected=*
+)
+cpdef bytes encode_numbers(
+    u64 client, u64 sequence, u64 lowest, u64 operation, u64 key, u64 value, Py_ssize_t value_bytes, u64 expected,
+    Py_ssize_t expected_bytes
 )
 @cython.locals(value_from=u64, expected_from=u64, sequence=u64)
 cpdef object decode_command(bytes command)
@@ -126,8 +161,11 @@ cdef class Machine:
 
 cdef class KeyValue(Machine):
     cdef readonly dict data
+    cdef list keys
 
     cpdef u64 body_of(self, bytes command) except? 0xFFFFFFFFFFFFFFFF
+    @cython.locals(raw=bytes_pointer, place=Py_ssize_t, key=bytes)
+    cdef bytes key_of(self, bytes command, u64 stop)
     @cython.locals(
         raw=bytes_pointer, size=u64, operation=u64, expected_from=u64, key=bytes, current=bytes, added=bytes
     )

@@ -31,4 +31,4 @@ cdef class Configurations:
     @cython.locals(word=u64, kept=u64)
     cdef bint covers(self, u64 at, u64 *done, u64 *optional) noexcept
     @cython.locals(room=u64, index=u64, at=u64, bucket=u64)
-    cdef void double(self) except *
+    cdef int double(self) except -1

@@ -196,5 +196,5 @@ cdef class Fifo:
     @cython.locals(at=Py_ssize_t)
     cpdef object pop(self)
     @cython.locals(at=Py_ssize_t, arguments=u64_pointer)
-    cdef void widen(self) except *
-    cpdef void clear(self) except *
+    cdef int widen(self) except -1
+    cpdef object clear(self)

@@ -46,9 +46,25 @@ cdef inline bytes pack_u64(u64 value, Py_ssize_t size):
     return packed
 
 
+cdef extern from *:
+    """
+    static inline int extend_in_place(PyObject *object, Py_ssize_t size) {
+        PyByteArrayObject *buffer = (PyByteArrayObject *)object;
+        if (buffer->ob_exports || (buffer->ob_start - buffer->ob_bytes) + size >= buffer->ob_alloc)
+            return 0;
+        Py_SET_SIZE(buffer, size);
+        buffer->ob_start[size] = 0;
+        return 1;
+    }
+    """
+    # What a resize comes to where there is room: whether there was.
+    bint extend_in_place(bytearray buffer, Py_ssize_t size)
+
+
 cdef inline unsigned char *grow(bytearray buffer, Py_ssize_t more) except NULL:
     cdef Py_ssize_t size = PyByteArray_GET_SIZE(buffer)
-    PyByteArray_Resize(buffer, size + more)
+    if size == 0 or not extend_in_place(buffer, size + more):
+        PyByteArray_Resize(buffer, size + more)
     return <unsigned char *>PyByteArray_AS_STRING(buffer) + size
 
 

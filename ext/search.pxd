@@ -76,23 +76,23 @@ cdef class Search:
     cdef u64 furthest
 
     @cython.locals(count=u64, operation=u64)
-    cdef void take(self, object kinds, object first, object second, object returns) except *
+    cdef object take(self, object kinds, object first, object second, object returns)
     @cython.locals(place=u64, event=u64, operation=u64)
-    cdef void place_events(self, list events) except *
+    cdef int place_events(self, list events) except -1
     @cython.locals(place=i64, following=u64, event=u64)
-    cdef void find_reads(self) except *
+    cdef int find_reads(self) except -1
     @cython.locals(place=u64)
-    cdef void count_observers(self) except *
+    cdef int count_observers(self) except -1
     @cython.locals(kind=u64, value=u64)
     cdef void to_be_called(self, u64 operation, i64 change) noexcept
     @cython.locals(count=u64, head=u64)
-    cdef void prepare(self) except *
+    cdef int prepare(self) except -1
     @cython.locals(limit=u64)
     cpdef str run(self, u64 steps, u64 most_bytes)
     @cython.locals(words=u64)
     cpdef u64 bytes_held(self)
-    cdef void arrive(self) except *
-    cdef void remember(self) except *
+    cdef object arrive(self)
+    cdef int remember(self) except -1
     @cython.locals(event=u64, operation=u64, slot=u64, kind=u64, bit=u64)
     cdef bint advance(self) noexcept
     @cython.locals(event=u64, operation=u64, slot=u64, bit=u64)
@@ -105,7 +105,7 @@ cdef class Search:
     @cython.locals(slot=u64)
     cdef void linearize(self, u64 operation) noexcept
     @cython.locals(stride=u64, at=u64, word=u64, returning=u64, preferred=bint, operation=u64)
-    cdef void open_frame(self) except *
+    cdef int open_frame(self) except -1
     @cython.locals(head=u64, operation=u64)
     cdef void survey(self) noexcept
     @cython.locals(kind=u64, value=u64, alike=u64)
@@ -113,8 +113,8 @@ cdef class Search:
     @cython.locals(unknown=u64, needed=u64)
     cdef bint worthwhile(self, u64 operation, u64 target) noexcept
     @cython.locals(kind=u64, value=u64, target=u64, wanted=bint, awaited=u64)
-    cdef void offer(self, u64 operation, u64 returning, bint preferred) except *
-    cdef void choose_later(self, u64 choice) except *
+    cdef object offer(self, u64 operation, u64 returning, bint preferred)
+    cdef int choose_later(self, u64 choice) except -1
     @cython.locals(stride=u64, at=u64, word=u64, choice=u64)
     cdef bint choose(self) except -1
     @cython.locals(kind=u64)

@@ -1,6 +1,7 @@
 cimport cython
 
 from bench.metrics.recorder cimport Recorder
+from ext.columns cimport words_of
 from ext.log cimport bytes_pointer, load_u64
 
 ctypedef unsigned long long u64
@@ -9,10 +10,11 @@ cdef u64 RECENT, STRIDE, LOW, OPERATION_AT, KEY_AT, KEY_BYTES
 
 
 cdef class Agreement:
-    cdef u64[::1] recent
-    cdef u64[::1] repeats
-    cdef u64[::1] positions
-    cdef u64[::1] reached
+    cdef list columns
+    cdef u64 *recent
+    cdef u64 *repeats
+    cdef u64 *positions
+    cdef u64 *reached
     cdef object sparse
     cdef public Recorder recorder
     cdef bytearray effective
@@ -27,17 +29,17 @@ cdef class Agreement:
     @cython.locals(slot=Py_ssize_t)
     cpdef bint applied(self, u64 replica, u64 position, u64 digest, u64 duplicates, bytes command) except -1
     @cython.locals(effective=bint, recorder=Recorder, size=u64, raw=bytes_pointer, sequence=u64)
-    cdef void decided(self, u64 position, u64 duplicates, bytes command) except *
+    cdef object decided(self, u64 position, u64 duplicates, bytes command)
     @cython.locals(raw=bytes_pointer, recorder=Recorder, asked=bint)
     cdef bint asked(self, bytes command, Py_ssize_t row) except -1
-    cdef void disagrees(self, u64 replica, u64 position) except *
+    cdef int disagrees(self, u64 replica, u64 position) except -1
     @cython.locals(slot=Py_ssize_t, digest=u64)
     cpdef u64 digest_at(self, u64 position) except? 0xFFFFFFFFFFFFFFFF
-    cpdef void acknowledged(self, u64 position) except *
-    cpdef void restarted(self, u64 replica) except *
-    cpdef void led(self, u64 replica, u64 term) except *
-    cpdef void finish(self, dict machines) except *
-    cpdef void violated(self, str statement) except *
+    cpdef object acknowledged(self, u64 position)
+    cpdef object restarted(self, u64 replica)
+    cpdef object led(self, u64 replica, u64 term)
+    cpdef object finish(self, dict machines)
+    cpdef object violated(self, str statement)
 
 
 cdef class Watcher:
@@ -57,6 +59,6 @@ cdef class Watcher:
     cpdef object led(self, u64 replica, u64 term, u64 applied)
     cpdef object recovered(self, u64 replica, list records, object status)
     cpdef object seen(self, u64 replica, object status)
-    cdef void elected(self, u64 replica, u64 term) except *
-    cdef void speaks(self, u64 replica, u64 term) except *
-    cdef void violated(self, str name, str what) except *
+    cdef int elected(self, u64 replica, u64 term) except -1
+    cdef int speaks(self, u64 replica, u64 term) except -1
+    cdef int violated(self, str name, str what) except -1

@@ -16,6 +16,7 @@ from bench.checkers.statements import AGREEMENT, DIGESTS, MONOTONE, NO_LOSS, ONC
 from bench.metrics.trial import FAILED, OK
 
 if not cython.compiled:
+    from ext.columns import words_of
     from ext.memory import load_u64
 
 if TYPE_CHECKING:
@@ -41,10 +42,11 @@ class Agreement:
     """
 
     def __init__(self, replicas: int = 0, recorder: Recorder | None = None) -> None:
-        self.recent: Any = memoryview(array("Q", bytes(8 * RECENT)))
-        self.repeats: Any = memoryview(array("Q", bytes(8 * RECENT)))
-        self.positions: Any = memoryview(array("Q", bytes(8 * RECENT)))
-        self.reached: Any = memoryview(array("Q", bytes(8 * max(1, replicas))))
+        self.columns = [array("Q", bytes(8 * size)) for size in (RECENT, RECENT, RECENT, max(1, replicas))]
+        self.recent = words_of(self.columns[0])
+        self.repeats = words_of(self.columns[1])
+        self.positions = words_of(self.columns[2])
+        self.reached = words_of(self.columns[3])
         self.sparse = array("Q")
         self.recorder = recorder
         self.effective = bytearray()

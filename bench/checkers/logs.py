@@ -11,7 +11,6 @@ Most records are compared by identity: the entries that a leader writes are the 
 from __future__ import annotations
 
 from array import array
-from typing import Any
 
 import cython
 import msgspec
@@ -21,6 +20,7 @@ from engines.machine import KeyValueState
 
 if not cython.compiled:
     from engines.machine import mix_part
+    from ext.columns import words_of
     from ext.memory import append_u64, load_u32, load_u64
 
 RING = 64
@@ -82,17 +82,24 @@ class Logs:
     terms fall along a log.
     """
 
-    def __init__(self, agreement: Agreement, matching: str, order: str) -> None:
+    def __init__(self, replicas: int, agreement: Agreement, matching: str, order: str) -> None:
         self.agreement = agreement
         self.matching = matching
         self.order = order
+        self.disks = [DiskLog() for _ in range(replicas)]
         self.reigns: dict[int, Reign] = {}
         self.newest = Reign(0, 1, 0)
         self.entries: list[bytes] = [b""] * RING
-        self.lasts: Any = memoryview(array("Q", bytes(8 * RING)))
-        self.terms: Any = memoryview(array("Q", bytes(8 * RING)))
-        self.before: Any = memoryview(array("Q", bytes(8 * RING)))
-        self.after: Any = memoryview(array("Q", bytes(8 * RING)))
+        self.columns = [array("Q", bytes(8 * RING)) for _ in range(4)]
+        self.lasts = words_of(self.columns[0])
+        self.terms = words_of(self.columns[1])
+        self.before = words_of(self.columns[2])
+        self.after = words_of(self.columns[3])
+
+    def forget(self, replica: int) -> DiskLog:
+        """An empty log for this replica, which is read anew."""
+        self.disks[replica] = log = DiskLog()
+        return log
 
     def extend(self, log: DiskLog, entries: bytes) -> None:
         """``entries`` are appended to a log."""
@@ -221,23 +228,23 @@ class Logs:
         """Whether a log has this running digest after a position, as far as can be told."""
         return position < log.base or not self.knows(log, position) or self.digest(log, position) == digest
 
-    def holders(self, logs: list[DiskLog], position: int, digest: int) -> int:
+    def holders(self, position: int, digest: int) -> int:
         """How many of the logs hold at a position what has this digest there; -1 where none ever did.
 
         No-ops of several terms at one position have one digest. What was decided is of the term that a majority holds.
         """
-        most = self.holders_of(self.newest, logs, position, digest)
-        if 2 * most <= len(logs):
+        most = self.holders_of(self.newest, position, digest)
+        if 2 * most <= len(self.disks):
             for term in sorted(self.reigns, reverse=True):
-                most = max(most, self.holders_of(self.reigns[term], logs, position, digest))
+                most = max(most, self.holders_of(self.reigns[term], position, digest))
         return most
 
-    def holders_of(self, reign: Reign, logs: list[DiskLog], position: int, digest: int) -> int:
+    def holders_of(self, reign: Reign, position: int, digest: int) -> int:
         """How many of the logs hold it from this reign; -1 where that had something else there."""
         if not reign.start <= position < reign.stop or reign.digest(position) != digest:
             return -1
         count = 0
-        for log in logs:
+        for log in self.disks:
             if log.run_start <= position <= log.last and log.last_term == reign.term:
                 count += 1
             else:

@@ -3,6 +3,7 @@ cimport cython
 from bench.checkers.invariants cimport Agreement, Watcher
 from bench.checkers.proposals cimport Proposals
 from engines.paxos.fields cimport Accepted, AcceptedSlots
+from ext.columns cimport words_of
 from ext.log cimport bytes_pointer, load_u32, load_u64
 
 ctypedef unsigned long long u64
@@ -21,7 +22,7 @@ cdef class PaxosDisk:
 
     cpdef object promise(self, u64 ballot, u64 decided)
     cpdef object decide(self, u64 decided)
-    cdef void close_gaps(self) except *
+    cdef int close_gaps(self) except -1
     cpdef object accept(self, u64 first, u64 stop)
     cpdef object hold(self, u64 first, u64 stop)
 
@@ -33,17 +34,18 @@ cdef class PaxosWatcher(Watcher):
     cdef readonly list disks
     cdef readonly Proposals proposals
     cdef dict promises
-    cdef u64[::1] given
+    cdef object column
+    cdef u64 *given
 
     @cython.locals(disk=PaxosDisk, accepted=AcceptedSlots)
     cpdef object kept(self, u64 replica, object record)
     @cython.locals(stop=u64)
-    cdef void accepted(
+    cdef int accepted(
         self, u64 replica, PaxosDisk disk, u64 ballot, u64 first, bytes entries, u64 committed
-    ) except *
+    ) except -1
     @cython.locals(raw=bytes_pointer, offset=u64, slot=u64, own=u64)
-    cdef void restated(self, u64 replica, PaxosDisk disk, u64 ballot, u64 first, bytes entries) except *
-    cdef void has_promised(self, u64 replica, PaxosDisk disk, u64 ballot) except *
+    cdef int restated(self, u64 replica, PaxosDisk disk, u64 ballot, u64 first, bytes entries) except -1
+    cdef int has_promised(self, u64 replica, PaxosDisk disk, u64 ballot) except -1
     @cython.locals(before=PaxosDisk, disk=PaxosDisk)
     cpdef object recovered(self, u64 replica, list records, object status)
     @cython.locals(accepted=Accepted)

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cython
 
@@ -24,6 +24,7 @@ from ext.fields import require_layout
 from ext.quorum import WON, MajorityQuorum, QuorumSystem
 
 if not cython.compiled:
+    from ext.columns import words_of
     from ext.memory import load_u32, load_u64
 
 if TYPE_CHECKING:
@@ -114,7 +115,8 @@ class PaxosWatcher(Watcher):
         self.disks = [PaxosDisk() for _ in everyone]
         self.proposals = Proposals(agreement)
         self.promises: dict[int, set[int]] = {}
-        self.given: Any = memoryview(array("Q", bytes(8 * replicas)))
+        self.column = array("Q", bytes(8 * replicas))
+        self.given = words_of(self.column)
 
     # Records
 

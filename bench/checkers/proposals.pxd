@@ -1,6 +1,7 @@
 cimport cython
 
 from bench.checkers.invariants cimport Agreement
+from ext.columns cimport words_of
 from ext.log cimport append_u64, bytes_pointer, load_u32, load_u64
 
 ctypedef unsigned long long u64
@@ -35,9 +36,10 @@ cdef class Proposals:
     cdef list bounds
     cdef u64 bound
     cdef list entries
-    cdef u64[::1] firsts
-    cdef u64[::1] stops
-    cdef u64[::1] ballots
+    cdef list columns
+    cdef u64 *firsts
+    cdef u64 *stops
+    cdef u64 *ballots
 
     @cython.locals(slot=Py_ssize_t, stop=u64)
     cpdef u64 note(self, u64 ballot, u64 first, bytes entries) except? 0xFFFFFFFFFFFFFFFF

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from typing import Any
 
 import cython
 
@@ -11,6 +10,7 @@ from bench.checkers.invariants import Agreement
 from bench.checkers.statements import CHOSEN, ONE_VALUE
 
 if not cython.compiled:
+    from ext.columns import words_of
     from ext.memory import append_u64, load_u32, load_u64
 
 RING = 64
@@ -53,7 +53,7 @@ class Values:
         if self.start <= slot < self.stop:
             raw = self.column
             return load_u64(raw, (slot - self.start) * DIGEST_BYTES)
-        return self.others.get(slot, ABSENT)
+        return self.others.get(slot, ABSENT) if self.others else ABSENT
 
     def add(self, slot: int, value: int) -> None:
         """The first value for a slot."""
@@ -79,9 +79,10 @@ class Proposals:
         self.bounds: list[tuple[int, int]] = []
         self.bound = 0
         self.entries: list[bytes] = [b""] * RING
-        self.firsts: Any = memoryview(array("Q", bytes(8 * RING)))
-        self.stops: Any = memoryview(array("Q", bytes(8 * RING)))
-        self.ballots: Any = memoryview(array("Q", bytes(8 * RING)))
+        self.columns = [array("Q", bytes(8 * RING)) for _ in range(3)]
+        self.firsts = words_of(self.columns[0])
+        self.stops = words_of(self.columns[1])
+        self.ballots = words_of(self.columns[2])
 
     def note(self, ballot: int, first: int, entries: bytes) -> int:
         """A record or an Accept has these entries; where they end if all are proposed at this ballot, else 0."""

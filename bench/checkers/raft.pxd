@@ -23,9 +23,9 @@ cdef class RaftWatcher(Watcher):
     @cython.locals(disk=RaftDisk, entries=Entries, first=u64)
     cpdef object kept(self, u64 replica, object record)
     @cython.locals(log=DiskLog)
-    cdef void overwrite(self, u64 replica, RaftDisk disk, u64 first, bytes entries) except *
-    cdef void voted(self, u64 replica, RaftDisk disk, u64 term, u64 vote) except *
-    cdef void note_vote(self, dict votes, u64 replica, u64 term, u64 candidate) except *
+    cdef object overwrite(self, u64 replica, RaftDisk disk, u64 first, bytes entries)
+    cdef int voted(self, u64 replica, RaftDisk disk, u64 term, u64 vote) except -1
+    cdef int note_vote(self, dict votes, u64 replica, u64 term, u64 candidate) except -1
     @cython.locals(before=RaftDisk, disk=RaftDisk, log=DiskLog, old=DiskLog)
     cpdef object recovered(self, u64 replica, list records, object status)
     @cython.locals(reply=AppendEntriesReply)
@@ -33,7 +33,7 @@ cdef class RaftWatcher(Watcher):
     cpdef object sent(self, u64 replica, u64 to, object message)
     @cython.locals(disk=RaftDisk, log=DiskLog, expected=u64)
     cdef object holds(self, u64 replica, u64 term, u64 match)
-    cdef void has_voted(self, u64 replica, u64 term, u64 candidate) except *
+    cdef int has_voted(self, u64 replica, u64 term, u64 candidate) except -1
     @cython.locals(log=DiskLog, disk=RaftDisk, highest=u64)
     cpdef object led(self, u64 replica, u64 term, u64 applied)
     @cython.locals(holders=int)

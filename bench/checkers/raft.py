@@ -43,10 +43,10 @@ require_layout(Entries)
 class RaftDisk:
     """What one replica's disk says: its term, its vote in it, and its log."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: DiskLog) -> None:
         self.term = 0
         self.vote = NOBODY
-        self.log = DiskLog()
+        self.log = log
 
 
 class RaftWatcher(Watcher):
@@ -54,8 +54,8 @@ class RaftWatcher(Watcher):
 
     def __init__(self, replicas: int, agreement: Agreement, durable: bool = True, thorough: bool = False) -> None:
         Watcher.__init__(self, agreement, durable, thorough, ELECTION_SAFETY, TERMS)
-        self.disks = [RaftDisk() for _ in range(replicas)]
-        self.logs = Logs(agreement, LOG_MATCHING, TERMS)
+        self.logs = Logs(replicas, agreement, LOG_MATCHING, TERMS)
+        self.disks = [RaftDisk(log) for log in self.logs.disks]
         self.votes: dict[tuple[int, int], int] = {}
         self.granted: dict[tuple[int, int], int] = {}
 
@@ -112,7 +112,7 @@ class RaftWatcher(Watcher):
     def recovered(self, replica: int, records: list[Record], status: Status) -> None:
         """The records of a restart must say all that they said before, and the engine must have read them."""
         before = self.disks[replica]
-        self.disks[replica] = disk = RaftDisk()
+        self.disks[replica] = disk = RaftDisk(self.logs.forget(replica))
         for record in records:
             self.kept(replica, record)
         self.statuses[replica] = (disk.term, 0)
@@ -206,7 +206,7 @@ class RaftWatcher(Watcher):
         """What is applied stands in the logs, on a quorum of disks."""
         if not self.durable:
             return
-        holders = self.logs.holders([disk.log for disk in self.disks], position, digest)
+        holders = self.logs.holders(position, digest)
         if holders < 0:
             self.violated(MACHINE_SAFETY, f"replica {replica} applied at index {position} what stands there in no log")
         elif 2 * holders <= len(self.disks):

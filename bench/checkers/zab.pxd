@@ -21,9 +21,9 @@ cdef class ZabWatcher(Watcher):
 
     @cython.locals(disk=ZabDisk, appended=Appended)
     cpdef object kept(self, u64 replica, object record)
-    cdef void enter(self, u64 replica, ZabDisk disk, u64 accepted_epoch, u64 current_epoch) except *
+    cdef int enter(self, u64 replica, ZabDisk disk, u64 accepted_epoch, u64 current_epoch) except -1
     @cython.locals(log=DiskLog)
-    cdef void truncated(self, u64 replica, ZabDisk disk, u64 position) except *
+    cdef object truncated(self, u64 replica, ZabDisk disk, u64 position)
     @cython.locals(before=ZabDisk, disk=ZabDisk, log=DiskLog, old=DiskLog)
     cpdef object recovered(self, u64 replica, list records, object status)
     @cython.locals(ack=Ack, disk=ZabDisk, log=DiskLog)

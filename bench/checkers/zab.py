@@ -37,10 +37,10 @@ require_layout(Appended)
 class ZabDisk:
     """What one replica's disk says: the epoch it accepted (f.p), the one it is in (f.a), and its history."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: DiskLog) -> None:
         self.accepted_epoch = 0
         self.current_epoch = 0
-        self.log = DiskLog()
+        self.log = log
 
 
 class ZabWatcher(Watcher):
@@ -48,8 +48,8 @@ class ZabWatcher(Watcher):
 
     def __init__(self, replicas: int, agreement: Agreement, durable: bool = True, thorough: bool = False) -> None:
         Watcher.__init__(self, agreement, durable, thorough, ONE_ESTABLISHED, EPOCHS)
-        self.disks = [ZabDisk() for _ in range(replicas)]
-        self.logs = Logs(agreement, LOCAL_ORDER, GLOBAL_ORDER)
+        self.logs = Logs(replicas, agreement, LOCAL_ORDER, GLOBAL_ORDER)
+        self.disks = [ZabDisk(log) for log in self.logs.disks]
         self.members: dict[int, set[int]] = {}
 
     # Records
@@ -95,7 +95,7 @@ class ZabWatcher(Watcher):
     def recovered(self, replica: int, records: list[Record], status: Status) -> None:
         """The records of a restart must say all that they said before, and the engine must have read them."""
         before = self.disks[replica]
-        self.disks[replica] = disk = ZabDisk()
+        self.disks[replica] = disk = ZabDisk(self.logs.forget(replica))
         for record in records:
             self.kept(replica, record)
         self.statuses[replica] = (disk.current_epoch, 0)
@@ -182,7 +182,7 @@ class ZabWatcher(Watcher):
         """What is delivered was proposed, and is on a quorum of disks."""
         if not self.durable:
             return
-        holders = self.logs.holders([disk.log for disk in self.disks], position, digest)
+        holders = self.logs.holders(position, digest)
         if holders < 0:
             self.violated(INTEGRITY, f"replica {replica} delivered at position {position} what is in no history")
         elif 2 * holders <= len(self.disks):

@@ -26,14 +26,14 @@ cdef class Channel:
     cdef bytearray unwritten
 
     cpdef bint writing(self) except -1
-    cpdef void tend(self, i64 now) except *
-    cpdef void close(self, i64 now) except *
+    cpdef object tend(self, i64 now)
+    cpdef object close(self, i64 now)
     @cython.locals(sent=Py_ssize_t)
     cpdef bint write(self, frame, i64 now) except -1
-    cdef void _say(self, data) except *
+    cdef int _say(self, data) except -1
     cdef Py_ssize_t send(self, data, i64 now) except -1
     @cython.locals(sent=Py_ssize_t)
-    cpdef void writable(self, i64 now) except *
+    cpdef object writable(self, i64 now)
     @cython.locals(size=Py_ssize_t)
     cpdef list readable(self, i64 now)
     cdef list _join(self, list bodies)

@@ -2,9 +2,10 @@ cimport cython
 
 from bench.driver.network cimport Durations, Link
 from bench.metrics.recorder cimport Recorder
-from engines.machine cimport encode_command
+from engines.machine cimport encode_numbers
+from ext.columns cimport bytes_of, halves_of, integers_of
 from ext.events cimport EventQueue, push_event
-from ext.log cimport load_u64, pack_u64
+from ext.log cimport load_u64
 
 ctypedef unsigned long long u64
 ctypedef long long i64
@@ -31,14 +32,14 @@ cdef class Population:
     cdef readonly Recorder recorder
     cdef public i64 clock_ns
 
-    cpdef void start(self) except *
-    cdef void issue(self, Py_ssize_t client) except *
-    cdef void retry(self, i64 argument) except *
-    cdef void answered(self, Py_ssize_t client, i64 sequence, bytes result) except *
-    cdef void redirected(self, Py_ssize_t client, i64 sequence, u64 leader) except *
-    cdef void let_go(self, Py_ssize_t client, i64 sequence) except *
-    cpdef void reset(self, u64 replica) except *
-    cpdef void finish(self) except *
+    cpdef object start(self)
+    cdef object issue(self, Py_ssize_t client)
+    cdef object retry(self, i64 argument)
+    cdef object answered(self, Py_ssize_t client, i64 sequence, bytes result)
+    cdef object redirected(self, Py_ssize_t client, i64 sequence, u64 leader)
+    cdef object let_go(self, Py_ssize_t client, i64 sequence)
+    cpdef object reset(self, u64 replica)
+    cpdef object finish(self)
     cpdef object record(self)
     cdef Session session_of(self, Py_ssize_t client)
     @cython.locals(session=Session, link=Link)
@@ -48,7 +49,8 @@ cdef class Population:
 cdef class Clients(Population):
     cdef object operations
     cdef bint closed
-    cdef i64[::1] schedule
+    cdef object planned
+    cdef i64 *schedule
     cdef Py_ssize_t arrival
     cdef Durations think
     cdef int routing
@@ -71,50 +73,51 @@ cdef class Clients(Population):
     cdef Py_ssize_t cursor
     cdef object retries
     cdef Py_ssize_t used
-    cdef unsigned char[::1] kinds
-    cdef unsigned int[::1] keys
-    cdef unsigned int[::1] sizes
-    cdef unsigned char[::1] chains
+    cdef list drawn
+    cdef unsigned char *kinds
+    cdef unsigned int *keys
+    cdef unsigned int *sizes
+    cdef unsigned char *chains
 
     @cython.locals(session=Session)
-    cpdef void start(self) except *
-    cdef void refill(self) except *
+    cpdef object start(self)
+    cdef int refill(self) except -1
     @cython.locals(session=Session)
-    cdef void issue(self, Py_ssize_t client) except *
+    cdef object issue(self, Py_ssize_t client)
     @cython.locals(at=Py_ssize_t, row=Py_ssize_t)
     cdef int next_operation(self, Session session) except -1
     @cython.locals(now=i64, row=Py_ssize_t)
     cdef Py_ssize_t begin(self, Session session, int kind, u64 key, i64 size) except -1
     @cython.locals(command=bytes, link=Link, arrival=i64)
-    cdef int send(self, Session session, Py_ssize_t row) except -1
-    @cython.locals(recorder=Recorder, kind=int, lowest=Py_ssize_t, number=i64, key=bytes, value=bytes, expected=bytes, token=u64)
+    cdef object send(self, Session session, Py_ssize_t row)
+    @cython.locals(recorder=Recorder, kind=int, lowest=Py_ssize_t, number=i64, size=i64, token=u64)
     cdef bytes command(self, Session session, Py_ssize_t row)
     cdef i64 number_of(self, Py_ssize_t row) except -1
     cdef Py_ssize_t row_of(self, i64 number) except? -1
     cdef Session session_of(self, Py_ssize_t client)
     cdef bint settled(self, Py_ssize_t row) except -1
-    cdef bytes value(self, i64 token)
+    cdef i64 size_of(self, i64 token) except -1
     @cython.locals(row=Py_ssize_t, session=Session, kind=int, returned=u64)
-    cdef void answered(self, Py_ssize_t client, i64 sequence, bytes result) except *
+    cdef object answered(self, Py_ssize_t client, i64 sequence, bytes result)
     @cython.locals(key=u64)
     cdef int learn(self, Py_ssize_t row, int kind, u64 returned) except -1
     @cython.locals(think_ns=i64)
     cdef int think_then_issue(self, Session session) except -1
     @cython.locals(row=Py_ssize_t, session=Session, refusals=int)
-    cdef void redirected(self, Py_ssize_t client, i64 sequence, u64 leader) except *
+    cdef object redirected(self, Py_ssize_t client, i64 sequence, u64 leader)
     @cython.locals(session=Session)
-    cdef void let_go(self, Py_ssize_t client, i64 sequence) except *
-    cdef void turn(self, Session session, u64 target) except *
+    cdef object let_go(self, Py_ssize_t client, i64 sequence)
+    cdef int turn(self, Session session, u64 target) except -1
     @cython.locals(session=Session)
-    cpdef void reset(self, u64 replica) except *
-    cdef void pause(self, i64 sequence, int refusals) except *
+    cpdef object reset(self, u64 replica)
+    cdef int pause(self, i64 sequence, int refusals) except -1
     @cython.locals(session=Session)
-    cdef void resend(self, Py_ssize_t row) except *
+    cdef object resend(self, Py_ssize_t row)
     @cython.locals(refusals=int)
     cdef bint certainly_refused(self, Py_ssize_t row) except -1
-    cdef void give_up(self, Session session, Py_ssize_t row) except *
+    cdef int give_up(self, Session session, Py_ssize_t row) except -1
     @cython.locals(now=i64, next_ns=i64, first_ns=i64, row=Py_ssize_t, sent_ns=i64)
-    cdef void retry(self, i64 sequence) except *
+    cdef object retry(self, i64 sequence)
     @cython.locals(session=Session, now=i64)
-    cdef void timed_out(self, Py_ssize_t row, i64 sent_ns) except *
-    cpdef void finish(self) except *
+    cdef object timed_out(self, Py_ssize_t row, i64 sent_ns)
+    cpdef object finish(self)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cython
 
@@ -17,10 +17,11 @@ from bench.driver.occasions import ISSUE, REQUEST, RETRY
 from bench.driver.wire import REQUEST_BYTES
 from bench.metrics.trial import CAS, FAILED, OK, READ, WRITE
 from engines.core import NOBODY
-from engines.machine import encode_command
+from engines.machine import encode_numbers
 
 if not cython.compiled:
-    from ext.memory import load_u64, pack_u64, push_event
+    from ext.columns import bytes_of, halves_of, integers_of
+    from ext.memory import load_u64, push_event
 
 if TYPE_CHECKING:
     import numpy as np
@@ -138,7 +139,8 @@ class Clients(Population):
         super().__init__(queue, sessions, recorder)
         self.operations = operations
         self.closed = schedule is None
-        self.schedule: Any = memoryview(array("q", b"" if schedule is None else schedule.astype("<i8").tobytes()))
+        self.planned = array("q", b"" if schedule is None else schedule.astype("<i8").tobytes())
+        self.schedule = integers_of(self.planned)
         self.arrival = 0
         self.think = think
         self.routing = routing
@@ -167,16 +169,18 @@ class Clients(Population):
         if self.closed:
             for session in self.sessions:
                 self.queue.push(self.queue.time + self.think.next(), None, ISSUE, session.id, 0)
-        elif len(self.schedule):
+        elif len(self.planned):
             self.queue.push(self.schedule[0], None, ISSUE, 0, 0)
 
     def refill(self) -> None:
         """Draw the next operations."""
         drawn = self.operations.draw(DRAWN)
-        self.kinds: Any = memoryview(array("B", drawn["kind"].tobytes()))
-        self.keys: Any = memoryview(array("I", drawn["key"].tobytes()))
-        self.sizes: Any = memoryview(array("I", drawn["size_bytes"].tobytes()))
-        self.chains: Any = memoryview(array("B", drawn["chained"].tobytes()))
+        columns = (("B", "kind"), ("I", "key"), ("I", "size_bytes"), ("B", "chained"))
+        self.drawn = [array(code, drawn[field].tobytes()) for code, field in columns]
+        self.kinds = bytes_of(self.drawn[0])
+        self.keys = halves_of(self.drawn[1])
+        self.sizes = halves_of(self.drawn[2])
+        self.chains = bytes_of(self.drawn[3])
         self.used = 0
 
     def issue(self, client: int) -> None:
@@ -187,7 +191,7 @@ class Clients(Population):
             return
         session = self.sessions[self.arrival % len(self.sessions)]
         self.arrival += 1
-        if self.arrival < len(self.schedule):
+        if self.arrival < len(self.planned):
             self.queue.push(self.schedule[self.arrival], None, ISSUE, 0, 0)
         self.next_operation(session)
 
@@ -237,14 +241,12 @@ class Clients(Population):
             while session.waiting and self.settled(session.waiting[0]):
                 session.waiting.popleft()
             lowest = session.waiting[0]
-        key = pack_u64(recorder.key_of(row), TOKEN_BYTES)
         number = self.number_of(row)
-        value = b"" if kind == READ else self.value(number)
-        expected = b""
-        if kind == CAS:
-            token = recorder.expected_of(row)
-            expected = self.value(token) if token else b""
-        return encode_command(session.id, number, self.number_of(lowest), kind, key, value, expected)
+        size = 0 if kind == READ else recorder.size_of(row)
+        token = recorder.expected_of(row) if kind == CAS else 0
+        return encode_numbers(
+            session.id, number, self.number_of(lowest), kind, recorder.key_of(row), number, size, token, self.size_of(token)
+        )
 
     def number_of(self, row: int) -> int:
         """The sequence number of an operation, and the token of what it writes: no other operation of the run has it."""
@@ -262,11 +264,13 @@ class Clients(Population):
         """Whether nobody waits for this operation any more."""
         return not self.recorder.pending(row) or (len(self.given_up) > 0 and row in self.given_up)
 
-    def value(self, token: int) -> bytes:
-        """The value that the operation of this token writes: the token, and zeros up to its size."""
+    def size_of(self, token: int) -> int:
+        """Bytes of the value that the operation of this token writes, which are the token and zeros; of none, 0."""
+        if token == 0:
+            return 0
         if self.parts > 1 and (token - 1) % self.parts != self.part:
-            return pack_u64(token, self.foreign_sizes[token])
-        return pack_u64(token, self.recorder.size_of(self.row_of(token)))
+            return self.foreign_sizes[token]
+        return self.recorder.size_of(self.row_of(token))
 
     def answered(self, client: int, sequence: int, result: bytes) -> None:
         """The result of an operation arrived."""

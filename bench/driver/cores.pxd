@@ -23,7 +23,7 @@ cdef class Process:
 
     cdef bint reads_from(self, int source) except -1
     cpdef bint wants_a_turn(self) noexcept
-    cpdef void end(self) except *
+    cpdef object end(self)
 
 
 @cython.final

@@ -19,7 +19,7 @@ cdef class Dialogue:
     cdef Py_ssize_t begun
 
     @cython.locals(client=Py_ssize_t, sequence=i64, result=bytes, arrival=i64)
-    cpdef void hear(self, Py_ssize_t replica, list answers, i64 now) except *
-    cpdef void reset(self, Py_ssize_t replica) except *
+    cpdef object hear(self, Py_ssize_t replica, list answers, i64 now)
+    cpdef object reset(self, Py_ssize_t replica)
     @cython.locals(queue=EventQueue, clients=Population, kind=int)
     cpdef i64 turn(self, i64 now, int most) except? -1

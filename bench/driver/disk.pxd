@@ -13,11 +13,11 @@ cdef class Disk:
     cdef readonly list active
     cdef i64 now
 
-    cpdef void begin(self, Process process, double alone_ns, i64 now) except *
+    cpdef object begin(self, Process process, double alone_ns, i64 now)
     @cython.locals(process=Process)
     cpdef list finished(self, i64 now)
-    cpdef void abandon(self, Process process, i64 now) except *
+    cpdef object abandon(self, Process process, i64 now)
     cpdef object next_ns(self)
     cdef double slowness(self) except? -1.0
     @cython.locals(process=Process, passed=double)
-    cdef void advance(self, i64 now) except *
+    cdef int advance(self, i64 now) except -1

@@ -20,7 +20,7 @@ cdef class Exchange:
 
     cpdef i64 now(self) except? -1
     @cython.locals(channel=Channel, replica=Py_ssize_t, requests=list)
-    cpdef void flush(self) except *
+    cpdef object flush(self)
     @cython.locals(channel=Channel, replica=Py_ssize_t, reading=list, writing=list, readable=list, writable=list, now=i64)
-    cpdef void wait(self, i64 until_ns) except *
-    cdef void read(self, Py_ssize_t replica, Channel channel, i64 now) except *
+    cpdef object wait(self, i64 until_ns)
+    cdef int read(self, Py_ssize_t replica, Channel channel, i64 now) except -1

@@ -16,14 +16,14 @@ cdef i64 ELSEWHERE, OWN
 
 
 cdef class World:
-    cpdef void transmit(self, Host host, u64 to, object message) except *
-    cpdef void answer(
+    cpdef object transmit(self, Host host, u64 to, object message)
+    cpdef object answer(
         self, Host host, i64 client, u64 sequence, int outcome, u64 leader, bytes result
-    ) except *
-    cpdef void write(self, Host host, list persists) except *
-    cpdef void applied(self, Host host, u64 position, bytes command, bint answered) except *
-    cpdef void led(self, Host host) except *
-    cpdef void lost_leader(self, Host host) except *
+    )
+    cpdef object write(self, Host host, list persists)
+    cpdef object applied(self, Host host, u64 position, bytes command, bint answered)
+    cpdef object led(self, Host host)
+    cpdef object lost_leader(self, Host host)
 
 
 @cython.final
@@ -65,7 +65,7 @@ cdef class Host:
     cdef readonly object compaction_first
     cdef readonly object compaction_last
 
-    cpdef void start(self, list records, i64 now) except *
+    cpdef object start(self, list records, i64 now)
     cpdef int receive(self, u64 sender, object message, i64 now, bint more) except -1
     cpdef int request(self, i64 client, bytes command, i64 now, bint more) except -1
     cpdef int wake(self, i64 now) except -1
@@ -75,31 +75,31 @@ cdef class Host:
     @cython.locals(persist=Persist, room=Py_ssize_t, count=Py_ssize_t)
     cdef Py_ssize_t covered(self) except -1
     @cython.locals(followed=bint)
-    cpdef void disconnected(self, u64 peer, i64 now) except *
+    cpdef object disconnected(self, u64 peer, i64 now)
 
     cdef bint forwarded(self, u64 sender, object message, bint more) except -1
     cdef int enqueue(self, i64 origin, bytes command, bint more) except -1
     cdef bint has_room(self) except -1
     @cython.locals(leader=u64)
-    cdef void refuse(self, i64 origin, bytes command) except *
+    cdef int refuse(self, i64 origin, bytes command) except -1
     @cython.locals(client=i64, sequence=u64, leader=u64)
     cdef int reply(self, i64 origin, bytes command, int outcome, bytes result) except -1
     @cython.locals(count=Py_ssize_t, commands=list)
-    cdef void pump(self, bint more) except *
+    cdef object pump(self, bint more)
     @cython.locals(start=u64, stop=u64, batch=Batch)
     cdef int propose(self, list commands) except -1
     cdef int perform(self, list effects) except -1
     cdef int dispatch(self, Send send) except -1
     cdef int hear_oneself(self) except -1
-    cdef void persist(self, Persist persist) except *
+    cdef object persist(self, Persist persist)
     @cython.locals(batch=Batch, position=u64, command=bytes, answered=bint, origin=i64)
     cdef int apply(self, Commit commit) except -1
     cdef int serve(self, list effects) except -1
-    cdef void attend(self, Service service, bint more) except *
+    cdef int attend(self, Service service, bint more) except -1
     @cython.locals(batch=Batch, index=Py_ssize_t, command=bytes)
-    cdef void deposed(self) except *
+    cdef int deposed(self) except -1
     cdef Batch next_batch(self)
     cdef int settle(self, bint more) except -1
-    cdef void flush(self) except *
-    cdef void weigh(self) except *
-    cdef void compact(self) except *
+    cdef object flush(self)
+    cdef int weigh(self) except -1
+    cdef object compact(self)

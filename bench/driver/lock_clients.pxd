@@ -84,19 +84,19 @@ cdef class LockClients(Population):
     @cython.locals(link=Link, now=i64, arrival=i64)
     cdef object ask(self, Tenant tenant, object effect)
     @cython.locals(tenant=Tenant)
-    cdef void issue(self, Py_ssize_t client) except *
+    cdef object issue(self, Py_ssize_t client)
     @cython.locals(tenant=Tenant)
-    cdef void retry(self, i64 argument) except *
+    cdef object retry(self, i64 argument)
     @cython.locals(tenant=Tenant)
-    cdef void answered(self, Py_ssize_t client, i64 sequence, bytes result) except *
+    cdef object answered(self, Py_ssize_t client, i64 sequence, bytes result)
     @cython.locals(tenant=Tenant)
-    cdef void redirected(self, Py_ssize_t client, i64 sequence, u64 leader) except *
-    cdef void let_go(self, Py_ssize_t client, i64 sequence) except *
+    cdef object redirected(self, Py_ssize_t client, i64 sequence, u64 leader)
+    cdef object let_go(self, Py_ssize_t client, i64 sequence)
     @cython.locals(tenant=Tenant)
-    cpdef void start(self) except *
+    cpdef object start(self)
     @cython.locals(tenant=Tenant)
-    cpdef void reset(self, u64 replica) except *
+    cpdef object reset(self, u64 replica)
     @cython.locals(tenant=Tenant)
-    cpdef void finish(self) except *
+    cpdef object finish(self)
     @cython.locals(each=Tenant)
     cpdef object record(self)

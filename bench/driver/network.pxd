@@ -1,5 +1,7 @@
 cimport cython
 
+from ext.columns cimport integers_of, reals_of
+
 ctypedef long long i64
 
 cdef int NO_LOSS, INDEPENDENT
@@ -12,19 +14,19 @@ cdef class Durations:
     cdef readonly bint constant
     cdef readonly i64 value
     cdef object block
-    cdef i64[::1] view
+    cdef i64 *view
     cdef Py_ssize_t size
     cdef Py_ssize_t used
 
     @cython.locals(draw=i64)
     cpdef i64 next(self) except? -1
-    cdef void refill(self) except *
+    cdef int refill(self) except -1
 
 
 cdef class Chances:
     cdef object random
     cdef object block
-    cdef double[::1] view
+    cdef double *view
     cdef Py_ssize_t size
     cdef Py_ssize_t used
 
@@ -75,4 +77,4 @@ cdef class Link:
     @cython.locals(resume_ns=i64, timeout_ns=i64)
     cpdef i64 resume_ns(self, i64 now_ns) except? -2
     cpdef bint duplicated(self) except? -1
-    cpdef void reset(self, i64 now_ns) except *
+    cpdef object reset(self, i64 now_ns)

@@ -10,9 +10,13 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Any
 
+import cython
 import numpy as np
 
 from bench.distributions import ZERO, Uniform
+
+if not cython.compiled:
+    from ext.columns import integers_of, reals_of
 
 if TYPE_CHECKING:
     from bench.distributions import Distribution
@@ -43,7 +47,7 @@ class Durations:
         self.constant = distribution.distribution == "constant"
         self.value = int(distribution.mean_ns()) if self.constant else 0
         self.block = array("q")
-        self.view: Any = memoryview(self.block)
+        self.view = integers_of(self.block)
         self.size = 0
         self.used = 0
 
@@ -61,7 +65,7 @@ class Durations:
         """Draw the next block."""
         self.size = min(BLOCK, max(16, 2 * self.size))
         self.block = array("q", self.distribution.sample(self.random, self.size).astype("<i8").tobytes())
-        self.view = memoryview(self.block)
+        self.view = integers_of(self.block)
         self.used = 0
 
 
@@ -71,7 +75,7 @@ class Chances:
     def __init__(self, random: np.random.Generator) -> None:
         self.random = random
         self.block = array("d")
-        self.view: Any = memoryview(self.block)
+        self.view = reals_of(self.block)
         self.size = 0
         self.used = 0
 
@@ -80,7 +84,7 @@ class Chances:
         if self.used == self.size:
             self.size = min(BLOCK, max(16, 2 * self.size))
             self.block = array("d", self.random.random(self.size).tobytes())
-            self.view = memoryview(self.block)
+            self.view = reals_of(self.block)
             self.used = 0
         self.used += 1
         draw: float = self.view[self.used - 1]

@@ -21,7 +21,7 @@ cdef class Clock:
 
     cpdef i64 local(self, i64 now) noexcept
     cpdef i64 real(self, i64 local) noexcept
-    cpdef void set_rate(self, double rate, i64 now) except *
+    cpdef object set_rate(self, double rate, i64 now)
 
 
 cdef class Reality(World):
@@ -55,35 +55,35 @@ cdef class Reality(World):
     cdef readonly list digests
 
     @cython.locals(now=i64, local=i64, inbox=list, what=int, content=list)
-    cpdef void turn(self) except *
+    cpdef object turn(self)
     @cython.locals(deadline=i64)
     cpdef i64 next_ns(self) except? -1
     @cython.locals(clients=dict, command=bytes)
-    cdef void serve(self, object connection, list requests, i64 now) except *
-    cdef void deliver(self, object connection, list messages, i64 now) except *
-    cdef void refuse(self, int peer, object forward) except *
-    cdef void peer_up(self, object connection, i64 now) except *
-    cdef void peer_down(self, object connection, i64 now) except *
-    cdef void forsake(self, int peer, i64 now) except *
+    cdef int serve(self, object connection, list requests, i64 now) except -1
+    cdef object deliver(self, object connection, list messages, i64 now)
+    cdef int refuse(self, int peer, object forward) except -1
+    cdef object peer_up(self, object connection, i64 now)
+    cdef int peer_down(self, object connection, i64 now) except -1
+    cdef int forsake(self, int peer, i64 now) except -1
 
     @cython.locals(kind=Kind, size=i64)
-    cpdef void transmit(self, Host host, u64 to, object message) except *
-    cpdef void answer(
+    cpdef object transmit(self, Host host, u64 to, object message)
+    cpdef object answer(
         self, Host host, i64 client, u64 sequence, int outcome, u64 leader, bytes result
-    ) except *
-    cdef void release(self, i64 now) except *
+    )
+    cdef object release(self, i64 now)
     @cython.locals(outbox=list)
-    cdef void leave(self) except *
+    cdef int leave(self) except -1
     @cython.locals(limit=i64, queued=i64)
-    cdef void balance(self) except *
+    cdef int balance(self) except -1
     @cython.locals(each=i64)
     cdef i64 queue_limit(self) except -1
 
-    cpdef void write(self, Host host, list persists) except *
+    cpdef object write(self, Host host, list persists)
     @cython.locals(persists=list)
-    cdef void make_durable(self) except *
+    cdef object make_durable(self)
     @cython.locals(persist=Persist, records=list, before_ns=i64, delay_ns=i64)
-    cdef void save(self, list persists) except *
-    cpdef void applied(self, Host host, u64 position, bytes command, bint answered) except *
-    cpdef void led(self, Host host) except *
-    cpdef void lost_leader(self, Host host) except *
+    cdef object save(self, list persists)
+    cpdef object applied(self, Host host, u64 position, bytes command, bint answered)
+    cpdef object led(self, Host host)
+    cpdef object lost_leader(self, Host host)

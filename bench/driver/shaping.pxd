@@ -25,23 +25,23 @@ cdef class Shaper:
     cdef i64 order
 
     @cython.locals(link=Link)
-    cpdef void send(self, int to, object message, i64 size, i64 now) except *
+    cpdef object send(self, int to, object message, i64 size, i64 now)
     @cython.locals(parcels=list, link=Link, release_ns=i64, epoch=i64, size=i64, to=int)
     cpdef list due(self, i64 now)
     @cython.locals(soonest=i64, link=Link)
     cpdef i64 next_ns(self) except? -1
     cpdef list starving(self, i64 now)
-    cpdef void connect(self, int peer, i64 now) except *
-    cpdef void disconnect(self, int peer, i64 now) except *
-    cpdef void block(self, int peer) except *
+    cpdef object connect(self, int peer, i64 now)
+    cpdef object disconnect(self, int peer, i64 now)
+    cpdef object block(self, int peer)
     @cython.locals(link=Link)
-    cpdef void unblock(self, int peer, i64 now) except *
-    cpdef void slow(self, int peer, i64 extra_ns) except *
+    cpdef object unblock(self, int peer, i64 now)
+    cpdef object slow(self, int peer, i64 extra_ns)
     cdef i64 _depart(self, i64 size, i64 now) except? -1
     @cython.locals(arrival_ns=i64)
-    cdef void _carry(self, int to, Link link, object message, i64 size, i64 depart_ns) except *
-    cdef void _put(self, int to, Link link, object message, i64 size, i64 release_ns) except *
+    cdef object _carry(self, int to, Link link, object message, i64 size, i64 depart_ns)
+    cdef int _put(self, int to, Link link, object message, i64 size, i64 release_ns) except -1
     @cython.locals(link=Link, held=list, size=i64)
-    cdef void _release(self, int peer, i64 at_ns) except *
+    cdef int _release(self, int peer, i64 at_ns) except -1
     @cython.locals(link=Link)
-    cdef void _reopen(self, int peer) except *
+    cdef int _reopen(self, int peer) except -1

@@ -35,18 +35,18 @@ cdef class SharedMachine(Simulation):
     cdef i64 syncs
     cdef object begin_action, over_action, written_action, disk_action, alarm_action
 
-    cdef void rouse(self, Process process) except *
+    cdef object rouse(self, Process process)
     cdef int later(self, i64 delay, object action, Process process) except -1
     @cython.locals(process=Process)
     cdef Process living(self, i64 argument)
     @cython.locals(process=Process)
-    cpdef void begin_event(self, i64 argument) except *
+    cpdef object begin_event(self, i64 argument)
     @cython.locals(spent=i64)
     cdef int begin(self, Process process) except -1
     @cython.locals(process=Process, spent=double)
-    cpdef void over_event(self, i64 argument) except *
+    cpdef object over_event(self, i64 argument)
     @cython.locals(process=Process)
-    cpdef void written_event(self, i64 argument) except *
+    cpdef object written_event(self, i64 argument)
     @cython.locals(process=Process)
     cdef int pass_core_on(self) except -1
 
@@ -60,15 +60,15 @@ cdef class SharedMachine(Simulation):
     @cython.locals(node=Node, process=Process)
     cdef int leave(self, Node node) except -1
     @cython.locals(link=Link, depart=i64, argument=i64, arrival=i64)
-    cdef void send(self, Node node, u64 to, object message, i64 size) except *
+    cdef object send(self, Node node, u64 to, object message, i64 size)
     @cython.locals(node=Node, size=i64, alone=double)
-    cdef void sync(self, Process process) except *
+    cdef object sync(self, Process process)
     @cython.locals(node=Node, written=i64)
     cdef bint begins_block(self, Process process) except -1
     @cython.locals(next_ns=i64)
     cdef int expect_sync(self) except -1
     @cython.locals(process=Process)
-    cpdef void disk_event(self, i64 argument) except *
+    cpdef object disk_event(self, i64 argument)
     cdef int durable(self, Process process) except -1
 
     @cython.locals(inbox=Fifo, size=i64, next_ns=i64)
@@ -77,4 +77,4 @@ cdef class SharedMachine(Simulation):
     cdef int clients_leave(self) except -1
     cdef int set_alarm(self, i64 next_ns) except -1
     @cython.locals(process=Process)
-    cpdef void alarm_event(self, i64 argument) except *
+    cpdef object alarm_event(self, i64 argument)

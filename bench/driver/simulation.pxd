@@ -49,11 +49,11 @@ cdef class Node:
     cdef i64 clock_base_ns
     cdef i64 clock_set_ns
 
-    cdef void idle(self) except *
+    cdef int idle(self) except -1
     cdef bint has_more(self) noexcept
     cpdef i64 local(self, i64 now) noexcept
     cdef i64 virtual(self, i64 local) noexcept
-    cpdef void set_clock_rate(self, double rate, i64 now) except *
+    cpdef object set_clock_rate(self, double rate, i64 now)
 
 
 cdef class Simulation(World):
@@ -80,46 +80,46 @@ cdef class Simulation(World):
     cdef public object trace
 
     @cython.locals(node=Node)
-    cpdef void set_clock_rate(self, u64 id, double rate) except *
+    cpdef object set_clock_rate(self, u64 id, double rate)
     @cython.locals(node=Node)
-    cpdef void boot(self, u64 id) except *
+    cpdef object boot(self, u64 id)
     @cython.locals(node=Node, peer=Node, persist=Persist)
-    cpdef void crash(self, u64 id, Py_ssize_t survivors) except *
+    cpdef object crash(self, u64 id, Py_ssize_t survivors)
     @cython.locals(node=Node)
-    cpdef void halt(self, u64 id) except *
+    cpdef object halt(self, u64 id)
     @cython.locals(node=Node)
-    cpdef void go_on(self, u64 id) except *
+    cpdef object go_on(self, u64 id)
     @cython.locals(queue=EventQueue, nodes=list, clients=Population, kind=int, argument=i64)
-    cpdef void run(self, i64 until) except *
-    cpdef void at(self, i64 time, object action, i64 argument=*) except *
+    cpdef object run(self, i64 until)
+    cpdef object at(self, i64 time, object action, i64 argument=*)
 
     @cython.locals(kind=Kind, size=i64, depart=i64, link=Link, arrival=i64, argument=i64, node=Node)
-    cpdef void transmit(self, Host host, u64 to, object message) except *
+    cpdef object transmit(self, Host host, u64 to, object message)
     @cython.locals(depart=i64)
     cdef i64 depart(self, Node node, i64 size) except -1
     @cython.locals(draws=Durations)
     cdef i64 cpu_cost(self, Node node, i64 size) except -1
     @cython.locals(link=Link, source=Node)
-    cdef void arrive(self, Node node, i64 argument, object message) except *
+    cdef object arrive(self, Node node, i64 argument, object message)
     @cython.locals(start=i64, finish=i64, size=i64, kind=int, command=bytes)
-    cdef int take(self, Node node, object payload, i64 argument) except -1
+    cdef object take(self, Node node, object payload, i64 argument)
     @cython.locals(waiting=Fifo)
     cdef int take_next(self, Node node) except -1
     cdef int process(self, Node node, i64 argument, object message) except -1
     cdef int handle(self, Node node, u64 sender, object message) except -1
 
-    cdef void hold(self, u64 sender, u64 to, Link link, object message, i64 size) except *
-    cdef void schedule_break(self, u64 one, u64 other) except *
-    cdef void break_if_dead(self, u64 one, i64 argument) except *
-    cpdef void break_connection(self, u64 one, u64 other, i64 only=*) except *
-    cpdef void tell_disconnected(self, Node node, u64 peer) except *
-    cpdef void renew(self, u64 id) except *
-    cpdef void block(self, u64 one, u64 other) except *
-    cpdef void unblock(self, u64 one, u64 other) except *
-    cdef void release(self, u64 one, u64 other) except *
+    cdef int hold(self, u64 sender, u64 to, Link link, object message, i64 size) except -1
+    cdef int schedule_break(self, u64 one, u64 other) except -1
+    cdef object break_if_dead(self, u64 one, i64 argument)
+    cpdef object break_connection(self, u64 one, u64 other, i64 only=*)
+    cpdef object tell_disconnected(self, Node node, u64 peer)
+    cpdef object renew(self, u64 id)
+    cpdef object block(self, u64 one, u64 other)
+    cpdef object unblock(self, u64 one, u64 other)
+    cdef object release(self, u64 one, u64 other)
 
     @cython.locals(node=Node, persist=Persist, size=i64, duration=i64)
-    cpdef void write(self, Host host, list persists) except *
+    cpdef object write(self, Host host, list persists)
     @cython.locals(kind=Kind, size=i64)
     cdef i64 record_size(self, Node node, object record) except -1
     @cython.locals(persist=Persist, watcher=Watcher)
@@ -129,17 +129,17 @@ cdef class Simulation(World):
     @cython.locals(deadline=i64, wake_at=i64)
     cdef int arm(self, Node node) except -1
     @cython.locals(local=i64)
-    cdef void wake(self, Node node, i64 incarnation) except *
+    cdef object wake(self, Node node, i64 incarnation)
 
-    cdef void requested(self, Node node, i64 client, bytes command) except *
+    cdef object requested(self, Node node, i64 client, bytes command)
     cdef int process_request(self, Node node, i64 argument, bytes command) except -1
     cdef int serve(self, Node node, i64 client, bytes command) except -1
     @cython.locals(node=Node, size=i64, depart=i64, arrival=i64)
-    cpdef void answer(
+    cpdef object answer(
         self, Host host, i64 client, u64 sequence, int outcome, u64 leader, bytes result
-    ) except *
+    )
 
     @cython.locals(digest=u64, first=bint)
-    cpdef void applied(self, Host host, u64 position, bytes command, bint answered) except *
-    cpdef void led(self, Host host) except *
-    cpdef void lost_leader(self, Host host) except *
+    cpdef object applied(self, Host host, u64 position, bytes command, bint answered)
+    cpdef object led(self, Host host)
+    cpdef object lost_leader(self, Host host)

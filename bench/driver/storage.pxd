@@ -31,16 +31,16 @@ cdef class WriteAheadLog:
 
     cpdef list recover(self, object engine_class)
     @cython.locals(start=Py_ssize_t, at=Py_ssize_t, ends=bint, payloads=list)
-    cpdef void write(self, list records, object first=*, object last=*) except *
-    cpdef void close(self) except *
+    cpdef object write(self, list records, object first=*, object last=*)
+    cpdef object close(self)
     @cython.locals(room=i64, payload=bytes)
     cdef i64 _room(self, list payloads) except -1
     @cython.locals(room=i64, group=u64, payload=bytes, parts=list)
-    cdef void _append(self, list payloads, bint closes_compaction) except *
+    cdef object _append(self, list payloads, bint closes_compaction)
     @cython.locals(count=i64)
-    cdef void _put(self, bytes data) except *
+    cdef int _put(self, bytes data) except -1
     @cython.locals(began_ns=i64)
-    cpdef void _sync(self) except *
+    cpdef object _sync(self)
     @cython.locals(opening=bytes)
-    cdef void _open_segment(self, i64 room) except *
-    cdef void _drop_before(self, i64 number) except *
+    cdef int _open_segment(self, i64 room) except -1
+    cdef int _drop_before(self, i64 number) except -1

@@ -16,8 +16,8 @@ cdef class Alarm:
     cdef object setting
     cdef object reference
 
-    cpdef void set(self, i64 at_ns) except *
-    cdef void _arm(self, i64 at_ns) except *
-    cpdef void close(self) except *
-    cpdef void _expired(self) except *
-    cpdef void _rung(self) except *
+    cpdef object set(self, i64 at_ns)
+    cdef object _arm(self, i64 at_ns)
+    cpdef object close(self)
+    cpdef object _expired(self)
+    cpdef object _rung(self)

@@ -1,5 +1,7 @@
 cimport cython
 
+from ext.columns cimport bytes_of, halves_of, integers_of, shorts_of, words_of
+
 ctypedef unsigned long long u64
 ctypedef long long i64
 
@@ -9,18 +11,19 @@ cdef int OK, FAILED, UNKNOWN
 
 
 cdef class Chunk:
-    cdef readonly i64[::1] intended_ns
-    cdef readonly i64[::1] started_ns
-    cdef readonly i64[::1] completed_ns
-    cdef readonly u64[::1] value
-    cdef readonly u64[::1] expected
-    cdef readonly u64[::1] returned
-    cdef readonly unsigned int[::1] key
-    cdef readonly unsigned int[::1] client
-    cdef readonly unsigned int[::1] size
-    cdef readonly unsigned short[::1] attempts
-    cdef readonly unsigned char[::1] kind
-    cdef readonly unsigned char[::1] status
+    cdef readonly dict columns
+    cdef i64 *intended_ns
+    cdef i64 *started_ns
+    cdef i64 *completed_ns
+    cdef u64 *value
+    cdef u64 *expected
+    cdef u64 *returned
+    cdef unsigned int *key
+    cdef unsigned int *client
+    cdef unsigned int *size
+    cdef unsigned short *attempts
+    cdef unsigned char *kind
+    cdef unsigned char *status
 
 
 cdef class Recorder:
@@ -37,13 +40,13 @@ cdef class Recorder:
         self, i64 now, i64 intended_ns, unsigned int client, int kind, unsigned int key, unsigned int size
     ) except -1
     @cython.locals(chunk=Chunk)
-    cpdef void set_values(self, Py_ssize_t row, u64 value, u64 expected) except *
+    cpdef object set_values(self, Py_ssize_t row, u64 value, u64 expected)
     @cython.locals(chunk=Chunk)
-    cpdef void sent(self, Py_ssize_t row, i64 now) except *
+    cpdef object sent(self, Py_ssize_t row, i64 now)
     @cython.locals(chunk=Chunk, at=Py_ssize_t)
-    cpdef void complete(self, Py_ssize_t row, i64 now, int status, u64 returned) except *
+    cpdef object complete(self, Py_ssize_t row, i64 now, int status, u64 returned)
     @cython.locals(chunk=Chunk)
-    cpdef void retried(self, Py_ssize_t row) except *
+    cpdef object retried(self, Py_ssize_t row)
     @cython.locals(chunk=Chunk, pending=bint)
     cpdef bint pending(self, Py_ssize_t row) except -1
     @cython.locals(chunk=Chunk, attempts=int)
@@ -63,4 +66,4 @@ cdef class Recorder:
     @cython.locals(chunk=Chunk, started=i64)
     cpdef i64 started_ns(self, Py_ssize_t row) except? -1
     @cython.locals(start=i64, stop=i64)
-    cpdef void advance(self, i64 now) except *
+    cpdef object advance(self, i64 now)

@@ -7,37 +7,39 @@ that Little's law can be checked against the rows.
 from __future__ import annotations
 
 from array import array
-from typing import Any
 
+import cython
 import numpy as np
 
 from bench.metrics.trial import FAILED, OK, OPERATION, PENDING, UNKNOWN
 
+if not cython.compiled:
+    from ext.columns import bytes_of, halves_of, integers_of, shorts_of, words_of
+
 CHUNK = 32768
 SHIFT = 15
 MASK = CHUNK - 1
-
-
-def _column(code: str) -> Any:
-    return memoryview(array(code, [0]) * CHUNK)  # an array made of bytes would reserve a sixteenth more
+CODES = {name: OPERATION[name].char.replace("l", "q").replace("L", "Q") for name in OPERATION.names or ()}
 
 
 class Chunk:
     """``CHUNK`` operations, a column a field."""
 
     def __init__(self) -> None:
-        self.intended_ns = _column("q")
-        self.started_ns = _column("q")
-        self.completed_ns = _column("q")
-        self.value = _column("Q")
-        self.expected = _column("Q")
-        self.returned = _column("Q")
-        self.key = _column("I")
-        self.client = _column("I")
-        self.size = _column("I")
-        self.attempts = _column("H")
-        self.kind = _column("B")
-        self.status = _column("B")
+        # An array made of bytes would reserve a sixteenth more.
+        self.columns = {name: array(code, [0]) * CHUNK for name, code in CODES.items()}
+        self.intended_ns = integers_of(self.columns["intended_ns"])
+        self.started_ns = integers_of(self.columns["started_ns"])
+        self.completed_ns = integers_of(self.columns["completed_ns"])
+        self.value = words_of(self.columns["value"])
+        self.expected = words_of(self.columns["expected"])
+        self.returned = words_of(self.columns["returned"])
+        self.key = halves_of(self.columns["key"])
+        self.client = halves_of(self.columns["client"])
+        self.size = halves_of(self.columns["size"])
+        self.attempts = shorts_of(self.columns["attempts"])
+        self.kind = bytes_of(self.columns["kind"])
+        self.status = bytes_of(self.columns["status"])
 
 
 class Recorder:
@@ -173,6 +175,6 @@ class Recorder:
             start = number * CHUNK
             stop = min(start + CHUNK, self.count)
             for name in OPERATION.names or ():
-                rows[name][start:stop] = np.asarray(getattr(chunk, name))[: stop - start]
+                rows[name][start:stop] = np.asarray(chunk.columns[name])[: stop - start]
             self.chunks[number] = Chunk.__new__(Chunk)
         return rows

@@ -4,6 +4,7 @@ from engines.core cimport Engine, i64, u64
 from engines.paxos.fields cimport Accept, Accepted
 from engines.paxos.slots cimport Slots
 from engines.paxos.window cimport Window
+from ext.fields cimport with_3, with_4
 from ext.log cimport Log
 from ext.log cimport count, retag, skip, unpack
 from ext.quorum cimport AckTracker, QuorumSystem, VoteTracker
@@ -47,35 +48,36 @@ cdef class Paxos(Engine):
     cdef u64 first_proposed
 
     cdef object dispatch(self, u64 sender, object message)
-    cdef void become_proposer_of(self, u64 ballot) except *
-    cdef void rest(self) except *
-    cdef void retire(self) except *
+    cdef int become_proposer_of(self, u64 ballot) except -1
+    cdef int rest(self) except -1
+    cdef int retire(self) except -1
     cdef int follow(self, u64 ballot, u64 leader) except -1
-    cdef void promise(self, u64 ballot) except *
-    cdef void leader_is_lost(self) except *
+    cdef int promise(self, u64 ballot) except -1
+    cdef int leader_is_lost(self) except -1
     cdef u64 next_ballot(self) except? 0
-    cdef void ask_others(self) except *
-    cdef void count_lost(self, u64 voter) except *
+    cdef int ask_others(self) except -1
+    cdef int count_lost(self, u64 voter) except -1
 
-    cdef void stand(self) except *
-    cdef void ask_again(self) except *
-    cdef void answer(self, u64 sender, object message) except *
+    cdef int stand(self) except -1
+    cdef object ask_again(self)
+    cdef int answer(self, u64 sender, object message) except -1
     cdef object report(self, object asked)
     @cython.locals(slot=u64)
     cpdef object on_promise(self, u64 sender, object message)
-    cdef void ask_on(self, u64 acceptor, u64 through) except *
+    cdef int ask_on(self, u64 acceptor, u64 through) except -1
     @cython.locals(first=u64, decided=u64, window=Window)
-    cdef void lead(self) except *
+    cdef int lead(self) except -1
 
     @cython.locals(log=Log, first=u64, stop=u64, entries=bytes, window=Window)
     cpdef list propose(self, list commands, i64 now)
+    @cython.locals(first=u64, through=object)
     cdef int persist_acceptance(self, Accept message) except -1
     @cython.locals(log=Log, stop=u64)
-    cdef void fill(self, Window window) except *
+    cdef int fill(self, Window window) except -1
     @cython.locals(entries=bytes)
     cdef object accept(self, u64 first, u64 stop)
     @cython.locals(
-        ballot=u64, first=u64, entries=bytes, beyond=u64, in_order=bint, committed=u64, decided=u64
+        ballot=u64, first=u64, entries=bytes, beyond=u64, in_order=bint, through=object, committed=u64, decided=u64
     )
     cpdef object on_accept(self, u64 sender, Accept message)
     @cython.locals(ballot=u64)
@@ -84,14 +86,14 @@ cdef class Paxos(Engine):
     cdef int learn_accepted(self, u64 acceptor, u64 through) except -1
 
     @cython.locals(window=Window)
-    cdef void lead_on(self) except *
-    cdef void announce(self) except *
+    cdef object lead_on(self)
+    cdef int announce(self) except -1
     @cython.locals(window=Window)
     cdef bint within_reach(self) except -1
-    cdef void send_again(self, Window window) except *
+    cdef int send_again(self, Window window) except -1
     @cython.locals(first=u64, stop=u64)
-    cdef void mend_hole(self, Window window) except *
+    cdef object mend_hole(self, Window window)
 
     cdef object snapshot_message(self, u64 ballot)
-    cdef void install(self, object message) except *
-    cdef void replay(self, object record) except *
+    cdef object install(self, object message)
+    cdef int replay(self, object record) except -1

@@ -23,6 +23,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import cython
+
 from engines.core import NOBODY, Configuration, Dice, Effect, Engine, Message, Record, Status
 from engines.paxos.messages import (
     Accept,
@@ -47,6 +49,9 @@ from engines.paxos.slots import Slots
 from engines.paxos.window import Window
 from ext.log import count, retag, skip, unpack
 from ext.quorum import WON, AckTracker, VoteTracker
+
+if not cython.compiled:
+    from ext.fields import with_3, with_4
 
 FOLLOWER = "follower"
 INQUIRER = "inquirer"
@@ -335,7 +340,7 @@ class Paxos(Engine):
         stop = log.last + 1
         self.matched = log.last
         entries = log.slice(first, stop)
-        message = Accept(self.ballot, first, entries, self.committed)
+        message = with_4(Accept, self.ballot, self.committed, entries, first)
         if len(entries) <= self.message_bytes or stop == first + 1:
             for window in self.windows:
                 if window.next == first and window.room():
@@ -349,8 +354,10 @@ class Paxos(Engine):
 
     def persist_acceptance(self, message: Accept) -> None:
         """Write down the leader's own acceptance of what ends its log, while the Accepts are under way."""
-        record = AcceptedSlots(message.ballot, message.first, message.entries, message.committed)
-        self.persist(record, self.id, Accepted(message.ballot, self.log.last, 0))
+        first = message.first
+        through = message.first if first == self.log.last else self.log.last  # of one slot, they share a number
+        record = with_4(AcceptedSlots, message.ballot, message.committed, message.entries, message.first)
+        self.persist(record, self.id, with_3(Accepted, message.ballot, 0, through))
 
     def fill(self, window: Window) -> None:
         """Send an acceptor what it has not been sent, as far as its window has room."""
@@ -394,12 +401,13 @@ class Paxos(Engine):
             if entries:
                 self.slots.place(first, entries)
                 self.matched = self.slots.through(self.matched, ballot)
-        accepted = Accepted(message.ballot, self.matched, beyond)
+        through = message.first if in_order and first == self.matched else self.matched
+        accepted = with_3(Accepted, message.ballot, beyond, through)
         committed = message.committed
         decided = min(committed, self.matched)
         if in_order and self.committed <= committed <= self.matched:  # it shares the numbers of the message
             self.recorded = ballot
-            record = AcceptedSlots(message.ballot, message.first, entries, message.committed)
+            record = with_4(AcceptedSlots, message.ballot, message.committed, entries, message.first)
             self.persist(record, sender, accepted)
         elif entries:
             self.recorded = ballot

@@ -3,6 +3,7 @@ cimport cython
 from engines.core cimport Engine
 from engines.raft.fields cimport AppendEntries, AppendEntriesReply
 from engines.raft.progress cimport Progress
+from ext.fields cimport with_2, with_6
 from ext.log cimport Log, count, skip
 from ext.quorum cimport AckTracker, MajorityQuorum, VoteTracker
 
@@ -43,42 +44,44 @@ cdef class Raft(Engine):
     @cython.locals(term=u64)
     cpdef list compact(self, u64 position, bytes state, i64 now)
 
-    cdef void draw_timeout(self) except *
-    cdef void become_follower(self) except *
-    cdef void enter(self, u64 term) except *
-    cdef void adopt(self, u64 term) except *
+    cdef int draw_timeout(self) except -1
+    cdef int become_follower(self) except -1
+    cdef int enter(self, u64 term) except -1
+    cdef int adopt(self, u64 term) except -1
     cdef bint follow(self, u64 leader, u64 term) except -1
     cdef bint in_contact(self) except -1
     @cython.locals(own=u64)
     cdef bint up_to_date(self, u64 last_index, u64 last_term) except -1
 
-    cdef void campaign(self) except *
-    cdef void begin_election(self, int role) except *
-    cdef void stand(self) except *
+    cdef object campaign(self)
+    cdef int begin_election(self, int role) except -1
+    cdef int stand(self) except -1
     cpdef object on_pre_vote(self, u64 sender, object message)
     cpdef object on_pre_vote_reply(self, u64 sender, object message)
     @cython.locals(newer=bint, free=bint, granted=bint)
     cpdef object on_request_vote(self, u64 sender, object message)
     cpdef object on_request_vote_reply(self, u64 sender, object message)
-    cdef void count_vote(self, u64 voter, bint granted) except *
+    cdef int count_vote(self, u64 voter, bint granted) except -1
     @cython.locals(progress=Progress)
-    cdef void lead(self) except *
+    cdef int lead(self) except -1
     @cython.locals(progress=Progress, heard_ns=dict, contact_ns=i64)
-    cdef void check_contact(self) except *
+    cdef int check_contact(self) except -1
 
     @cython.locals(progress=Progress, entries=bytes)
     cdef int replicate_new(self, u64 prev, u64 prev_term, u64 last) except -1
     cdef int persist_own(self, u64 first, bytes entries) except -1
+    @cython.locals(index=object, reply=AppendEntriesReply)
+    cdef object write(self, u64 first, bytes entries, u64 match, u64 leader)
     @cython.locals(first=u64, stop=u64)
-    cdef void replicate(self, Progress progress) except *
+    cdef object replicate(self, Progress progress)
     @cython.locals(stop=u64)
-    cdef void probe(self, Progress progress, u64 next_index) except *
+    cdef object probe(self, Progress progress, u64 next_index)
     @cython.locals(prev_term=u64, entries=bytes)
-    cdef void send_entries(self, Progress progress, u64 first, u64 stop) except *
+    cdef int send_entries(self, Progress progress, u64 first, u64 stop) except -1
     @cython.locals(base=u64)
-    cdef void send_snapshot(self, Progress progress) except *
+    cdef int send_snapshot(self, Progress progress) except -1
     @cython.locals(progress=Progress, commit=u64)
-    cdef void beat(self) except *
+    cdef int beat(self) except -1
     cdef bint still_leads(self, u64 term) except -1
     @cython.locals(progress=Progress)
     cdef int acknowledge(self, u64 sender, u64 match) except -1
@@ -95,13 +98,13 @@ cdef class Raft(Engine):
 
     @cython.locals(prev=u64, prev_term=u64, conflict_term=u64, first=u64, commit=u64)
     cpdef object on_append_entries(self, u64 sender, AppendEntries message)
-    cdef void refuse(self, u64 sender, object message, u64 term, u64 index) except *
+    cdef int refuse(self, u64 sender, object message, u64 term, u64 index) except -1
     @cython.locals(record=object)
     cdef int accept(self, u64 sender, u64 first, bytes entries) except -1
     @cython.locals(position=u64, end=u64)
-    cdef void merge(self, u64 sender, u64 first, bytes entries) except *
+    cdef object merge(self, u64 sender, u64 first, bytes entries)
     @cython.locals(current=bint, match=u64, commit=u64)
     cpdef object on_heartbeat(self, u64 sender, object message)
     @cython.locals(index=u64)
     cpdef object on_install_snapshot(self, u64 sender, object message)
-    cdef void start_log_after(self, u64 index, u64 term, bytes state) except *
+    cdef int start_log_after(self, u64 index, u64 term, bytes state) except -1

@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import cython
 import msgspec
 
 from engines.core import (
@@ -36,6 +37,9 @@ from engines.raft.messages import (
 from engines.raft.progress import Progress
 from ext.log import count, skip
 from ext.quorum import AckTracker, MajorityQuorum, VoteTracker
+
+if not cython.compiled:
+    from ext.fields import with_2, with_6
 
 FOLLOWER = 0
 PRE_CANDIDATE = 1
@@ -351,7 +355,7 @@ class Raft(Engine):
                 continue
             if progress.next == prev + 1 and len(entries) <= self.message_bytes:
                 if message is None:
-                    message = AppendEntries(self.term, self.round, prev, prev_term, entries, self.committed)
+                    message = with_6(AppendEntries, self.committed, entries, prev, prev_term, self.round, self.term)
                 progress.sent(last)
                 self.send(progress.peer, message)
             else:
@@ -360,7 +364,13 @@ class Raft(Engine):
 
     def persist_own(self, first: int, entries: bytes) -> None:
         """The leader counts itself once its own write is durable (10.2.1)."""
-        self.persist(Entries(first, entries), self.id, AppendEntriesReply(self.term, self.log.last))
+        self.write(first, entries, self.log.last, self.id)
+
+    def write(self, first: int, entries: bytes, match: int, leader: int) -> None:
+        """Persist what was appended from ``first`` on. Of one entry, the record and the promise share a number."""
+        index: object = first
+        reply = with_2(AppendEntriesReply, index if match == first else match, self.term)
+        self.persist(with_2(Entries, entries, index), leader, reply)
 
     def replicate(self, progress: Progress) -> None:
         """Send all that the follower lacks, as far as its window allows."""
@@ -501,8 +511,10 @@ class Raft(Engine):
     def accept(self, sender: int, first: int, entries: bytes) -> None:
         """``entries`` go on where the log ends."""
         self.verified = self.log.append_packed(entries)
-        record = Entries(first, entries) if entries else None
-        self.persist(record, sender, AppendEntriesReply(self.term, self.verified))
+        if entries:
+            self.write(first, entries, self.verified, sender)
+        else:
+            self.persist(None, sender, AppendEntriesReply(self.term, self.verified))
 
     def merge(self, sender: int, first: int, entries: bytes) -> None:
         """Take what is new. Only an entry that differs drops the log from there on: messages may be old."""

@@ -30,11 +30,11 @@ cdef class Learners:
     cdef readonly AckTracker acks
     cdef readonly AckTracker heard
 
-    cdef void reset(self) except *
+    cdef int reset(self) except -1
     @cython.locals(learner=Learner)
     cdef Learner add(self, u64 id, u64 session, i64 now)
     @cython.locals(learner=Learner)
-    cdef void drop(self, u64 id) except *
+    cdef int drop(self, u64 id) except -1
     @cython.locals(learner=Learner)
     cdef Learner find(self, u64 id, u64 session, i64 now)
     @cython.locals(learner=Learner)

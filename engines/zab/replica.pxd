@@ -38,29 +38,29 @@ cdef class Zab(Engine):
     cpdef list propose(self, list commands, i64 now)
 
     cdef object restatement(self)
-    cdef void look(self) except *
+    cdef int look(self) except -1
     cdef tuple own_vote(self)
     cdef object notification(self)
     cdef bint left_by_leader(self, object message) except -1
     @cython.locals(elected=u64)
-    cdef void conclude(self) except *
-    cdef void follow(self, u64 leader) except *
-    cdef void lead(self) except *
+    cdef int conclude(self) except -1
+    cdef int follow(self, u64 leader) except -1
+    cdef int lead(self) except -1
     @cython.locals(learner=Learner)
-    cdef void admit(self, u64 id, u64 session, u64 accepted_epoch) except *
-    cdef void inform(self, Learner learner) except *
+    cdef object admit(self, u64 id, u64 session, u64 accepted_epoch)
+    cdef int inform(self, Learner learner) except -1
     cdef object ack_epoch(self, bint promised)
     @cython.locals(learner=Learner)
-    cdef void begin_synchronisation(self) except *
+    cdef int begin_synchronisation(self) except -1
     @cython.locals(common=u64)
-    cdef void synchronise(self, Learner learner) except *
-    cdef void pump(self, Learner learner) except *
+    cdef int synchronise(self, Learner learner) except -1
+    cdef object pump(self, Learner learner)
     @cython.locals(first=u64, stop=u64)
-    cdef void send_slice(self, Learner learner) except *
-    cdef void send_up_to_date(self, Learner learner) except *
+    cdef object send_slice(self, Learner learner)
+    cdef int send_up_to_date(self, Learner learner) except -1
     cdef int accept(self, u64 epoch, u64 first, bytes entries) except -1
-    cdef void count(self, Learner learner, u64 epoch, u64 position) except *
-    cdef int deliver(self, u64 epoch, u64 position) except -1
+    cdef object count(self, Learner learner, u64 epoch, u64 position)
+    cdef object deliver(self, u64 epoch, u64 position)
     @cython.locals(last=u64)
     cdef int append(self, bytes entries) except -1
     @cython.locals(position=u64, learner=Learner)
@@ -69,4 +69,4 @@ cdef class Zab(Engine):
     cdef int tell(self, Learner learner) except -1
     cdef bint heard_leader(self, u64 sender) except -1
     @cython.locals(learner=Learner)
-    cdef void tick_leading(self) except *
+    cdef object tick_leading(self)

@@ -13,6 +13,8 @@ from bench.calibration.profile import Measured, as_file, costs
 from bench.cli import call
 from bench.scenario import Place, ScenarioError, as_toml, load, read_scenario
 
+pytestmark = pytest.mark.once
+
 TRUE = {
     "per_turn_ns": 30_000.0, "per_frame_ns": 7_000.0, "per_message_ns": 400.0, "per_byte_ns": 0.25, "per_command_ns": 1_500.0,
     "per_sync_ns": 50_000.0, "per_new_block_ns": 60_000.0, "client_per_turn_ns": 45_000.0, "client_per_message_ns": 600.0,

@@ -23,6 +23,8 @@ from bench.metrics.trial import Trial
 from bench.scenario import ENGINES, Scenario, load_suite, scenario_names
 from tests.bench.trials import synthetic_trial
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 VERBS = (
     *("list", "run", "plot", "show", "compare", "replay", "explore", "check"),

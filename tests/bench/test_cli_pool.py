@@ -14,6 +14,8 @@ import pytest
 
 from bench.cli.pool import Failed, WorkerDiedError, default_jobs, each_done, undisturbed
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 
 

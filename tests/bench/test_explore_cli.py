@@ -15,6 +15,8 @@ from ext import build
 from tests.bench.test_cli import Screen
 from tests.simulation.planted import HalfQuorum, plant
 
+pytestmark = pytest.mark.once
+
 SEEDS = "0:24" if build.compiled() else "0:2"
 
 

@@ -17,6 +17,8 @@ from bench.plots import counterexample
 from tests.bench.histories import honest, line, parsed
 from tests.bench.trials import synthetic_trial
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 WRITE_1 = line(client=1, arg=1, call_ns=1_000_000, return_ns=2_000_000)
 WRITE_2 = line(client=2, arg=2, call_ns=1_500_000, return_ns=4_000_000)

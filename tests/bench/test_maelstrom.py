@@ -31,6 +31,8 @@ from bench.driver.ordered import Channel, Parcel
 from engines.raft import AppendEntries
 from tests.bench.maelstrom import MS, SECOND, Bench, Client
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 ENGINES = ("paxos", "raft", "zab")
 

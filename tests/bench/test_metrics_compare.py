@@ -7,6 +7,8 @@ from bench.metrics.compare import compare
 from bench.metrics.result import ResultWriter, load, write_point
 from tests.bench.trials import synthetic_trial
 
+pytestmark = pytest.mark.once
+
 
 def stored(target, trials, scenario="lan", settings=None):
     with ResultWriter(target, scenario, {scenario: settings or {}}) as writer:

@@ -13,6 +13,8 @@ from bench.micro import checker, clients, cores, simulation
 from bench.scenario import read_scenario
 from bench.scenario.fields import Place
 
+pytestmark = pytest.mark.once
+
 CASES = cores.cases()
 CHECKER = checker.cases()
 

@@ -13,6 +13,8 @@ from bench.scenario import Costs
 from bench.scenario.fields import write_table
 from tests.bench.trials import synthetic_trial
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # What each reads where nothing else is named, and how many figures it makes of the small result here.

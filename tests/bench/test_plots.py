@@ -13,6 +13,8 @@ from bench.metrics.trial import FaultRecord
 from bench.plots import cdf, costs, latency_throughput, style, timeline
 from tests.bench.trials import SECOND_NS, synthetic_trial
 
+pytestmark = pytest.mark.once
+
 ENGINES = {"paxos": 11_000, "raft": 10_000, "zab": 8000, "unreplicated": 20_000}
 RATE = "workload.arrivals.rate"
 

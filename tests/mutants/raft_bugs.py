@@ -149,16 +149,15 @@ MUTANTS = [
     raft(
         "entries acknowledged before they are written",
         "accept",
-        "self.persist(record, sender, AppendEntriesReply(self.term, self.verified))",
-        "self.persist_only(record or Voted(self.term, self.vote)); "
-        "self.send(sender, AppendEntriesReply(self.term, self.verified))",
+        "self.write(first, entries, self.verified, sender)",
+        "self.persist_only(Entries(first, entries)); self.send(sender, AppendEntriesReply(self.term, self.verified))",
         "A follower acknowledges entries that a crash can still take from it (3.8).",
         "durability",
     ),
     raft(
         "leader counts itself before it has written",
         "persist_own",
-        "self.persist(Entries(first, entries), self.id, AppendEntriesReply(self.term, self.log.last))",
+        "self.write(first, entries, self.log.last, self.id)",
         "self.persist_only(Entries(first, entries)); self.send(self.id, AppendEntriesReply(self.term, self.log.last))",
         "A leader counts its own copy that is not on disk yet (10.2.1).",
         "durability",

@@ -62,6 +62,7 @@ def test_compiled_and_interpreted_runs_agree() -> None:
     assert digests() == digests_elsewhere(REPLBENCH_PURE="1")
 
 
+@pytest.mark.once
 def test_a_run_leaves_nothing_behind() -> None:
     """A trial is the same whether or not others ran before it in this interpreter."""
     assert digests() == digests()
