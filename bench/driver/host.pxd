@@ -19,7 +19,7 @@ cdef class World:
     cpdef object transmit(self, Host host, u64 to, object message)
     cpdef object answer(
         self, Host host, i64 client, u64 sequence, int outcome, u64 leader, bytes result
-    ) except *
+    )
     cpdef object write(self, Host host, list persists)
     cpdef object applied(self, Host host, u64 position, bytes command, bint answered)
     cpdef object led(self, Host host)

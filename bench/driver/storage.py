@@ -16,7 +16,7 @@ unnecessary.
 A segment is full of zeros before anything is written to it. In blocks that are only reserved, a sync would have to wait for the
 file system to note in its journal that they are in use now, and that takes threads of the kernel's, which on a busy machine
 wait for a core. A thread of this process prepares the next segment, as ``spare``, and removes those that are unnecessary; the
-one that writes records does not wait for either.
+one that writes records does not wait for either. It takes its time: a sync of records waits behind all that the disk was given.
 """
 from __future__ import annotations
 
@@ -40,8 +40,9 @@ CHECKED_FROM = 8
 SEGMENT, RECORD, COMPACTED = 1, 2, 3
 NUMBER = struct.Struct("<Q")
 SEGMENT_BYTES = 16 << 20
-ZEROS = bytes(1 << 20)
-PREPARED_AFTER = 4  # when a segment is full to this part, the next is prepared
+ZEROS = bytes(256 << 10)
+PAUSE_S = 0.002
+PREPARED_AFTER = 16  # when a segment is full to this part, the next is prepared
 RECORD_LIMIT_BYTES = (1 << 32) - 1
 
 
@@ -214,12 +215,15 @@ def reserve(path: Path, size: int) -> int:
     return file
 
 
-def reserve_zeros(path: Path, size: int) -> int:
-    """A new file of so many zeros, on the disk."""
+def reserve_zeros(path: Path, size: int, pause_s: float = 0.0) -> int:
+    """A new file of so many zeros, on the disk; by and by, with pauses, where others need the disk meanwhile."""
     file = reserve(path, size)
     try:
         for at in range(0, size, len(ZEROS)):
             put(file, memoryview(ZEROS)[: size - at], at)
+            if pause_s:
+                os.fdatasync(file)
+                time.sleep(pause_s)
         os.fsync(file)
     except OSError:
         os.close(file)
@@ -359,7 +363,7 @@ class WriteAheadLog:
             self.sequence += 1
         self._put(b"".join(parts))
         if self.coming is None and self.at > self.segment_bytes // PREPARED_AFTER:
-            self.coming = self.helper.submit(reserve_zeros, self.spare, self.segment_bytes)
+            self.coming = self.helper.submit(reserve_zeros, self.spare, self.segment_bytes, PAUSE_S)
 
     def _put(self, data: bytes) -> None:
         put(self.file, data, self.at)

@@ -11,7 +11,7 @@ import pytest
 from bench.calibration import disk, loopback, turns
 from bench.calibration.profile import Measured, as_file, costs
 from bench.cli import call
-from bench.scenario import Place, ScenarioError, as_toml, load, read_scenario
+from bench.scenario import Place, ScenarioError, as_toml, costs_names, load, read_scenario
 
 pytestmark = pytest.mark.once
 
@@ -125,3 +125,11 @@ def test_calibrate_refuses_what_it_cannot_write_before_it_measures(
     captured = capsys.readouterr()
     assert said in captured.err
     assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", costs_names())
+def test_a_profile_that_comes_with_the_program_is_taken_by_its_name(name: str) -> None:
+    scenario = load("real-3", [f'costs="{name}"'])
+    assert scenario.costs is not None
+    assert scenario.costs.name == name
+    assert scenario.costs.fsync.mean_ns() > 10_000
