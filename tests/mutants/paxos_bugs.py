@@ -69,9 +69,9 @@ MUTANTS = [
     ),
     paxos(
         "phase 1 over too few slots",
-        "stand",
-        "Prepare(ballot, self.committed + 1)",
-        "Prepare(ballot, self.log.last + 1)",
+        "on_prepare",
+        "Prepare(message.ballot, self.committed + 1)",
+        "Prepare(message.ballot, self.log.last + 1)",
         "A candidate asks only for slots after its own log: what others accepted before its end stays unknown (PMS 3).",
         "assertions",
         "agreement",
