@@ -56,11 +56,12 @@ reference: build
 	$(BIN)/replbench run both-3 --out results/both-reference
 	cd results/both-reference && rm -f history-*.jsonl.gz latencies.npz plots/*.png plots/cdf* plots/timeline*
 
-# Of the many trials of a fail-over figures show each one's phases, and the holds of the first.
+# Of many trials the figures show only what points.csv and result.json have, and of the first one its locks.
 locks-reference: build
 	rm -rf results/locks-reference
-	$(BIN)/replbench run locks --engine raft,paxos,zab --out results/locks-reference
-	cd results/locks-reference && rm -f history-*.jsonl.gz latencies.npz plots/*.png plots/latency-throughput* plots/cdf* plots/timeline* plots/costs*
+	$(BIN)/replbench run locks --engine raft,paxos,zab --no-plots --out results/locks-reference
+	$(BIN)/replbench plot results/locks-reference --kind lock-failover --kind lock-holds --kind lock-latency --kind lock-keepalives
+	cd results/locks-reference && rm -f history-*.jsonl.gz latencies.npz plots/*.png
 	cd results/locks-reference && awk -F, 'NR > 1 && $$5 > 0 { print "locks-" NR - 2 ".npz" }' points.csv | xargs rm -f
 	find results/locks-reference -name 'locks-*.npz' -size +200k -delete
 
