@@ -502,7 +502,7 @@ class LockClients(Population):
         """What is under way stays unknown. Who holds a lock goes, and the master is left to find out."""
         for tenant in self.tenants:
             if tenant.held is not None:
-                self.lose(tenant, tenant.held, self.now(), HELD_ON)
+                self.lose(tenant, tenant.held, min(self.now(), tenant.lease_until_ns), HELD_ON)
 
     def record(self) -> LockRecord:
         """As Population says."""

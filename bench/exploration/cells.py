@@ -17,6 +17,7 @@ DEFAULT_CLIENTS = 64
 BEYOND = 0.2  # of the schedules have clocks beyond the bound
 STRIKES = ("client_crash", "client_crash", "client_pause", "client_cut", "client_cut", "client_mute", "client_mute")
 OF_MASTERS = ("crash", "crash", "pause", "partition", "minority")
+ROUND_TRIP = 40  # with what waits
 SLOWEST, FASTEST = 0.5, 2.0  # that a scenario admits
 
 
@@ -27,6 +28,9 @@ def cell(dice: random.Random, time: Callable[[float], str], tight: bool) -> Tabl
     lease = dice.choice((150, 300, 900))
     think, errands = (dice.choice((60, 150)), (60, 100, 200)) if tight else (dice.choice((20, 60, 150)), (10, 20, 60))
     clients = dice.choice((2, 3) if tight else (2, 4, 6))
+    answer_before = lease * dice.choice((0.3, 0.6, 0.8))
+    grace, lock_delay = dice.choice((0, 300, 1500)), dice.choice((0, 300, 800))
+    master_lease, skew = dice.choice((150, 400) if tight else (60, 150, 400)), dice.choice((0.01, 0.05, 0.25))
     return {
         "workload": {
             "kind": "locks",
@@ -35,11 +39,12 @@ def cell(dice: random.Random, time: Callable[[float], str], tight: bool) -> Tabl
         },
         "locks": {
             "lease": time(lease),
-            "answer_before": time(lease * dice.choice((0.3, 0.6, 0.8))),
-            "grace": time(dice.choice((0, 300, 1500))),
-            "lock_delay": time(dice.choice((0, 300, 800))),
-            "master_lease": time(dice.choice((150, 400) if tight else (60, 150, 400))),
-            "skew": dice.choice((0.01, 0.05, 0.25)),
+            # The bound on clocks costs either side of a lease its share; without a round trip beside that no session lasts.
+            "answer_before": time(max(answer_before, 2 * skew * lease + ROUND_TRIP)),
+            "grace": time(grace),
+            "lock_delay": time(lock_delay),
+            "master_lease": time(master_lease),
+            "skew": skew,
             "own": dice.random() < 0.15,
             "hold": time(dice.choice((0, 10, 60, 1.5 * lease))),
             "errands": time(dice.choice(errands)),

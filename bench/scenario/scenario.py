@@ -457,14 +457,16 @@ class Scenario(Table, frozen=True, kw_only=True):
                 "workload.arrivals.think: a cached read takes no time, and a client that does not think would do nothing else; "
                 'give a time such as "1ms", or set locks.read = 0'
             )
+        cell = self.workload.kind == "locks" and self.world == "simulation" and self.costs is None
+        if self.locks.errands_ns and not cell:
+            raise ValueError("locks.errands: only simulated clients of a lock service run errands; leave it out")
         for index, fault in enumerate(self.faults):
             if fault.kind == "torn_write" and self.world != "simulation":
                 raise ValueError(
                     f"faults[{index}].torn_write: only a simulated disk tears a write on demand; "
                     'use crash, or set world = "simulation"'
                 )
-            locks = self.workload.kind == "locks"
-            if fault.kind in OF_CLIENTS and not (locks and self.world == "simulation" and self.costs is None):
+            if fault.kind in OF_CLIENTS and not cell:
                 raise ValueError(
                     f"faults[{index}].{fault.kind}: strikes only simulated clients of a lock service; leave it out"
                 )

@@ -212,6 +212,7 @@ def test_the_defaults_of_a_scenario_are_those_of_the_service() -> None:
         ({"locks": {"contents": "1B"}}, "locks.contents"),
         ({"locks": {"write": 1.5}}, "locks.write"),
         ({"locks": {"lease": "1s"}}, "locks.answer_before"),
+        ({"world": "processes", "locks": {"errands": "1s"}}, "locks.errands"),
         ({"faults": [{"at": "1s", "client_mute": {"client": 0}}]}, "only simulated clients of a lock service"),
         (
             {
