@@ -3,7 +3,7 @@
 # make mutants  put bugs into the engines, one at a time, and see that the checks catch them
 # make soak     random faults on real processes for 10 minutes, and two minutes of overload for each engine; not in CI
 # make fuzz     a million harmed frames, and as many harmed logs; not in CI
-# make explore  10,000 random schedules of faults for each engine, in the simulation (SEEDS=0:100 for fewer), and 1,000 of locks; not in CI
+# make explore  10,000 random schedules of faults for each engine, in the simulation and 1,000 of locks (SEEDS=0:100 LOCK_SEEDS=0:100 for fewer); not in CI
 # make check    lint, types and layout
 # make reference  predict and measure three replicas on this machine, into results/both-reference; leave it alone meanwhile
 # make locks-reference  all that there is to ask of a lock service, in the simulation, into results/locks-reference
@@ -21,6 +21,7 @@ CONTRACTS := $(shell find ext engines bench -name '*.pxd')
 SOURCES := $(CONTRACTS) $(wildcard $(CONTRACTS:.pxd=.py) $(CONTRACTS:.pxd=.pyx)) setup.py ext/build.py
 
 SEEDS ?= 0:10000
+LOCK_SEEDS ?= 0:1000
 
 .PHONY: bench test mutants soak fuzz explore check reference locks-reference build clean
 
@@ -43,7 +44,7 @@ fuzz: build
 
 explore: build
 	$(BIN)/replbench explore any --seeds $(SEEDS)
-	$(BIN)/replbench explore any-locks --seeds 0:1000
+	$(BIN)/replbench explore any-locks --seeds $(LOCK_SEEDS)
 
 check: $(VENV)/installed
 	$(BIN)/ruff check .

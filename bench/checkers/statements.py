@@ -16,7 +16,6 @@ import msgspec
 
 # How much is watched: what costs nothing; every statement; and every message and status, not only promises.
 CHEAP, ALL, THOROUGH = "cheap", "all", "thorough"
-LEVELS = (CHEAP, ALL, THOROUGH)
 TURNED_OFF = "turned off"
 # What a statement needs: replicas' own word; the records of each, in order; to be there when it happens, with all disks in view.
 STATUSES, RECORDS, MOMENTS = "statuses", "records", "moments"

@@ -42,6 +42,7 @@ class Dialogue:
     def reset(self, replica: int) -> None:
         """There is another connection to a replica: what the last one carried is lost."""
         self.clients.reset(replica)
+
     def dropped(self, requests: list[Any]) -> None:
         """These commands have waited for too long to be written, and never will be."""
         for request in requests:

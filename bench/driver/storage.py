@@ -206,11 +206,12 @@ def _decode(contents: Contents, folder: Path, engine_class: type[Engine]) -> lis
 
 def reserve(path: Path, size: int) -> int:
     """A new file with room for so many bytes."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         os.posix_fallocate(file, 0, size)
     except OSError:
         os.close(file)
+        path.unlink()
         raise
     return file
 
@@ -227,6 +228,7 @@ def reserve_zeros(path: Path, size: int, pause_s: float = 0.0) -> int:
         os.fsync(file)
     except OSError:
         os.close(file)
+        path.unlink()
         raise
     return file
 
@@ -281,7 +283,7 @@ class WriteAheadLog:
         try:
             if contents.last_path is not None:
                 self._mend(contents.last_path, contents.last_end)
-            for path in contents.unneeded:
+            for path in (*contents.unneeded, self.spare):
                 path.unlink(missing_ok=True)
             self._open_segment(0)
         except OSError as error:

@@ -16,7 +16,7 @@ if not cython.compiled:
     from ext.memory import allocate, release
 
 REPORTS_OF_A_HOLE = 3
-MOST_DOUBLINGS = 6
+MOST_DOUBLINGS = 3
 
 
 class Window:
