@@ -77,5 +77,9 @@ cdef class Client:
     cpdef u64 call(self, object request, i64 now, object path=*) except? 0
     @cython.locals(each=Call, lowest=u64, number=u64)
     cpdef object send(self, u64 sequence, Call call, i64 now)
+    @cython.locals(call=Call, number=u64)
+    cpdef bint must_wait(self, u64 sequence, object request) except -1
+    @cython.locals(call=Call)
+    cpdef object go_on(self, i64 now)
     @cython.locals(call=Call)
     cpdef object ask_again(self, i64 when_ns)

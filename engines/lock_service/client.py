@@ -66,6 +66,8 @@ NONE, OPENING, SAFE, JEOPARDY, EXPIRED = "none", "opening", "safe", "jeopardy", 
 MASTER_FAILED_OVER = 32
 SESSION_OVER = Refused(NO_SESSION)
 UNLOGGED = (GetContents, CheckSequencer)
+# What is asked of a lock waits until these, asked of it earlier, are known to have been applied.
+APPLIED_BEFORE: dict[Any, tuple[Any, ...]] = {Acquire: (Release, Close, Delete, EndSession), Release: (Acquire,)}
 BACKOFFS = 16  # of which one follows a refusal that names no leader, in the time after which a client asks again
 
 
@@ -281,10 +283,12 @@ class Client:
         elif call is not None and type(answer) is Queued:
             call.queued = call.waited = True
             call.again_ns = now + self.options.lease_ns
+            self.go_on(now)
         elif call is not None:
             del self.calls[sequence]
             self.learn(call, answer, now)
             self.effects.append(Completed(sequence, answer, call.waited))
+            self.go_on(now)
 
     def redirected(self, sequence: int, leader: int, now: int) -> None:
         """The replica does not lead, or no more: ask the one it names, or (NOBODY) another one after a while."""
@@ -458,7 +462,10 @@ class Client:
         return self.sequence
 
     def send(self, sequence: int, call: Call, now: int) -> None:
-        """Ask the replica that is taken for the master."""
+        """Ask the replica that is taken for the master, unless this has to wait for another answer."""
+        if self.must_wait(sequence, call.request):
+            call.again_ns = NEVER
+            return
         call.target = self.target
         call.queued = False
         call.again_ns = now + self.options.request_ns
@@ -469,6 +476,30 @@ class Client:
                 break
         command = encode_request(self.id, sequence, lowest, call.request)
         self.effects.append(Ask(self.target, command))
+
+    def must_wait(self, sequence: int, request: Any) -> bool:
+        """Whether what was asked of the same lock earlier could be applied later, as it is asked again until it is answered.
+
+        What gives up a lock would then take away one that is believed in; and a Release that overtook its Acquire would
+        leave the handle with a lock that nobody knows of.
+        """
+        before = APPLIED_BEFORE.get(type(request), ())
+        if not before:
+            return False
+        for number, call in self.calls.items():
+            if number >= sequence:
+                break
+            earlier = call.request
+            queued = type(earlier) is Acquire and call.waited  # by the state machine: it was applied
+            if type(earlier) in before and not queued and getattr(earlier, "handle", request.handle) == request.handle:
+                return True
+        return False
+
+    def go_on(self, now: int) -> None:
+        """Something was answered: what waits may have waited for that."""
+        for call in self.calls.values():
+            if call.again_ns == NEVER:
+                call.again_ns = now
 
     def ask_again(self, when_ns: int) -> None:
         """Everything, then."""

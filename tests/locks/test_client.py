@@ -212,6 +212,32 @@ def test_a_grant_that_comes_after_it_was_given_up_is_not_believed(name: str) -> 
     assert not phone.client.holds(4, phone.now)
 
 
+@pytest.mark.parametrize("name", ["release", "close", "delete", "end_session"])
+def test_a_lock_is_not_asked_for_before_it_is_given_up(name: str) -> None:
+    """A retry may be applied after what was asked later: it would take away a lock that was granted, and is believed in."""
+    phone = safe()
+    giving_up = phone.do(name, *(() if name == "end_session" else (4,)))
+    acquire = phone.do("acquire", 4, EXCLUSIVE)
+    phone.until(OPTIONS.request_ns)
+    assert [number for _, number, _ in phone.asked].count(giving_up) == 2
+    assert acquire not in [number for _, number, _ in phone.asked]
+    phone.answer(giving_up, Refused(CONFLICT) if name == "end_session" else Done())
+    phone.until(phone.now)
+    assert phone.asked[-1][1] == acquire
+
+
+def test_a_lock_is_not_given_up_before_it_is_known_to_have_been_asked_for() -> None:
+    """The Acquire could be applied after the Release, and nobody would know that the lock is held."""
+    phone = safe()
+    acquire = phone.do("acquire", 4, EXCLUSIVE)
+    release = phone.do("release", 4)
+    phone.do("get_contents", 4)
+    assert release not in [number for _, number, _ in phone.asked]
+    phone.answer(acquire, Queued())
+    phone.until(phone.now)
+    assert phone.asked[-1][1] == release
+
+
 def test_try_acquire_does_not_wait() -> None:
     phone = safe()
     call = phone.do("try_acquire", 4, EXCLUSIVE)
@@ -349,6 +375,7 @@ def test_results_are_remembered_for_as_long_as_a_call_is_under_way() -> None:
     """A call that waits holds back what the state machine may forget; KeepAlives and reads do not."""
     phone = safe()
     waits = phone.do("acquire", 4, EXCLUSIVE)
+    phone.answer(waits, Queued())
     phone.do("get_contents", 4)
     phone.client.release(4, phone.now)
     (ask,) = [effect for effect in phone.client.take() if isinstance(effect, Ask)]
