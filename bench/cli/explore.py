@@ -94,7 +94,7 @@ def explore(
     --jobs. Exit 3 where a rule was broken, 130 after Ctrl-C (what is known is printed).
     """
     with reported():
-        given, place = given_table(scenario, settings)
+        given, place = given_table(scenario, settings, engines)
         if "sweep" in given:
             raise ScenarioError(f"{place.source}: sweep: has many points, and a schedule one; remove it")
     chosen = engines or tuple(name for name in EXPLORED if name in given.get("engine", EXPLORED))

@@ -147,7 +147,7 @@ def _of_schedule(scenario: str, settings: tuple[str, ...], explored: str) -> Tas
     from bench.exploration import draw
 
     with reported():
-        given, place = given_table(scenario, settings)
+        given, place = given_table(scenario, settings, (engine,))
         drawn = draw(engine, int(number), given, place)
     return Task(
         index=0, folder=Path(), part=drawn.name, scenario=drawn, engine=engine, axes={}, seed=drawn.seed, trial=0

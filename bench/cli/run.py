@@ -259,6 +259,9 @@ def _run(
         except click.ClickException as refused:
             click.echo(f"replbench: no figures: {refused.format_message()}", err=True)
             code = BAD_INPUT
+        except KeyboardInterrupt:
+            click.echo(f"replbench: interrupted; the result is whole, and `replbench plot {path}` draws its figures", err=True)
+            code = INTERRUPTED
     _warn_if_pure()
     report(rows, path, quiet, as_json)
     return code or (INVALID if any(row.point.verdict == "invalid" for row in rows) else 0)

@@ -92,10 +92,15 @@ def load_suite(name_or_path: str | Path, overrides: Iterable[str] = (), **fields
     )
 
 
-def given_table(name_or_path: str | Path, overrides: Iterable[str] = ()) -> tuple[dict[str, Any], Place]:
-    """What one scenario says itself, before defaults, and where; ScenarioError as ``load``, which is happy with it."""
+def given_table(
+    name_or_path: str | Path, overrides: Iterable[str] = (), engine: tuple[str, ...] | None = None
+) -> tuple[dict[str, Any], Place]:
+    """What one scenario says itself, before defaults, and where; ScenarioError as ``load``, which is happy with it.
+
+    ``engine``: it is asked of these, and need suit no others.
+    """
     overrides = list(overrides)
-    load(name_or_path, overrides)
+    load(name_or_path, overrides, **({} if engine is None else {"engine": engine}))
     path, source = _find(str(name_or_path), Path())
     return _overridden(read_toml(path, source), path, source, overrides, {})
 
