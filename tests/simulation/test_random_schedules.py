@@ -40,7 +40,7 @@ def test_the_schedules_of_the_suite_contain_what_they_should(engine: str) -> Non
 
 @pytest.mark.parametrize("engine", REPLICATED)
 def test_what_a_network_loses_leaves_a_calm_phase_calm(engine: str) -> None:
-    """Whatever is lost: a tcp connection that no segment gets through breaks long before the phase ends, and a datagram is small."""
+    """Whatever is lost: a tcp connection that no segment gets through breaks long before it ends, and a datagram is small."""
     lossy = [each for each in (draw(engine, seed) for seed in range(300)) if each.network.loss.model != "none"]
     assert {each.network.transport for each in lossy} == ({"tcp"} if engine == "zab" else {"tcp", "datagram"})
     for scenario in lossy:
