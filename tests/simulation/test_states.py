@@ -96,15 +96,15 @@ def test_a_long_message_lets_others_go_between_its_slices() -> None:
 
 
 def test_what_a_crash_finds_unsent_is_lost() -> None:
-    run = TrialRun(free_world("raft", replicas=3, network={"latency": "0s", "bandwidth": "1MB/s"}), "raft", 1)
+    network, crash = {"latency": "0s", "bandwidth": "1MB/s"}, {"at": "1.5s", "for": "10ms", "crash": 0}
+    run = TrialRun(free_world("raft", replicas=3, network=network, faults=[crash]), "raft", 1)
     simulation = run.simulation
     long = InstallSnapshot(0, 0, 0, bytes(1_000_000))
     arrived = []
     simulation.trace = lambda what, _, detail: arrived.append(detail[1]) if what == "step" and detail[1] == long else None
     simulation.at(SECOND, lambda _: simulation.transmit(simulation.nodes[0].host, 1, long))
-    simulation.at(SECOND + 500 * MS, lambda _: simulation.crash(0, 0))
-    simulation.at(SECOND + 510 * MS, lambda _: simulation.boot(0))
     perform_until(run, 3 * SECOND)
+    assert simulation.nodes[0].incarnation == 2
     assert arrived == []
 
 
