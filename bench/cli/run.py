@@ -26,7 +26,7 @@ from bench.cli.arguments import (
 )
 from bench.cli.pool import Failed, default_jobs, each_done, undisturbed
 from bench.cli.progress import Bar
-from bench.scenario import Scenario, Suite, load_suite, read_peers
+from bench.scenario import Scenario, Suite, advice, load_suite, read_peers
 
 if TYPE_CHECKING:
     from bench.driver.stations import Hosts
@@ -185,6 +185,8 @@ def run(
         hosts = _prepared(suite, cluster, secret)
         if any(part.world == "both" and part.costs is None for part in suite.parts):
             suite = load_suite(scenario, settings, **given, costs=_calibrated(quiet or as_json))
+    for line in dict.fromkeys(f"{name}: {line}" for name, _, point in suite.points() for line in advice(point)):
+        click.echo(f"replbench: {line}", err=True)
     with reported_results():
         context.exit(_run(suite, out, jobs or default_jobs(), hosts, plots=plots, quiet=quiet, as_json=as_json))
 

@@ -6,7 +6,7 @@ Every replica has a CPU, a NIC and a disk, each of which may cost nothing:
 
     CPU   one server, first come first served: a message costs per_message + per_byte * size to receive and again to send;
           the sends of a step are paid before the next message is taken
-    NIC   what a replica sends leaves in order at the bandwidth
+    NIC   what a replica sends leaves in order at the bandwidth; what is longer than a slice lets others go between its slices
     disk  one sync at a time (bench.driver.host gathers the next group meanwhile), each lasting a draw of fsync + per_byte * size
 
 A message is thus: sender's CPU, sender's NIC, the link (bench.driver.network), receiver's CPU, step. Clients cost nothing.
@@ -21,7 +21,7 @@ import cython
 
 from bench.checkers.invariants import Agreement, Watcher
 from bench.driver.host import Host, World
-from bench.driver.network import LOST
+from bench.driver.network import LOST, SLICE_BYTES
 from bench.driver.node import Node
 from bench.driver.occasions import (
     ACCEPTED,
@@ -139,6 +139,7 @@ class Simulation(World):
         for peer in self.nodes:
             if peer is not node:
                 node.links[peer.id].held = []
+                node.links[peer.id].leaving = []
                 self.schedule_break(node.id, peer.id, self.now + node.links[peer.id].user_timeout_ns)
 
     def halt(self, id: int) -> None:
@@ -223,12 +224,27 @@ class Simulation(World):
         size = kind.size(message)
         kind.count += 1
         kind.bytes += size
-        depart = self.depart(node, size)
-        link = node.links[to]
         if self.trace is not None:
             self.trace("send", node, (to, message))
         if self.watcher is not None and not self.releasing:
             self.watcher.sent(node.id, to, message)
+        self.send(node, to, message, size)
+
+    def send(self, node: Node, to: int, message: Message, size: int) -> None:
+        """Connections share the NIC: a long message holds up only what is behind it on its own."""
+        link = node.links[to]
+        if self.nic_byte_fs == 0 or (size <= SLICE_BYTES and not link.leaving):
+            self.convey(node, to, link, message, size, self.depart(node, size))
+            return
+        ready = self.now if self.free_cpu else self.pay_cpu(node, size)
+        if link.leave(message, size, ready):
+            if ready > self.now:
+                self.at(ready, partial(self.send_slice, node, link, link.leaving), to)
+            else:
+                self.send_slice(node, link, link.leaving, to)
+
+    def convey(self, node: Node, to: int, link: Link, message: Message, size: int, depart: int) -> None:
+        """A message that leaves at ``depart`` is delivered, held or lost by its link."""
         if link.blocks or link.broken:
             link.blocked_messages += 1
             if link.tcp:
@@ -246,17 +262,32 @@ class Simulation(World):
             if arrival != LOST:
                 push_event(self.queue, arrival, message, ARRIVE, to, argument)
 
+    def send_slice(self, node: Node, link: Link, leaving: list[tuple[Any, int, int]], to: int) -> None:
+        """The slice before has left: the next one goes behind what others have sent meanwhile."""
+        if link.leaving is not leaving:
+            return  # power or connection is gone, and with it the rest
+        gone = self.pay_nic(node, link.next_slice(), self.now)
+        if link.unsent == 0:
+            message, size, _ = link.left()
+            self.convey(node, to, link, message, size, gone)
+        if leaving:
+            self.at(max(gone, leaving[0][2]), partial(self.send_slice, node, link, leaving), to)
+
     def depart(self, node: Node, size: int) -> int:
         """Pay the sender's CPU and NIC; returns when the last byte has left."""
-        depart = self.now
-        if not self.free_cpu:
-            depart = max(depart, node.cpu_free_ns)
-            depart += self.cpu_cost(node, size)
-            node.cpu_free_ns = depart
-        if self.nic_byte_fs > 0:
-            depart = max(depart, node.nic_free_ns)
-            depart += whole_ns(self.nic_byte_fs * size)
-            node.nic_free_ns = depart
+        depart = self.now if self.free_cpu else self.pay_cpu(node, size)
+        return self.pay_nic(node, size, depart) if self.nic_byte_fs > 0 else depart
+
+    def pay_cpu(self, node: Node, size: int) -> int:
+        """When the CPU has sent so many bytes."""
+        done = max(self.now, node.cpu_free_ns) + self.cpu_cost(node, size)
+        node.cpu_free_ns = done
+        return done
+
+    def pay_nic(self, node: Node, size: int, ready: int) -> int:
+        """When the last of so many bytes, which the NIC has from ``ready`` on, has left."""
+        depart = max(ready, node.nic_free_ns) + whole_ns(self.nic_byte_fs * size)
+        node.nic_free_ns = depart
         return depart
 
     def cpu_cost(self, node: Node, size: int) -> int:

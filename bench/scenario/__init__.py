@@ -1,5 +1,6 @@
 """What is to be run: reads and checks scenarios. ``load`` and ``load_suite`` are the way in."""
 
+from bench.scenario.advice import advice
 from bench.scenario.costs import Costs, costs_names
 from bench.scenario.fields import Place, ScenarioError, nearest
 from bench.scenario.files import Suite, given_table, load, load_suite, scenario_names
@@ -49,6 +50,7 @@ __all__ = [
     "Workload",
     "Zab",
     "address_text",
+    "advice",
     "as_toml",
     "costs_names",
     "given_table",

@@ -87,7 +87,7 @@ class Batching(Table, frozen=True, kw_only=True):
     max_delay_ns: Annotated[int, DURATION, "that a command waits for company"] = 0
     pipeline: Annotated[int, COUNT, "proposals under way at once"] = 32
     message_bytes: Annotated[
-        int, SIZE, "of entries that a replica puts into one message, though one entry at least"
+        int, SIZE, "of entries that a replica puts into one message, though one entry at least; in a datagram at most 65,000"
     ] = 2**20
     inflight_messages: Annotated[int, COUNT, "with entries, under way to one follower at once"] = 256
 
