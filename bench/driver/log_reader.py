@@ -67,7 +67,7 @@ class _Reader:
         opening = find_record(data, 0)
         state = find_record(data, opening.end) if opening is not None else None
         named = opening is not None and opening.kind == STATE and opening.payload == NUMBER.pack(number)
-        if opening is None or state is None or not named or state.kind != RECORD or state.end != len(data):
+        if opening is None or state is None or not named or state.kind != RECORD:
             raise StorageError(f"{path} is damaged; the log cannot be trusted")
         contents.payloads.append(state.payload)
         contents.last_number, contents.sequence = number - 1, opening.sequence
@@ -85,10 +85,10 @@ class _Reader:
         number, path = needed[-1]
         data = path.read_bytes()
         opening = find_record(data, 0)
-        opens = opening is not None and opening.kind in OPENINGS
-        if opening is not None and opens and opening.payload == NUMBER.pack(number):
+        if opening is not None and opening.kind in OPENINGS and opening.payload == NUMBER.pack(number):
             return b""
-        if not opens and (data.strip(b"\0") or not data):
+        prepared = opening is not None or (data and not data.strip(b"\0"))
+        if not prepared:
             self.contents.torn = f"{path.name} has no beginning"
         needed.pop()
         self.contents.unneeded.append(path)

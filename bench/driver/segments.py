@@ -5,7 +5,8 @@ sync would have to wait for the file system to note in its journal that they are
 kernel's, which on a busy machine wait for a core. So a segment also has its name, durably, before it is used: to go on in it
 costs no sync. All this takes its time, as a sync of records waits behind all that the disk was given.
 
-A state is written aside, too: the log goes on meanwhile, and its older segments stay until the state is durable under its name.
+A state is written aside, too, in an old file where it fits: the log goes on meanwhile, and its older segments stay until the
+state is durable under its name.
 """
 from __future__ import annotations
 
@@ -35,8 +36,8 @@ from engines.core import Record
 
 PIECE_BYTES = 256 << 10
 ZEROS = bytes(PIECE_BYTES)
-PAUSE_S = 0.002
-SPARES = 8  # so many old segments are kept, to be used again
+PAUSE_S = 0.004
+SPARES = 8  # so many old files are kept, to be used again
 
 
 class Segments:
@@ -46,7 +47,7 @@ class Segments:
         self.folder = folder
         self.directory = directory
         self.segment_bytes = segment_bytes
-        self.spares: deque[Path] = deque()
+        self.spares: deque[tuple[Path, bool]] = deque()  # each with whether it holds old records
         self.coming: Future[tuple[int, bool]] | None = None
         self.trouble: OSError | StorageError | None = None
         self.maker = ThreadPoolExecutor(1)
@@ -62,15 +63,16 @@ class Segments:
             path.unlink(missing_ok=True)
 
     def prepare(self, number: int) -> None:
-        """See to it that there will be a segment of this number."""
+        """See to it that there will be a segment of this number, and soon after it another: a compaction may begin at any time."""
         if self.coming is None:
             self.coming = self.maker.submit(self._make, number, PAUSE_S)
+            self.maker.submit(self._stock)
 
     def take(self, number: int) -> tuple[int, bool]:
         """The segment that was prepared, and whether it is used again; one made now where none was, or there was no room then."""
         coming, self.coming = self.coming, None
         if coming is None or coming.exception() is not None:
-            return self._make(number, 0.0)
+            coming = self.maker.submit(self._make, number, 0.0)
         return coming.result()
 
     def make_large(self, number: int, size: int) -> int:
@@ -86,8 +88,7 @@ class Segments:
         return file
 
     def _make(self, number: int, pause_s: float) -> tuple[int, bool]:
-        path = self.spares.popleft() if self.spares else None
-        reused = path is not None
+        path, reused = self._spare()
         if path is not None:
             file = os.open(path, os.O_RDWR)
         else:
@@ -96,6 +97,17 @@ class Segments:
         path.rename(segment_path(self.folder, number))
         os.fsync(self.directory)
         return file, reused
+
+    def _spare(self) -> tuple[Path | None, bool]:
+        try:
+            return self.spares.popleft()
+        except IndexError:
+            return None, False
+
+    def _stock(self) -> None:
+        if not self.spares:
+            os.close(reserve_zeros(self.fresh, self.segment_bytes, PAUSE_S))
+            self.spares.append((self.fresh.rename(self.folder / "spare-0"), False))
 
     # States
 
@@ -121,7 +133,10 @@ class Segments:
         payload = msgspec.msgpack.encode(state)
         head = frame_record(STATE, sequence, sequence, NUMBER.pack(number))
         head += frame_header(RECORD, sequence + 1, sequence, payload)
-        file = os.open(self.draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        path = self._spare()[0] if len(head) + len(payload) <= self.segment_bytes else None
+        if path is not None:
+            path.rename(self.draft)
+        file = os.open(self.draft, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             put(file, head, 0)
             for at in range(0, len(payload), PIECE_BYTES):
@@ -138,14 +153,14 @@ class Segments:
         os.fsync(self.directory)
         for older, path in numbered(self.folder, STATES):
             if older < number:
-                path.unlink()
+                self._retire(path)
         for older, path in numbered(self.folder, SEGMENTS):
             if older < number:
-                self._retire(older, path)
+                self._retire(path)
 
-    def _retire(self, number: int, path: Path) -> None:
+    def _retire(self, path: Path) -> None:
         if len(self.spares) < SPARES and path.stat().st_size == self.segment_bytes:
-            self.spares.append(path.rename(self.folder / f"spare-{number}"))
+            self.spares.append((path.rename(self.folder / f"spare-{path.name}"), True))
         else:
             path.unlink()
 

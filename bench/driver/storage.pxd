@@ -6,7 +6,7 @@ ctypedef unsigned long long u64
 ctypedef long long i64
 
 cdef int SEGMENT, REUSED, RECORD
-cdef Py_ssize_t HEADER_BYTES, EDGES_BYTES, PREPARED_AFTER
+cdef Py_ssize_t HEADER_BYTES, EDGES_BYTES
 
 
 cdef class WriteAheadLog:
@@ -25,6 +25,7 @@ cdef class WriteAheadLog:
     cdef u64 sequence
     cdef bytes opening
     cdef readonly bytes end
+    cdef i64 prepared_after
     cdef i64 compaction_from
     cdef readonly object segments
     cdef bint broken

@@ -20,7 +20,7 @@ from bench.driver.segments import Segments, put
 from engines.core import Engine, Record
 
 SEGMENT_BYTES = 16 << 20
-PREPARED_AFTER = 16  # when a segment is full to this part, the next is prepared
+PREPARED_AFTER = 16  # when the first segment is full to this part, the next is prepared; later at once
 EDGES_BYTES = HEADER_BYTES + NUMBER.size + len(END)  # what a segment has beside records
 
 
@@ -44,6 +44,7 @@ class WriteAheadLog:
         self.sequence = 0
         self.opening = b""
         self.end = b""
+        self.prepared_after = segment_bytes // PREPARED_AFTER
         self.compaction_from = 0
         self.broken = False
         try:
@@ -96,7 +97,7 @@ class WriteAheadLog:
             raise self._failed(error) from None
         if ends:
             self.segments.adopt(self.compaction_from)
-        if self.at > self.segment_bytes // PREPARED_AFTER:
+        if self.at > self.prepared_after:
             self.segments.prepare(self.number + 1)
 
     def close(self) -> None:
@@ -181,6 +182,7 @@ class WriteAheadLog:
             file = self.segments.make_large(number, self.capacity)
         if self.file >= 0:
             os.close(self.file)
+            self.prepared_after = 0
         self.file, self.number, self.at = file, number, 0
         self.end = END if reused else b""
         kind = REUSED if reused else SEGMENT
