@@ -63,7 +63,7 @@ class Segments:
             path.unlink(missing_ok=True)
 
     def prepare(self, number: int) -> None:
-        """See to it that there will be a segment of this number, and soon after it another: a compaction may begin at any time."""
+        """See to it that there will be a segment of this number, and then of another: a compaction may begin at any time."""
         if self.coming is None:
             self.coming = self.maker.submit(self._make, number, PAUSE_S)
             self.maker.submit(self._stock)
