@@ -18,8 +18,8 @@ from bench.checkers.invariants import Agreement
 from bench.checkers.locks import LockLog
 from bench.checkers.statements import AGREEMENT, CHEAP, NO_LOSS
 from bench.checkers.watchers import watchers
+from bench.driver.log_reader import read_records
 from bench.driver.protocols import PROTOCOLS, build, name_of, new_machine
-from bench.driver.storage import read_records
 from engines.core import Restore
 from engines.lock_service import LockTree
 

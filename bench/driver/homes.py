@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from bench.checkers.statements import NO_LOSS
 from bench.driver.audit import audit
 from bench.driver.children import READY_S, Child, Household
+from bench.driver.log_format import StorageError
 from bench.driver.overseer import Status
-from bench.driver.storage import StorageError
 from bench.driver.tls import TlsFiles
 
 if TYPE_CHECKING:

@@ -32,10 +32,11 @@ import ext  # noqa: F401  (installs the finder of compiled modules first)
 from bench.driver.connections import Connection
 from bench.driver.control import Control
 from bench.driver.frames import FrameError, Hello, PeerMessages, decode_dos, decode_requests
+from bench.driver.log_format import StorageError
 from bench.driver.private import read_private
 from bench.driver.protocols import PROTOCOLS
 from bench.driver.reality import DOWN, MESSAGES, REQUESTS, SECOND_NS, UP, Reality
-from bench.driver.storage import StorageError, WriteAheadLog
+from bench.driver.storage import WriteAheadLog
 from bench.driver.timer import Alarm
 from bench.driver.tls import Credentials, Session, TlsFiles
 from bench.scenario import Place, read_scenario

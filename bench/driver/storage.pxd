@@ -1,15 +1,12 @@
 cimport cython
 
+from bench.driver.log_format cimport frame_record
+
 ctypedef unsigned long long u64
 ctypedef long long i64
 
-cdef int SEGMENT, RECORD, COMPACTED
-cdef Py_ssize_t CHECKED_FROM, HEADER_BYTES, PREPARED_AFTER
-cdef i64 RECORD_LIMIT_BYTES
-
-
-@cython.locals(header=bytes)
-cpdef bytes frame_record(int kind, u64 sequence, u64 group, bytes payload)
+cdef int SEGMENT, REUSED, RECORD
+cdef Py_ssize_t HEADER_BYTES, EDGES_BYTES
 
 
 cdef class WriteAheadLog:
@@ -26,25 +23,23 @@ cdef class WriteAheadLog:
     cdef readonly i64 at
     cdef i64 capacity
     cdef u64 sequence
+    cdef bytes opening
+    cdef readonly bytes end
+    cdef i64 prepared_after
     cdef i64 compaction_from
-    cdef object spare
-    cdef object coming
-    cdef object helper
+    cdef readonly object segments
     cdef bint broken
 
     cpdef list recover(self, object engine_class)
-    @cython.locals(start=Py_ssize_t, at=Py_ssize_t, ends=bint, payloads=list)
+    @cython.locals(start=Py_ssize_t, ends=bint, payloads=list)
     cpdef object write(self, list records, object first=*, object last=*)
     cpdef object close(self)
+    cdef int _begin_compaction(self, list payloads, object first, i64 room) except -1
     @cython.locals(room=i64, payload=bytes)
     cdef i64 _room(self, list payloads) except -1
-    @cython.locals(room=i64, group=u64, payload=bytes, parts=list)
-    cdef object _append(self, list payloads, bint closes_compaction)
-    @cython.locals(count=i64)
-    cdef int _put(self, bytes data) except -1
+    @cython.locals(room=i64, group=u64, payload=bytes, parts=list, data=bytes)
+    cdef object _append(self, list payloads)
     @cython.locals(began_ns=i64)
     cpdef object _sync(self)
-    @cython.locals(opening=bytes)
-    cdef int _open_segment(self, i64 room) except -1
-    cdef int _drop_before(self, i64 number) except -1
-    cdef int _take_spare(self, object path) except -1
+    @cython.locals(reused=bint, file=int)
+    cdef int _advance(self, i64 room) except -1

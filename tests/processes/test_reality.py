@@ -14,10 +14,11 @@ import pytest
 from bench.driver.connections import Connection
 from bench.driver.frames import FRAME_LIMIT_BYTES, Frames, PeerMessages, Request, decode_answers
 from bench.driver.host import Forward, ForwardAnswer
+from bench.driver.log_reader import read_records
 from bench.driver.occasions import ACCEPTED, REFUSED
 from bench.driver.protocols import PROTOCOLS
 from bench.driver.reality import DOWN, MESSAGES, REQUESTS, UP, Reality
-from bench.driver.storage import WriteAheadLog, read_records
+from bench.driver.storage import WriteAheadLog
 from bench.scenario import Place, read_scenario
 from engines.machine import PUT, encode_command
 from engines.unreplicated import Unreplicated

@@ -7,13 +7,17 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.driver.storage import HEADER, StorageError, WriteAheadLog, read_log, read_records
+from bench.driver.log_format import HEADER, StorageError, segment_path
+from bench.driver.log_reader import read_log, read_records
+from bench.driver.storage import WriteAheadLog
 from engines.core import Record
 from engines.raft import Raft
 from engines.raft.messages import Entries, Snapshot, Voted
@@ -148,7 +152,8 @@ def test_damage_in_an_earlier_segment_and_a_missing_one_are_refused(tmp_path: Pa
     write_groups(tmp_path, [[Entries(n, bytes([n]) * 1500)] for n in range(1, 12)])
     second = segments(tmp_path)[1]
     whole = second.read_bytes()
-    for broken in (whole[:-1], whole[:-1600], b"", whole + b"\0", whole[:50] + b"!" + whole[51:]):
+    end = end_of_writing(second)
+    for broken in (whole[: end - 1], whole[: end - 1600], b"", bytes(len(whole)), whole[:50] + b"!" + whole[51:]):
         second.write_bytes(broken)
         with pytest.raises(StorageError, match="cannot be trusted"):
             recovered(tmp_path)
@@ -170,7 +175,7 @@ def test_a_compaction_drops_what_it_restates_once_it_is_durable(tmp_path: Path) 
     log.write([voted, tail, Voted(2, 2)], snapshot, tail)
     log.write([Voted(3, 3)], snapshot, tail)
     log.close()
-    assert len(segments(tmp_path)) == 1
+    assert segments(tmp_path)[0] == segment_path(tmp_path, log.number)
     assert recovered(tmp_path) == ([snapshot, voted, tail, Voted(2, 2), Voted(3, 3)], "")
 
 
@@ -186,6 +191,132 @@ def test_a_crash_in_the_middle_of_dropping_leaves_no_half_a_past(tmp_path: Path)
         path.write_bytes(old[path])
     assert recovered(tmp_path / "log") == ([snapshot], "")
     assert not set(segments(tmp_path / "log")) & set(old)
+
+
+def replayed(records: list[Record]) -> int:
+    """The last entry of a log whose entries are one a record; each is there, or covered by a snapshot."""
+    last = 0
+    for record in records:
+        if isinstance(record, Snapshot):
+            last = record.last_index
+        elif isinstance(record, Entries):
+            assert record.first <= last + 1, "no entry is missing"
+            last = record.first
+    return last
+
+
+def write_and_compact(log: WriteAheadLog, written: list[int]) -> None:
+    """A hundred entries, and three compactions, the records of each in two writes; ``written`` has the last that is durable."""
+    snapshot: Snapshot | None = None
+    voted: Voted | None = None
+    for n in range(1, 101):
+        group: list[Record] = [Entries(n, bytes([n]) * 300)]
+        if snapshot is not None and n % 30 == 1:
+            voted = Voted(n, 1)
+            group = [voted, Entries(n - 1, bytes([n]) * 300), *group]
+        elif n % 30 == 0:
+            snapshot, voted = Snapshot(n - 2, 1, bytes([n]) * (3000 if n < 90 else 5000)), None
+            group += [snapshot, Entries(n - 1, bytes([n]) * 300), Entries(n, bytes([n]) * 300)]
+        log.write(group, snapshot, voted)
+        written[0] = n
+
+
+class AtOnce(ThreadPoolExecutor):
+    """No thread: what is submitted is done."""
+
+    def submit(self, job: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        done.set_result(job(*arguments, **named))
+        return done
+
+
+def test_a_crash_at_any_moment_of_a_compaction_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands on the disk after each change of it: nothing that was durable is missing, and a restart can go on."""
+    folder, written = tmp_path / "log", [0]
+    log, _ = opened(folder)
+    log.segments.maker = log.segments.archivist = AtOnce(1)
+    moments: list[tuple[dict[str, bytes], int]] = []
+
+    def witnessed(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            result = function(*arguments)
+            moments.append(({path.name: path.read_bytes() for path in folder.iterdir()}, written[0]))
+            return result
+
+        return call
+
+    with monkeypatch.context() as patched:
+        patched.setattr("bench.driver.segments.PIECE_BYTES", 2000)
+        patched.setattr("bench.driver.segments.PAUSE_S", 0.0)
+        for name in ("pwrite", "fsync", "rename", "unlink"):
+            patched.setattr(f"os.{name}", witnessed(getattr(os, name)))
+        write_and_compact(log, written)
+    log.close()
+    kept = {name.partition("-")[0] for files, _ in moments for name in files}
+    assert kept == {"lock", "wal", "state", "coming", "fresh", "spare"}, "every kind of file was seen"
+    for number, (files, durable) in enumerate(moments):
+        crashed = tmp_path / str(number)
+        crashed.mkdir()
+        for name, content in files.items():
+            (crashed / name).write_bytes(content)
+        records, torn = read_records(crashed, Raft)
+        assert (durable <= replayed(records) <= durable + 1, torn) == (True, "")
+        if number % 16 == 0:
+            assert recovered(crashed) == (records, "")
+            assert not {path.name.partition("-")[0] for path in crashed.iterdir()} & {"coming", "fresh", "spare"}
+            write_groups(crashed, [[Entries(durable + 2, b"x" * 300)] for _ in range(20)])
+            assert replayed(recovered(crashed)[0]) == durable + 2
+
+
+def test_a_segment_that_is_used_again_gives_back_nothing_old_and_its_torn_tail_is_noticed(tmp_path: Path) -> None:
+    log, _ = opened(tmp_path)
+    write_and_compact(log, [0])
+    log.segments.archivist.shutdown()  # afterwards there are spares
+    n = 100
+    while not (reused := log.end and log.at < SMALL // 2):
+        n += 1
+        log.write([Entries(n, bytes([n]) * 300)])
+    log.close()
+    assert reused
+    records, torn = read_records(tmp_path, Raft)
+    assert (replayed(records), torn) == (n, "")
+    path = segment_path(tmp_path, log.number)
+    raw = bytearray(path.read_bytes())
+    raw[raw.rindex(bytes([n]) * 300)] ^= 1
+    path.write_bytes(raw)
+    records, torn = recovered(tmp_path)
+    assert replayed(records) == n - 1
+    assert "torn" in torn
+
+
+def test_a_state_that_cannot_be_written_stops_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, _ = opened(tmp_path)
+    (tmp_path / "coming").mkdir()  # nothing can be written there
+    snapshot = Snapshot(1, 1, b"state")
+    log.write([Entries(1, b"before"), snapshot], snapshot, snapshot)
+    log.segments.archivist.shutdown()
+    with pytest.raises(StorageError, match="Is a directory"):
+        log.write([Entries(2, b"after")])
+    (tmp_path / "coming").rmdir()
+    log.close()
+    assert recovered(tmp_path) == ([Entries(1, b"before")], "")
+
+
+def test_a_damaged_or_missing_part_behind_a_state_is_refused(tmp_path: Path) -> None:
+    log, _ = opened(tmp_path)
+    write_and_compact(log, [0])
+    log.close()
+    [state] = tmp_path.glob("state-*")
+    whole, first = state.read_bytes(), segments(tmp_path)[0]
+    for broken in (whole[:1000], whole[:60] + b"!" + whole[61:], b""):
+        state.write_bytes(broken)
+        with pytest.raises(StorageError, match="cannot be trusted"):
+            recovered(tmp_path)
+    state.write_bytes(whole)
+    assert replayed(recovered(tmp_path)[0]) == 100
+    first.unlink()
+    with pytest.raises(StorageError, match="is missing; the log cannot be trusted"):
+        recovered(tmp_path)
 
 
 def test_a_folder_of_another_engine_is_refused(tmp_path: Path) -> None:
@@ -211,6 +342,9 @@ def test_any_truncation_or_bit_flip_gives_a_prefix_or_a_refusal(
     folder = tmp_path_factory.mktemp("wal")
     written: list[list[Record]] = [[Entries(1, payload) for payload in group] for group in groups]
     write_groups(folder, written)
+    for path in segments(folder):
+        if end_of_writing(path) == 0:
+            path.unlink()
     path = segments(folder)[-1]
     raw = bytearray(path.read_bytes())
     end = end_of_writing(path)
@@ -268,14 +402,15 @@ def test_garbage_is_no_log(tmp_path_factory: pytest.TempPathFactory, garbage: by
     (folder / "wal-0000000001").write_bytes(garbage)
     contents = read_log(folder)
     assert contents.payloads == []
-    assert contents.torn
+    prepared = garbage and not garbage.strip(b"\0")
+    assert prepared or contents.torn
 
 
 def test_a_full_disk_stops_the_log(tmp_path: Path) -> None:
     """A limit on the size of files stands for the full disk; what was written before it is all there."""
     code = (
         "import ext, sys; from pathlib import Path\n"
-        "from bench.driver.storage import StorageError, WriteAheadLog\n"
+        "from bench.driver.log_format import StorageError\nfrom bench.driver.storage import WriteAheadLog\n"
         "from engines.raft import Raft\nfrom engines.raft.messages import Entries\n"
         "log = WriteAheadLog(Path(sys.argv[1]), 4096); log.recover(Raft)\n"
         "for n in range(1, 1000):\n"
