@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 SECOND_NS = 1_000_000_000
 
 
+def counted(number: int, what: str) -> str:
+    """So many of these: "1 operation", "2 operations"."""
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
 def rate(value: Any) -> str:
     """Operations a second, to four digits."""
     return "" if absent(value) else f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
@@ -159,7 +164,7 @@ def print_errors(errors: Sequence[Error]) -> None:
             for name, value in (("throughput", error.throughput), ("p50", error.p50), ("p99", error.p99))
         )
         click.echo(
-            f"{error.engine}: median error of the prediction at {error.points} points below saturation: {median}; "
+            f"{error.engine}: median error of the prediction at {counted(error.points, 'point')} below saturation: {median}; "
             f"most throughput predicted / measured: {error.saturation:.2f}"
         )
 
