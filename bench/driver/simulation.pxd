@@ -40,6 +40,7 @@ cdef class Simulation(World):
     cdef readonly list noticed
     cdef readonly i64 requests
     cdef readonly i64 events
+    cdef public bint keeps_records
     cdef bint releasing
     cdef public object trace
 

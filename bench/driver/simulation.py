@@ -94,6 +94,7 @@ class Simulation(World):
         self.leaders: list[tuple[int, int, int]] = []
         self.noticed: list[tuple[int, int]] = []  # when which replica had no leader any more
         self.requests = self.events = 0
+        self.keeps_records = True  # set to false where no replica will ever start again: nobody reads what disks keep
         self.releasing = False  # what leaves rode on a write, and the watcher was asked when that was done
         self.trace: Callable[[str, Node, Any], None] | None = None
 
@@ -126,7 +127,7 @@ class Simulation(World):
     def crash(self, id: int, survivors: int) -> None:
         """Power is lost: the first ``survivors`` records of the sync under way reached the disk, the rest is gone."""
         node = self.nodes[id]
-        assert node.up and node.host is not None
+        assert node.up and node.host is not None and self.keeps_records
         if self.trace is not None:
             self.trace("crash", node, (survivors, len(node.host.writing)))
         for persist in node.host.writing[:survivors]:
@@ -453,11 +454,13 @@ class Simulation(World):
 
     def keep(self, node: Node, record: Record) -> None:
         """Add a durable record; the last record of a compaction makes all before its first unnecessary."""
+        if self.watcher is not None:
+            self.watcher.kept(node.id, record)
+        if not self.keeps_records:
+            return
         if record is node.host.compaction_first:
             node.compaction_from = len(node.stable)
         node.stable.append(record)
-        if self.watcher is not None:
-            self.watcher.kept(node.id, record)
         if record is node.host.compaction_last:
             del node.stable[: node.compaction_from]
 
