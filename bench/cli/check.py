@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.arguments import OneOf, json_option, unwritable
+from bench.scenario.units import counted
 
 if TYPE_CHECKING:
     from bench.checkers.counterexample import Counterexample
@@ -136,8 +137,6 @@ def _document(
 
 
 def _print(name: str, operations: Histories, verdict: Verdict, example: Counterexample | None, made: list[Path]) -> None:
-    from bench.cli.tables import counted
-
     click.echo(f"{name}: {verdict.answer}")
     click.echo(
         f"{counted(verdict.operations, 'operation')} on {counted(len(operations), 'key')}, "

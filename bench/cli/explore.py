@@ -26,8 +26,8 @@ from bench.cli.arguments import (
 )
 from bench.cli.pool import Failed, default_jobs, each_done
 from bench.cli.progress import Bar
-from bench.cli.tables import counted
 from bench.scenario import Place, ScenarioError, given_table
+from bench.scenario.units import counted
 
 if TYPE_CHECKING:
     from bench.exploration import Outcome

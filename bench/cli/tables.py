@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.scenario.units import counted
+
 if TYPE_CHECKING:
     from bench.metrics.outage import Outage
     from bench.metrics.prediction import Error
 
 SECOND_NS = 1_000_000_000
-
-
-def counted(number: int, what: str) -> str:
-    """So many of these: "1 operation", "2 operations"."""
-    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def rate(value: Any) -> str:
