@@ -9,6 +9,7 @@ from bench.scenario.network import Loss, Matrix, Network, network_names
 from bench.scenario.peers import Address, address_text, read_address, read_peers
 from bench.scenario.scenario import (
     ENGINES,
+    WORLDS,
     Batching,
     Checks,
     Cpu,
@@ -25,6 +26,7 @@ from bench.scenario.toml import as_toml
 
 __all__ = [
     "ENGINES",
+    "WORLDS",
     "Address",
     "Arrivals",
     "Batching",

@@ -531,14 +531,6 @@ def test_a_damaged_cell_is_named(screen: Screen, driver: Driver, verb: str, colu
         assert named in screen.err
 
 
-def test_missing_samples_are_named_and_not_the_place_of_the_figures(screen: Screen, driver: Driver) -> None:
-    assert screen(*LAN, "--engine", "raft", "--out", "made") == 0
-    Path("made/latencies.npz").unlink()
-    assert screen("plot", "made", "--kind", "cdf") == 2
-    assert "made/latencies.npz is missing" in screen.err
-    assert "--out" not in screen.err
-
-
 def test_a_run_of_locks_ends_with_how_long_the_service_was_gone(screen: Screen, driver: Driver) -> None:
     def failing(_: Scenario, engine: str, *rest: Any) -> Trial:
         return lock_trial(engine, seed=rest[1], trial=rest[2])
