@@ -21,7 +21,7 @@ import numpy as np
 
 from bench.checkers.beliefs import Believer
 from bench.driver.clients import Population, Session
-from bench.driver.occasions import ISSUE, REQUEST, RETRY
+from bench.driver.occasions import ISSUE, NAME_BITS, REQUEST, RETRY
 from bench.driver.wire import REQUEST_BYTES
 from bench.metrics.trial import (
     ACQUIRE,
@@ -35,7 +35,6 @@ from bench.metrics.trial import (
     IN_JEOPARDY,
     LOST,
     MOMENT,
-    NAME_BITS,
     OK,
     OPENED,
     OPERATION,

@@ -10,7 +10,7 @@ cdef i64 MAX_RETRANSMIT_NS, NEVER, SEGMENT_BYTES
 
 cdef class Durations:
     cdef readonly object distribution
-    cdef object random
+    cdef object branch
     cdef readonly bint constant
     cdef readonly i64 value
     cdef object block
@@ -24,7 +24,7 @@ cdef class Durations:
 
 
 cdef class Chances:
-    cdef object random
+    cdef object branch
     cdef object block
     cdef double *view
     cdef Py_ssize_t size

@@ -12,7 +12,6 @@ from array import array
 from typing import TYPE_CHECKING, Any
 
 import cython
-import numpy as np
 
 from bench.distributions import ZERO, Uniform
 from engines.core import NEVER
@@ -21,6 +20,8 @@ if not cython.compiled:
     from ext.columns import integers_of, reals_of
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from bench.distributions import Distribution
     from bench.scenario import Loss, Network
 
@@ -38,15 +39,31 @@ MODELS = {"none": NO_LOSS, "independent": INDEPENDENT, "gilbert-elliott": GILBER
 
 def generator(seed: int, *path: int) -> np.random.Generator:
     """The branch of the seeded generator tree that belongs to ``path``."""
+    import numpy as np
+
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *path])))
+
+
+class Branch:
+    """A branch that grows with its first draw: most links draw nothing, and a replica without shaping needs no numpy."""
+
+    def __init__(self, seed: int, *path: int) -> None:
+        self.path = (seed, *path)
+        self.grown: np.random.Generator | None = None
+
+    def random(self) -> np.random.Generator:
+        """Its generator, always the same one."""
+        if self.grown is None:
+            self.grown = generator(*self.path)
+        return self.grown
 
 
 class Durations:
     """An endless stream of draws of a distribution, in ns, drawn in growing blocks; a constant draws nothing."""
 
-    def __init__(self, distribution: Distribution, random: np.random.Generator) -> None:
+    def __init__(self, distribution: Distribution, branch: Branch) -> None:
         self.distribution = distribution
-        self.random = random
+        self.branch = branch
         self.constant = distribution.distribution == "constant"
         self.value = int(distribution.mean_ns()) if self.constant else 0
         self.block = array("q")
@@ -67,7 +84,7 @@ class Durations:
     def refill(self) -> None:
         """Draw the next block."""
         self.size = min(BLOCK, max(16, 2 * self.size))
-        self.block = array("q", self.distribution.sample(self.random, self.size).astype("<i8").tobytes())
+        self.block = array("q", self.distribution.sample(self.branch.random(), self.size).astype("<i8").tobytes())
         self.view = integers_of(self.block)
         self.used = 0
 
@@ -75,8 +92,8 @@ class Durations:
 class Chances:
     """An endless stream of uniform draws in [0, 1)."""
 
-    def __init__(self, random: np.random.Generator) -> None:
-        self.random = random
+    def __init__(self, branch: Branch) -> None:
+        self.branch = branch
         self.block = array("d")
         self.view = reals_of(self.block)
         self.size = 0
@@ -86,7 +103,7 @@ class Chances:
         """The next draw."""
         if self.used == self.size:
             self.size = min(BLOCK, max(16, 2 * self.size))
-            self.block = array("d", self.random.random(self.size).tobytes())
+            self.block = array("d", self.branch.random().random(self.size).tobytes())
             self.view = reals_of(self.block)
             self.used = 0
         self.used += 1
@@ -271,11 +288,11 @@ def link_between(network: Network, seed: int, one: int, other: int) -> Link:
     if network.matrix is not None:
         base_ns, latency = network.matrix.one_way_ns(network.placement[one], network.placement[other]), ZERO
     jitter = Uniform(low=0, high=network.jitter_ns) if network.jitter_ns else ZERO
-    chances = Chances(generator(seed, LOSS, one, other))
+    chances = Chances(Branch(seed, LOSS, one, other))
     return Link(
         base_ns,
-        Durations(latency, generator(seed, LATENCY, one, other)),
-        Durations(jitter, generator(seed, LATENCY, one, other, 1)),
+        Durations(latency, Branch(seed, LATENCY, one, other)),
+        Durations(jitter, Branch(seed, LATENCY, one, other, 1)),
         LossModel(network.loss, chances),
         chances,
         network.transport == "tcp",

@@ -10,3 +10,6 @@ ACCEPTED, REFUSED, UNDECIDED = range(3)
 # What a replica is handed carries where it came from: a client's number with this bit, or size, epoch and number of a replica.
 FROM_CLIENT = 1 << 62
 CLIENT = (1 << 32) - 1
+
+# A command's name in one number: its client's above these bits of its own.
+NAME_BITS = 32

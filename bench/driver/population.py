@@ -9,7 +9,7 @@ import numpy as np
 from bench.distributions import ZERO, Distribution, Uniform
 from bench.driver.clients import ROUTING, Clients, Population, Session
 from bench.driver.lock_clients import Habits, LockClients
-from bench.driver.network import ARRIVALS, CLIENT, HOLD, THINK, WORKLOAD, Chances, Durations, Link, LossModel, generator
+from bench.driver.network import ARRIVALS, CLIENT, HOLD, THINK, WORKLOAD, Branch, Chances, Durations, Link, LossModel, generator
 from bench.driver.struck_clients import StruckClients
 from bench.metrics.recorder import Recorder
 from bench.scenario import Loss
@@ -28,7 +28,7 @@ DRAWN = 4096  # locks at a time
 
 def durations(distribution: Distribution, seed: int, *path: int) -> Durations:
     """The draws of a distribution, from the branch ``path`` of the seed's tree."""
-    return Durations(distribution, generator(seed, *path))
+    return Durations(distribution, Branch(seed, *path))
 
 
 def window_of(scenario: Scenario) -> tuple[int, int]:
@@ -70,7 +70,7 @@ def build_lock_clients(scenario: Scenario, seed: int, queue: EventQueue, share: 
             think=durations(workload.arrivals.think, own_seed, THINK),
             hold=durations(asked.hold, own_seed, HOLD),
             dead_for=durations(asked.dead_for, own_seed, HOLD, 1),
-            chances=Chances(generator(own_seed, WORKLOAD, 1)),
+            chances=Chances(Branch(own_seed, WORKLOAD, 1)),
             exclusive=asked.exclusive,
             read=asked.read,
             write=asked.write,
@@ -141,7 +141,7 @@ def _latency(scenario: Scenario, seed: int, place: int, replica: int, way: int) 
 
 def _link(seed: int, base_ns: int, latency: Durations, jitter: Durations) -> Link:
     """Clients' own links lose nothing and keep order: what is studied is between the replicas."""
-    chances = Chances(generator(seed, CLIENT))
+    chances = Chances(Branch(seed, CLIENT))
     return Link(base_ns, latency, jitter, LossModel(RELIABLE, chances), chances, True, 0)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.driver.host import DURABILITY, Host, HostOptions
-from bench.metrics.trial import NAME_BITS
+from bench.driver.occasions import NAME_BITS
 from engines.core import NOBODY, Configuration, Dice, Engine
 from engines.lock_service import LockTree, Master
 from engines.machine import KeyValue, Machine, client_of, sequence_of

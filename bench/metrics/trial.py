@@ -10,7 +10,6 @@ OK, FAILED, UNKNOWN = 0, 1, 2
 READ, WRITE, CAS, ACQUIRE, RELEASE, ACQUIRE_SHARED, RELEASE_SHARED = range(7)
 KINDS = ("read", "write", "cas", "acquire", "release", "acquire_shared", "release_shared")
 PENDING = -1
-NAME_BITS = 32
 LOST, BY_DEATH, HELD_ON = range(3)  # why a client did not release a lock: its session ended, it died, the run was over
 # What happens to a client of a lock service: to its session, to its master, to itself.
 OPENED, IN_JEOPARDY, SAFE_AGAIN, ENDED, FAILED_OVER, DIED, RETURNED = range(7)
@@ -48,7 +47,7 @@ class LockRecord(msgspec.Struct, kw_only=True):
     ``lost`` are releases (dtype OPERATION) that no client asked for: the master's, some time after ``started_ns``, of locks whose
     holder was lost, for the reason that ``returned`` gives: LOST, BY_DEATH, HELD_ON. A lease may be over before its client hears
     of a grant; ``intended_ns`` is not before that.
-    ``acknowledged`` names the decided commands that clients were told of: the client's number above NAME_BITS of the command's.
+    ``acknowledged`` names the decided commands that clients were told of: the client's number above 32 bits of the command's.
     """
 
     moments: np.ndarray

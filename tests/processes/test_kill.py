@@ -55,7 +55,7 @@ def test_replicas_are_killed_twenty_times_in_a_row(tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_all_replicas_are_killed_at_once_and_remember(engine: str, tmp_path: Path) -> None:
     faults = [{"at": "1s", "for": "100ms", "crash": replica} for replica in range(3)]
-    trial = ran(engine, tmp_path, **LONGER, faults=faults)
+    trial = ran(engine, tmp_path, duration="4s", faults=faults)  # three interpreters start on however busy a machine
     assert all("incarnation 2" in fault.heal_witness for fault in trial.faults)
     assert served_between(trial, 0, 1) > 50
     assert served_between(trial, 1.2, 10) > 50

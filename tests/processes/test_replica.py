@@ -485,3 +485,9 @@ def test_a_stopped_leader_that_wakes_up_acknowledges_nothing_stale(tmp_path: Pat
 def test_a_secret_never_shows_in_what_a_replica_says(alone: Cluster) -> None:
     assert SECRET.hex() not in alone.replicas[0].complaints()
     assert SECRET.hex() not in str(alone.replicas[0].status())
+
+
+def test_a_replica_starts_without_numpy() -> None:
+    """Which would be half of its start; only what shapes its network draws."""
+    asked = "import bench.driver.replica, sys; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", asked], cwd=ROOT, check=False).returncode == 0

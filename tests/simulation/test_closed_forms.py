@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bench.distributions import ZERO
-from bench.driver.network import Chances, Durations, Link, LossModel, generator
+from bench.driver.network import Branch, Chances, Durations, Link, LossModel
 from bench.driver.trials import TrialRun
 from bench.driver.wire import ANSWER_BYTES, REQUEST_BYTES, Kind
 from bench.metrics.summary import summarise
@@ -156,8 +156,8 @@ def test_without_replication_only_client_and_disk_count() -> None:
 def answers_at_once(run: TrialRun) -> None:
     """Make the ways back to the leader take no time: a round trip is then one draw, as formulas suppose."""
     for node in run.simulation.nodes[1:]:
-        chances = Chances(generator(0, node.id))
-        still = Durations(ZERO, generator(0, node.id))
+        chances = Chances(Branch(0, node.id))
+        still = Durations(ZERO, Branch(0, node.id))
         links = list(node.links)
         links[0] = Link(0, still, still, LossModel(Loss(), chances), chances, True, 0)
         node.links = links

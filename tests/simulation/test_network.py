@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bench.distributions import ZERO, Constant, Distribution, Exponential
-from bench.driver.network import LOST, Chances, Durations, Link, LossModel, generator
+from bench.driver.network import LOST, Branch, Chances, Durations, Link, LossModel
 from bench.driver.node import Node
 from bench.driver.trials import TrialRun
 from bench.scenario import Loss
@@ -47,14 +47,14 @@ def link(
     **options: float,
 ) -> Link:
     """A link with its own dice; a lost packet is sent again after RETRY_NS over tcp."""
-    chances = Chances(generator(seed, 1))
-    drawn, still = Durations(latency, generator(seed, 2)), Durations(ZERO, generator(seed, 3))
+    chances = Chances(Branch(seed, 1))
+    drawn, still = Durations(latency, Branch(seed, 2)), Durations(ZERO, Branch(seed, 3))
     return Link(0, drawn, still, LossModel(loss, chances), chances, transport == "tcp", RETRY_NS, **options)
 
 
 def fates(loss: Loss, seed: int = 1) -> np.ndarray:
     """Of DRAWS packets: which are lost."""
-    model = LossModel(loss, Chances(generator(seed)))
+    model = LossModel(loss, Chances(Branch(seed)))
     return np.array([model.lost() for _ in range(DRAWS)])
 
 
