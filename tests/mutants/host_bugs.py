@@ -79,6 +79,7 @@ MUTANTS = [
         "        for command in commands:\n"
         "            self.world.answer(self, client_of(command), sequence_of(command), ACCEPTED, self.id, b'\\x00')",
         "Clients are answered when their commands are proposed.",
+        "no acknowledged loss",
         "linearizability",
     ),
     bug(
