@@ -15,6 +15,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 
 # A module is compiled when a .pxd stands beside its .py or .pyx (see setup.py).
 CONTRACTS := $(shell find ext engines bench -name '*.pxd')
@@ -23,7 +24,7 @@ SOURCES := $(CONTRACTS) $(wildcard $(CONTRACTS:.pxd=.py) $(CONTRACTS:.pxd=.pyx))
 SEEDS ?= 0:10000
 LOCK_SEEDS ?= 0:1000
 
-.PHONY: bench test mutants soak fuzz explore check reference locks-reference build clean
+.PHONY: bench test mutants soak fuzz explore check reference locks-reference build parts whole clean
 
 bench: build
 	$(BIN)/replbench run quick
@@ -66,23 +67,37 @@ locks-reference: build
 	cd results/locks-reference && awk -F, 'NR > 1 && $$5 > 0 { print "locks-" NR - 2 ".npz" }' points.csv | xargs rm -f
 	find results/locks-reference -name 'locks-*.npz' -size +200k -delete
 
-# Times say when to build; contents say whether that was enough, as when an older source is put back.
-build: build/stamp.json
+# Libraries are fetched while the modules compile, which takes the compiler alone. Times say when to build; contents say
+# whether that was enough, as when an older source is put back.
+build:
+	@$(MAKE) --no-print-directory --jobs 2 parts
+	@$(MAKE) --no-print-directory whole
 	@$(BIN)/python -c 'import sys; from ext import build; sys.exit(not build.fresh())' \
 		|| $(BIN)/python setup.py --quiet build_ext --inplace --force
 
-build/stamp.json: $(VENV)/installed $(SOURCES)
+parts: $(VENV)/libraries build/stamp.json
+	@:
+
+whole: $(VENV)/installed
+	@:
+
+build/stamp.json: $(VENV)/compiler $(SOURCES)
 	$(BIN)/python setup.py --quiet build_ext --inplace
 	@touch $@
 
-$(VENV)/installed: pyproject.toml constraints.txt
+$(VENV)/compiler: pyproject.toml constraints.txt
 	@command -v $(PYTHON) > /dev/null || { echo 'replbench: $(PYTHON) is missing: install python3, or name one: make PYTHON=...' >&2; exit 1; }
 	@$(PYTHON) .ci/preflight.py
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python .ci/requirements.py > $(VENV)/requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt \
-		--requirement $(VENV)/requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --no-build-isolation --editable .
+	$(PIP) $$($(BIN)/python .ci/requirements.py build)
+	@touch $@
+
+$(VENV)/libraries: $(VENV)/compiler
+	$(PIP) $$($(BIN)/python .ci/requirements.py)
+	@touch $@
+
+$(VENV)/installed: $(VENV)/libraries | build/stamp.json
+	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 clean:

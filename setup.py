@@ -34,6 +34,8 @@ setup(
         build_dir="build/cython",
         nthreads=2,
         show_all_warnings=False,
-        compiler_directives={"language_level": 3, "annotation_typing": False, "embedsignature": True},
+        compiler_directives={
+            "language_level": 3, "annotation_typing": False, "embedsignature": True, "binding": False, "auto_pickle": False,
+        },
     ),
 )

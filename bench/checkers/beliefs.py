@@ -1,7 +1,7 @@
 """What the clients and the masters of a lock service believe, held against what the log says (``bench.checkers.locks``).
 
-Whoever runs the cell tells what happens, with the time of the world. A client is anything with ``id``, its ``library``, ``up``
-and ``local(now)``, what its clock shows; a replica has ``host``, ``up`` and ``local``.
+Whoever runs the cell tells what happens, with the time of the world. A client is a ``Believer``; a replica has ``host``, ``up``
+and ``local``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from engines.lock_service.master import SERVING
 
 if TYPE_CHECKING:
     from bench.checkers.invariants import Agreement
+    from engines.lock_service.client import Client, Opening
     from engines.lock_service.options import LockOptions
     from engines.lock_service.tree import LockTree
 
@@ -28,11 +29,36 @@ ACQUIRING = ("acquire", "try_acquire")
 EVENTS_HEARD, FAIL_OVERS_HEARD = "events heard", "fail-overs heard of"
 
 
+class Believer:
+    """A client: its library, whether it is ``up``, and what its watcher has noted of it."""
+
+    def __init__(self, id: int, library: Client) -> None:
+        self.id = id
+        self.library = library
+        self.up = True
+        self.seen_state = ""
+        self.seen_session = 0  # of the lease that was last seen, which is valid until this by its own clock
+        self.seen_until_ns = 0
+        self.asked: dict[int, Any] = {}  # what is under way, by the number of the call
+        self.cached: set[str] = set()  # the paths of what its cache was seen to have, in this session and epoch
+        self.cached_session = 0
+        self.cached_epoch = 0
+
+    def local(self, now: int) -> int:
+        """What its clock shows."""
+        return now
+
+
 class LockWatcher:
     """Of one cell. ``clocks`` says whether they keep to their bound: beyond it, beliefs may be wrong, and are only counted."""
 
     def __init__(
-        self, agreement: Agreement, options: LockOptions, replicas: Sequence[Any], clients: Sequence[Any], clocks: bool = True
+        self,
+        agreement: Agreement,
+        options: LockOptions,
+        replicas: Sequence[Any],
+        clients: Sequence[Believer],
+        clocks: bool = True,
     ) -> None:
         self.log = LockLog(agreement, options, clocks)
         self.counts = self.log.counts
@@ -40,15 +66,12 @@ class LockWatcher:
         self.replicas = replicas
         self.clients = {client.id: client for client in clients}
         self.clocks = clocks
-        self.leases: dict[int, tuple[int, int]] = {}  # of each client: its session, and until when by its own clock
-        self.states: dict[int, str] = {}
         self.beliefs: dict[int, tuple[int, int]] = {}  # of each replica as a master: its epoch, and until when
-        self.asked: dict[tuple[int, int], Any] = {}  # what is under way, by client and call
         self.acknowledged: dict[str, int] = {}  # the newest content generation that a writer was told
-        self.cached: set[tuple[int, str, int, int]] = set()  # client, path, session, epoch
-        self.holders: dict[str, set[tuple[int, int]]] = {}  # client and handle; who holds it no more goes when looked at
+        self.holders: dict[str, dict[int, Believer]] = {}  # by handle; who holds it no more goes when looked at
         self.heard: dict[tuple[int, int], int] = {}  # events by handle and kind
         self.grants = 0
+        self.cache_reads = 0
 
     # The log
 
@@ -60,13 +83,16 @@ class LockWatcher:
             return
         for session, client in log.ended.items():
             person = self.clients.get(client)
-            expired = type(tree.request) is Expire and person is not None and person.library.session == session
-            if expired and self.believes(person, now):
+            if person is None or type(tree.request) is not Expire or person.library.session != session:
+                continue
+            if self.believes(person, now):
                 self.doubted(LEASES, f"client {client} believes in session {session}, which ended at {tree.applied}")
         for handle, client in log.lost.items():
             person = self.clients.get(client)
-            opening = None if person is None else person.library.handles.get(handle)
-            if opening is not None and opening.held is not None and self.holds(person, handle, now):
+            if person is None:
+                continue
+            opening = person.library.handles.get(handle)
+            if opening is not None and opening.held is not None and self.believes(person, now):
                 self.doubted(EXCLUSION, f"client {client} believes to hold by {handle} what it lost at {tree.applied}")
 
     # Masters
@@ -97,58 +123,62 @@ class LockWatcher:
 
     # Clients
 
-    def believes(self, client: Any, now: int) -> bool:
+    def believes(self, client: Believer, now: int) -> bool:
         """Whether it believes in its session."""
-        return bool(client.up and client.library.valid(client.local(now)))
+        return client.up and client.library.valid(client.local(now))
 
-    def holds(self, client: Any, handle: int, now: int) -> bool:
-        """Whether it believes to hold a lock by this handle."""
-        return bool(client.up and client.library.holds(handle, client.local(now)))
-
-    def begins(self, client: Any, name: str, argument: Any, now: int) -> None:
+    def begins(self, client: Believer, name: str, argument: Any, now: int) -> None:
         """Before its library is asked, which may answer at once; ``argument`` is the first of the call."""
-        number = client.id, client.library.sequence + 1
-        if name in ACQUIRING:
-            self.asked[number] = argument
+        library = client.library
+        number = library.sequence + 1
+        if name == "get_contents":
+            self.reads(client, library.opening(argument).path, number)
         elif name == "set_contents":
-            path = client.library.opening(argument).path
-            self.cached.discard((client.id, path, client.library.session, client.library.epoch))
-            self.asked[number] = path
-        elif name == "get_contents":
-            self.reads(client, client.library.opening(argument).path, number)
+            path = library.opening(argument).path
+            if client.cached_session == library.session and client.cached_epoch == library.epoch:
+                client.cached.discard(path)
+            client.asked[number] = path
+        elif name in ACQUIRING:
+            client.asked[number] = argument
         elif name == "check_sequencer":
-            self.asked[number] = argument, now
+            client.asked[number] = argument, now
 
-    def reads(self, client: Any, path: str, number: tuple[int, int]) -> None:
+    def reads(self, client: Believer, path: str, number: int) -> None:
         """What it reads must not be older than what is acknowledged now."""
         library = client.library
-        self.asked[number] = path, self.acknowledged.get(path, 0)
-        entry = client.id, path, library.session, library.epoch
+        client.asked[number] = path, self.acknowledged.get(path, 0)
+        if client.cached_session != library.session or client.cached_epoch != library.epoch:
+            client.cached_session = library.session
+            client.cached_epoch = library.epoch
+            client.cached = set()
         if path in library.cache:
-            self.counts[CACHED] += 1
-            self.cached.add(entry)
-        elif entry in self.cached:
+            self.cache_reads += 1
+            client.cached.add(path)
+        elif path in client.cached:
             self.counts[INVALIDATED] += library.state == SAFE
-            self.cached.discard(entry)
+            client.cached.discard(path)
 
-    def completed(self, client: Any, call: int, answer: Any, now: int) -> None:
+    def completed(self, client: Believer, call: int, answer: Any, now: int) -> None:
         """A call was answered."""
-        asked = self.asked.pop((client.id, call), None)
+        if not client.asked:
+            return
+        asked = client.asked.pop(call, None)
         if asked is None:
             return
-        if type(answer) is Granted:
+        kind = type(answer)
+        if kind is Granted:
             self.granted(client, asked, now)
-        elif type(answer) is Written:
+        elif kind is Written:
             self.acknowledged[asked] = max(self.acknowledged.get(asked, 0), answer.generation)
-        elif type(answer) is Contents:
+        elif kind is Contents:
             path, least = asked
             if answer.generation < least:
                 what = f"client {client.id} read {path} of {answer.generation} after {least} was acknowledged"
                 self.doubted(CACHES, what)
-        elif type(answer) is Checked and answer.valid:
+        elif kind is Checked and answer.valid:
             self.check_answer(client, *asked)
 
-    def granted(self, client: Any, handle: int, now: int) -> None:
+    def granted(self, client: Believer, handle: int, now: int) -> None:
         """A client was told that it has the lock of this handle."""
         self.grants += 1
         opening = client.library.handles.get(handle)
@@ -156,11 +186,12 @@ class LockWatcher:
             return
         holders = self.holders.get(opening.path)
         if holders is None:
-            holders = self.holders[opening.path] = set()
-        holders.add((client.id, handle))
-        self.check(client, handle, opening, now)
+            holders = self.holders[opening.path] = {}
+        holders[handle] = client
+        if self.believes(client, now):
+            self.check(client, handle, opening, now)
 
-    def check_answer(self, client: Any, sequencer: Any, asked_ns: int) -> None:
+    def check_answer(self, client: Believer, sequencer: Any, asked_ns: int) -> None:
         """A sequencer is valid, it is said: then it was at some time since that was asked."""
         lock = self.log.lock(sequencer.path)
         newer = lock.generation > sequencer.generation and lock.since_ns < asked_ns
@@ -168,7 +199,7 @@ class LockWatcher:
         if newer or freed:
             self.doubted(CACHES, f"client {client.id} was told at {asked_ns} ns or later that {sequencer} is valid")
 
-    def told(self, client: Any, event: Any) -> None:
+    def told(self, client: Believer, event: Any) -> None:
         """An event reached its application."""
         if not event.handle:
             self.counts[FAIL_OVERS_HEARD] += 1
@@ -180,59 +211,57 @@ class LockWatcher:
             what = f"client {client.id} heard {self.heard[key]} times of {event.kind} at {event.path}"
             self.log.violated(EVENTS_AFTER, f"{what}, which has happened {self.log.notices[key]} times")
 
-    def turned(self, client: Any, state: str, now: int) -> None:
+    def turned(self, client: Believer, state: str, now: int) -> None:
         """Its session is in another state."""
-        before = self.states.get(client.id)
-        self.states[client.id] = state
+        before, client.seen_state = client.seen_state, state
         self.counts[ENTERED] += state == JEOPARDY
         self.counts[LEFT] += state == SAFE and before == JEOPARDY
-        session, until_ns = self.leases.get(client.id, (0, 0))
+        session = client.seen_session
         if state != EXPIRED or not session:
             return
         over = session not in self.log.clients
-        patient = before == JEOPARDY and client.local(now) >= until_ns + self.options.grace_ns
+        patient = before == JEOPARDY and client.local(now) >= client.seen_until_ns + self.options.grace_ns
         self.counts[GIVEN_UP] += patient
         self.counts[TOLD_OVER] += not patient
         if not (over or patient):
             self.doubted(GRACE, f"client {client.id} gave up session {session}, which goes on")
 
-    def attended(self, client: Any, now: int) -> None:
+    def attended(self, client: Believer, now: int) -> None:
         """The end of a client's turn: a longer lease is a new belief in all that is held under it."""
         library = client.library
-        lease = library.session, library.lease_until_ns
-        before = self.leases.get(client.id)
-        if lease == before:
+        if library.session == client.seen_session and library.lease_until_ns == client.seen_until_ns:
             return
-        self.leases[client.id] = lease
-        if not library.valid(client.local(now)):
+        client.seen_session = library.session
+        client.seen_until_ns = library.lease_until_ns
+        if not self.believes(client, now):
             return
         if library.session in self.log.expired:
             self.doubted(LEASES, f"client {client.id} believes in session {library.session} at {now} ns, which is over")
         for handle, opening in library.handles.items():
-            self.check(client, handle, opening, now)
+            if opening.held is not None:
+                self.check(client, handle, opening, now)
 
-    def check(self, client: Any, handle: int, opening: Any, now: int) -> None:
+    def check(self, client: Believer, handle: int, opening: Opening, now: int) -> None:
         """A client has begun to believe that it holds a lock: does it, and whom does it contradict?"""
-        if opening.held is None or not self.holds(client, handle, now):
-            return
+        held: Any = opening.held
         lock = self.log.lock(opening.path)
-        if handle not in lock.holders or opening.held.generation != lock.generation:
-            self.doubted(EXCLUSION, f"client {client.id} believes to hold {opening.held}, which it does not")
+        if handle not in lock.holders or held.generation != lock.generation:
+            self.doubted(EXCLUSION, f"client {client.id} believes to hold {held}, which it does not")
         holders = self.holders[opening.path]
         if len(holders) == 1:
             return
-        for other in sorted(holders - {(client.id, handle)}):
-            person, number = self.clients[other[0]], other[1]
+        for number in list(holders):
+            person = holders[number]
             theirs = person.library.handles.get(number)
             if theirs is None or theirs.held is None:
-                holders.discard(other)
-            elif EXCLUSIVE in (opening.held.mode, theirs.held.mode) and self.holds(person, number, now):
+                del holders[number]
+            elif number != handle and EXCLUSIVE in (held.mode, theirs.held.mode) and self.believes(person, now):
                 self.counts[HELD_TWICE] += 1
-                self.doubted(EXCLUSION, f"clients {client.id} and {other[0]} both believe to hold {opening.path}")
+                self.doubted(EXCLUSION, f"clients {client.id} and {person.id} both believe to hold {opening.path}")
 
     def counted(self) -> Counter[str]:
         """How often each thing happened that is worth it (bench.exploration.coverage)."""
-        return self.counts + Counter({GRANTS: self.grants})
+        return self.counts + Counter({GRANTS: self.grants, CACHED: self.cache_reads})
 
     def doubted(self, name: str, what: str) -> None:
         """A belief is wrong, which it must not be while clocks keep to their bound."""

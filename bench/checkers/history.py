@@ -66,7 +66,9 @@ def read(source: str, model: str) -> Histories:
         with _opened(source) as file:
             found = parse(file, name, model)
     except (OSError, EOFError) as error:
-        raise HistoryError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        why = getattr(error, "strerror", None) or error
+        remedy = "give one of JSON lines, such as history-0.jsonl.gz of a result"
+        raise HistoryError(f"{name}: cannot be read: {why}; {remedy}") from None
     if not found:
         raise HistoryError(f"{name}: holds no operations; expected JSON lines, one operation a line")
     return found

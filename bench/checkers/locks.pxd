@@ -9,7 +9,7 @@ ctypedef long long i64
 
 @cython.final
 cdef class Opened:
-    cdef readonly u64 session
+    cdef readonly object session
     cdef readonly str path
     cdef readonly u64 instance
     cdef readonly i64 lock_delay_ns
@@ -50,9 +50,9 @@ cdef class LockLog:
     cpdef Lock lock(self, str path)
     @cython.locals(lock=Lock)
     cpdef bint holds(self, object sequencer) except -1
-    @cython.locals(lock=Lock, mode=u64, holders=list, lost=list, gained=list, was_free=bint)
+    @cython.locals(lock=Lock, before=list, holders=list, lost=list, gained=list, was_free=bint)
     cdef object compare(self, LockTree tree, str path, object request, bint fenced, i64 now)
-    @cython.locals(opened=Opened)
+    @cython.locals(opened=Opened, leaving=bint)
     cdef object let_go(self, object handle, Lock lock, str path, object request)
     @cython.locals(position=u64, opened=Opened, generation=u64)
     cdef object gain(self, Lock lock, str path, LockTree tree, list gained, bint was_free, i64 now)

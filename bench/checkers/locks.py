@@ -105,8 +105,10 @@ class LockLog:
 
     def applied(self, tree: LockTree, now: int = 0) -> None:
         """A command was applied for the first time; ``tree`` is as it was left by it. (A no-op leaves all as it was.)"""
-        if self.ended or self.lost:
-            self.ended, self.lost = {}, {}
+        if self.ended:
+            self.ended = {}
+        if self.lost:
+            self.lost = {}
         request: Any = tree.request
         kind = type(request)
         if kind is TakeOver:
@@ -233,17 +235,17 @@ class LockLog:
     def compare(self, tree: LockTree, path: str, request: Any, fenced: bool, now: int) -> None:
         """Who holds the lock now, and who had held it before this command?"""
         lock, node = self.lock(path), tree.nodes.get(path)
-        mode, holders = (FREE, []) if node is None else (node.mode, node.holders)
-        if holders == lock.holders and type(request) is Acquire:
+        before, holders = lock.holders, NOBODY if node is None else node.holders
+        if type(request) is Acquire and holders == before:
             return  # it was refused, or waits
-        lost = [handle for handle in lock.holders if handle not in holders] if holders else lock.holders
-        gained = [handle for handle in holders if handle not in lock.holders] if lock.holders else holders
+        lost = [handle for handle in before if handle not in holders] if holders and before else before
+        gained = [handle for handle in holders if handle not in before] if holders and before else holders
         if type(request) is EndDelay and lock.not_before_ns and now >= lock.not_before_ns:
             self.counts[DELAYS] += 1
             lock.not_before_ns = 0
         for handle in lost:
             self.let_go(handle, lock, path, request)
-        was_free = len(lost) == len(lock.holders)
+        was_free = len(lost) == len(before)
         if lost and was_free:
             lock.free_ns = now
             lock.not_before_ns = now + self.options.shortest_ns(lock.owed_ns) if lock.owed_ns and self.clocks else 0
@@ -254,9 +256,10 @@ class LockLog:
             self.gain(lock, path, tree, gained, was_free, now)
             if not fenced and getattr(request, "handle", 0) in gained:
                 self.violated(FENCES, f"{path} was acquired at {tree.applied} by {request.sequencer}, which is stale")
-        if mode == EXCLUSIVE and len(holders) != 1:
+        lock.mode = FREE if node is None else node.mode
+        if lock.mode == EXCLUSIVE and len(holders) != 1:
             self.violated(GENERATIONS, f"{len(holders)} handles have {path} exclusively after position {tree.applied}")
-        lock.mode, lock.holders = mode, list(holders)
+        lock.holders = holders[:]
 
     def let_go(self, handle: int, lock: Lock, path: str, request: Any) -> None:
         """A handle holds its lock no more: by its own session's will, or with that session."""
@@ -264,10 +267,11 @@ class LockLog:
         if opened is None:
             return
         self.lost[handle] = self.clients.get(opened.session, -1)
-        own = type(request) in LEAVING and request.handle == handle and request.session == opened.session
-        if not own and opened.session not in self.ended:
+        kind = type(request)
+        leaving = kind is Release or kind in LEAVING
+        if not (leaving and request.handle == handle and request.session == opened.session) and opened.session not in self.ended:
             self.violated(LETTING_GO, f"handle {handle} lost {path} by {request}, which is not of its session")
-        if type(request) is Expire:
+        if kind is Expire:
             lock.owed_ns = max(lock.owed_ns, opened.lock_delay_ns)
 
     def gain(self, lock: Lock, path: str, tree: LockTree, gained: list[int], was_free: bool, now: int) -> None:
@@ -306,6 +310,7 @@ class LockLog:
         self.agreement.violated(f"{name}: {what}")
 
 
+NOBODY: list[int] = []
 NO_NODE: tuple[int, set[int]] = (0, set())
-LEAVING = (Release, Close, Delete)
+LEAVING = (Close, Delete)
 CHANGING = (Close, Delete, EndDelay, Expire)

@@ -14,6 +14,7 @@ import numpy as np
 from bench.checkers.statements import TURNED_OFF, name_of
 from bench.metrics.summary import PERCENTILES, latency_ns, outstanding_ns, percentile, within
 from bench.metrics.trial import OK, PENDING, FaultRecord, Trial
+from bench.scenario.units import counted
 
 VALID, SUSPECT, INVALID = "valid", "suspect", "invalid"
 LITTLE_TOLERANCE = 0.01
@@ -43,9 +44,9 @@ def verdict(trial: Trial, row: dict[str, Any]) -> tuple[str, list[str]]:
 
 def _accounting(trial: Trial, row: dict[str, Any]) -> list[str]:
     reasons = []
-    counted = row["ok"] + row["failed"] + row["unknown"]
-    if row["sent"] != counted:
-        reasons.append(f"{row['sent']} operations were sent, but ok, failed and unknown sum to {counted}.")
+    told = row["ok"] + row["failed"] + row["unknown"]
+    if row["sent"] != told:
+        reasons.append(f"{row['sent']} operations were sent, but ok, failed and unknown sum to {told}.")
     done = trial.operations[trial.operations["status"] == OK]
     impossible = np.count_nonzero(
         (done["completed_ns"] == PENDING)
@@ -103,7 +104,7 @@ def _unproven(fault: FaultRecord) -> list[str]:
 def _thin(trial: Trial, row: dict[str, Any]) -> list[str]:
     """What the numbers cannot carry."""
     if row["ok"] < COMPLETIONS_NEEDED:
-        return [f"Only {row['ok']} operations completed; a measurement needs at least {COMPLETIONS_NEEDED}."]
+        return [f"Only {counted(row['ok'], 'operation')} completed; a measurement needs at least {COMPLETIONS_NEEDED}."]
     reasons = []
     if row["latency_p99_ns"] is None:
         reasons.append(

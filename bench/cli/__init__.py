@@ -20,6 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.stderr.write("replbench: interrupted\n")
         code = 130
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said; what the interpreter still does is not to be interrupted
     sys.exit(code)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,26 @@ class Engines(click.ParamType[tuple[str, ...]]):
     ) -> list[CompletionItem]:
         before, comma, last = incomplete.rpartition(",")
         return [CompletionItem(before + comma + name) for name in ENGINES if name.startswith(last)]
+
+
+class OneOf(click.Choice[str]):
+    """One of a few words."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        if value not in self.choices:
+            self.fail(f'"{value}" is unknown; {nearest(value, self.choices)}', parameter, context)
+        return super().convert(value, parameter, context)
+
+
+class Whole(click.IntRange):
+    """A whole number within bounds."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        try:
+            return super().convert(value, parameter, context)
+        except click.BadParameter:
+            bounds = f"from {self.min} {'on' if self.max is None else f'to {self.max}'}"
+            self.fail(f'"{value}" is no whole number {bounds}; give one that is, such as 1', parameter, context)
 
 
 class Out(click.Path):
@@ -133,11 +154,30 @@ def reported_either(name: str) -> Iterator[None]:
     try:
         yield
     except ScenarioError as error:
-        known = name in scenario_names() or name.endswith(".toml")
-        neither = "" if known or Path(name).exists() else f"; there is no folder {name} of a result either"
+        path = Path(name)
+        if path.is_file() and path.suffix != ".toml":
+            given = f", or the folder {path.parent}" if (path.parent / "result.json").is_file() else ""
+            said = f"{name} is neither a result, which is a folder, nor a scenario, a .toml file; give one of these{given}"
+            raise click.ClickException(said) from None
+        known = name in scenario_names() or path.suffix == ".toml"
+        neither = "" if known or path.exists() else f"; there is no folder {name} of a result either"
         raise click.ClickException(f"{error}{neither}") from None
 
 
-def is_result(name: str) -> bool:
-    """Whether it is a folder with a result in it, or was meant to be one."""
-    return Path(name).is_dir()
+def unwritable(path: Path) -> str:
+    """Why nothing can be made at this path, or nothing; leaves no trace."""
+    nearest_there = next(each for each in (path, *path.absolute().parents) if each.exists())
+    if nearest_there != path and not nearest_there.is_dir():
+        return f"{nearest_there} is a file"
+    try:
+        with tempfile.TemporaryFile(dir=nearest_there if nearest_there.is_dir() else nearest_there.parent):
+            return ""
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+def require_writable(option: str, path: Path, remedy: str) -> None:
+    """Before a run, not after it, it is said that what it is to make cannot be made."""
+    why = unwritable(path)
+    if why:
+        raise click.ClickException(f"{option}: {path} cannot be made: {why}; {remedy}")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.arguments import json_option
+from bench.cli.arguments import OneOf, json_option, unwritable
+from bench.scenario.units import counted
 
 if TYPE_CHECKING:
     from bench.checkers.counterexample import Counterexample
@@ -24,7 +25,7 @@ STANDARD_INPUT = "-"
 
 @click.command(short_help="Decide whether a history is linearizable.")
 @click.argument("history", type=click.Path(allow_dash=True))
-@click.option("--model", type=click.Choice(MODELS), required=True, help="What the operations mean; see below.")
+@click.option("--model", type=OneOf(MODELS), required=True, help="What the operations mean; see below.")
 @click.option(
     "--budget",
     type=click.FloatRange(0, min_open=True),
@@ -60,6 +61,9 @@ def check(context: click.Context, /, *, history: str, model: str, budget: float,
         operations = histories.read(history, model)
     except histories.HistoryError as error:
         raise click.ClickException(str(error)) from None
+    why = unwritable(_beside(history).with_suffix(".svg"))
+    if why:
+        click.echo(f"{_beside(history)}: should there be something to explain, it cannot be written: {why}", err=True)
     verdict = search(operations, Budget(seconds=budget))
     example: Counterexample | None = None
     made: list[Path] = []
@@ -135,8 +139,8 @@ def _document(
 def _print(name: str, operations: Histories, verdict: Verdict, example: Counterexample | None, made: list[Path]) -> None:
     click.echo(f"{name}: {verdict.answer}")
     click.echo(
-        f"{verdict.operations:,} operations on {len(operations):,} key{'s' * (len(operations) != 1)}, "
-        f"{verdict.seconds:.2f} s, at its peak {verdict.configurations:,} configurations "
+        f"{counted(verdict.operations, 'operation')} on {counted(len(operations), 'key')}, "
+        f"{verdict.seconds:.2f} s, at its peak {counted(verdict.configurations, 'configuration')} "
         f"in {verdict.nbytes / (1 << 20):,.1f} MiB"
     )
     if verdict.reason:

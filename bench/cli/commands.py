@@ -24,11 +24,17 @@ from bench.cli.replay import replay
 from bench.cli.run import run
 from bench.cli.serve import serve
 from bench.cli.show import show
+from bench.scenario import nearest
 from ext import build
 
 
 class Verbs(click.Group):
     """A group that says in one line, or not at all, why it ended early; click itself would exit 1."""
+
+    def resolve_command(self, context: click.Context, arguments: list[str]) -> Any:
+        if arguments[0] not in self.commands and not arguments[0].startswith("-"):
+            raise click.UsageError(f'there is no verb "{arguments[0]}"; {nearest(arguments[0], self.commands)}', context)
+        return super().resolve_command(context, arguments)
 
     def make_context(self, *arguments: Any, **settings: Any) -> click.Context:
         with _ended_early():
@@ -83,6 +89,14 @@ for verb in (list_known, run, plot, show, compare, replay, explore, check, serve
     replbench.add_command(verb)
 
 
+def _with_remedy(error: click.ClickException) -> str:
+    """What click itself says of a call names no remedy."""
+    message = error.format_message()
+    if not isinstance(error, click.UsageError) or error.ctx is None or ";" in message or message.endswith("?"):
+        return message
+    return f"{message.rstrip('.')}; `{error.ctx.command_path} --help` says what it takes, with examples"
+
+
 def call(arguments: Sequence[str] | None = None) -> int:
     """Run a verb and give its exit code; what the user got wrong becomes one line on standard error."""
     if not (build.pure() or build.fresh()):
@@ -93,7 +107,7 @@ def call(arguments: Sequence[str] | None = None) -> int:
         click.echo(error.format_message())
         return BAD_INPUT
     except click.ClickException as error:
-        return refuse(error.format_message())
+        return refuse(_with_remedy(error))
     except click.Abort:
         return INTERRUPTED
     return code if isinstance(code, int) else GOOD

@@ -93,7 +93,16 @@ def _print(comparison: Comparison) -> None:
         click.echo(f"not equal: {line}")
     said = Counter(dict.fromkeys((HIGHER, LOWER, CANNOT_TELL, IDENTICAL), 0))
     said.update(ratio.says for ratio in comparison.ratios)
-    click.echo("B is: " + ", ".join(f"{count} {word}" for word, count in said.items()))
+    worse = [ratio for ratio in comparison.ratios if _worse(ratio)]
+    where = "; worse in none of them" if not worse else f"; worse in {len(worse)} of {len(comparison.ratios)}: {_listed(worse)}"
+    click.echo("B is: " + ", ".join(f"{count} {word}" for word, count in said.items()) + where)
+
+
+def _listed(ratios: list[Ratio], most: int = 3) -> str:
+    """Where the ratio is furthest from 1 comes first."""
+    furthest = sorted(ratios, key=lambda ratio: -max(ratio.ratio, 1 / max(ratio.ratio, 1e-9)))
+    said = [f"{ratio.engine} {_measured(ratio)[0]} ({ratio.ratio:.2f} times)" for ratio in furthest[:most]]
+    return ", ".join(said) + (", ..." if len(ratios) > most else "")
 
 
 def _measured(ratio: Ratio) -> list[str]:

@@ -12,10 +12,22 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from bench.cli.arguments import GOOD, INTERRUPTED, INVALID, Engines, Out, reported, scenario_argument, settings_option
+from bench.cli.arguments import (
+    GOOD,
+    INTERRUPTED,
+    INVALID,
+    Engines,
+    Out,
+    Whole,
+    reported,
+    require_writable,
+    scenario_argument,
+    settings_option,
+)
 from bench.cli.pool import Failed, default_jobs, each_done
 from bench.cli.progress import Bar
 from bench.scenario import Place, ScenarioError, given_table
+from bench.scenario.units import counted
 
 if TYPE_CHECKING:
     from bench.exploration import Outcome
@@ -65,7 +77,7 @@ def perform(share: Share) -> list[Outcome]:
 @click.option("--seeds", type=Seeds(), required=True, metavar="A:B", help="From A up to but not including B.")
 @click.option("--engine", "engines", type=Engines(), metavar="NAME[,NAME...]", help="By default raft, paxos and zab.")
 @settings_option
-@click.option("--jobs", type=click.IntRange(1, 256), help="Worker processes; by default one a processor.")
+@click.option("--jobs", type=Whole(1, 256), help="Worker processes; by default one a processor.")
 @click.option("--shrink/--no-shrink", default=True, help="Make the first failing schedule of each engine small (as by default).")
 @click.option("--out", type=Out(), help="The folder for shrunk schedules; by default results/local.")
 @click.pass_context
@@ -101,6 +113,8 @@ def explore(
     for name in chosen:
         if name not in EXPLORED:
             raise click.ClickException(f"{name} has nothing to explore; choose from: {', '.join(EXPLORED)}")
+    if shrink:
+        require_writable("--out", out or FOLDER, "name another folder for shrunk schedules, or give --no-shrink")
     outcomes, interrupted = _campaign(chosen, seeds, given, place, jobs or default_jobs())
     _report(chosen, outcomes, given.get("workload", {}).get("kind") == "locks")
     failed = [outcome for outcome in outcomes if outcome.violations]
@@ -161,7 +175,7 @@ class _Progress:
             self.told_s = now_s
             left_s = (now_s - self.began_s) * (self.total - self.done) / self.done
             click.echo(
-                f"{self.done} of {self.total} schedules, {self.failed} with a broken rule, "
+                f"{self.done} of {counted(self.total, 'schedule')}, {self.failed} with a broken rule, "
                 f"{self.simulated_ns / 1e9:.0f} s simulated, {left_s:.0f} s left",
                 err=True,
             )
@@ -179,7 +193,8 @@ def _report(engines: tuple[str, ...], outcomes: list[Outcome], locks: bool) -> N
         broken = sum(bool(outcome.violations) for outcome in mine)
         seconds = sum(outcome.simulated_ns for outcome in mine) / 1e9
         operations = sum(sum(outcome.operations) for outcome in mine)
-        click.echo(f"{engine}: {len(mine)} schedules, {seconds:.0f} s, {operations} operations, {broken} with a broken rule")
+        tried = f"{counted(len(mine), 'schedule')}, {seconds:.0f} s, {counted(operations, 'operation')}"
+        click.echo(f"{engine}: {tried}, {broken} with a broken rule")
     names = list(dict.fromkeys(name for engine in engines for name in expected(engine, locks)))
     width = max(len(name) for name in names)
     click.echo(" " * width + "".join(f"{engine:>12}" for engine in engines))
@@ -213,5 +228,6 @@ def _shrunk(outcome: Outcome, given: dict[str, Any], place: Place, folder: Path)
         raise click.ClickException(
             f"{path} cannot be written: {error.strerror or error}; name another folder with --out"
         ) from None
-    click.echo(f"{path}: {small.replicas} replicas, {len(small.faults)} faults, {small.end_ns / 1e9:g} s: {told}")
+    size = f"{counted(small.replicas, 'replica')}, {counted(len(small.faults), 'fault')}, {small.end_ns / 1e9:g} s"
+    click.echo(f"{path}: {size}: {told}")
     click.echo(f"    replay: replbench replay {shlex.quote(str(path))} --trace")

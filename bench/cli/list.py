@@ -6,7 +6,7 @@ import json
 
 import click
 
-from bench.cli.arguments import json_option
+from bench.cli.arguments import OneOf, json_option
 from bench.scenario import ENGINES, costs_names, load_suite, network_names, scenario_names
 from bench.scenario.costs import CostsKind
 from bench.scenario.fields import Place
@@ -54,7 +54,7 @@ def _workloads() -> dict[str, str]:
 
 
 @click.command("list", short_help="List what can be run.")
-@click.argument("group", type=click.Choice(GROUPS), required=False)
+@click.argument("group", type=OneOf(GROUPS), required=False)
 @json_option
 def list_known(group: str | None, as_json: bool) -> None:
     """List what can be run: engines, scenarios, networks, workloads; all of them where none is named.

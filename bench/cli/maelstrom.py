@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bench.cli.arguments import INVALID
+from bench.cli.arguments import INVALID, OneOf
 from bench.scenario import ENGINES
 from bench.scenario.units import duration_ns
 
@@ -30,7 +30,7 @@ class Duration(click.ParamType[int]):
 
 
 @click.command(short_help="Be a node of Maelstrom, a third party's test bench.")
-@click.option("--engine", type=click.Choice(REPLICATED), required=True, help="The protocol; the same for every node.")
+@click.option("--engine", type=OneOf(REPLICATED), required=True, help="The protocol; the same for every node.")
 @click.option(
     "--election-timeout",
     "election_ns",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.arguments import Out, reported_results, reported_values
+from bench.cli.arguments import OneOf, Out, reported_results, reported_values
 
 # The names of bench.plots.KINDS, here because loading them loads matplotlib; a test compares the two.
 KINDS = (
@@ -24,7 +24,7 @@ SUFFIXES = (".svg", ".png", ".pdf")
 @click.option(
     "--kind",
     "kinds",
-    type=click.Choice(KINDS),
+    type=OneOf(KINDS),
     multiple=True,
     help="Which figure; may be repeated; by default all that fit.",
 )
@@ -47,6 +47,8 @@ def plot(results: tuple[Path, ...], kinds: tuple[str, ...], out: Path | None) ->
     Of a lock service: lock-failover: how long it is gone when its master dies, and in which phases. lock-holds: who holds
     a lock when. lock-latency: acquires, and hand-offs between holders. lock-fairness: what each client waits.
     lock-keepalives: what sessions cost.
+
+    Of a result that was kept without its bulk, what can be drawn of the rest is, and what is left out is named.
     """
     for path in draw(results, kinds, out or results[0] / "plots"):
         click.echo(str(path))
@@ -75,13 +77,27 @@ def draw(results: tuple[Path, ...], kinds: tuple[str, ...], out: Path) -> list[P
         try:
             with _aside(folder) as aside, reported_values():
                 target = aside / out.name if one_file else aside
-                drawn = [path for kind in kinds or fitting(loaded) for path in render(loaded, kind, target)]
+                left_out: list[str] = []
+                allowed = None if kinds else left_out
+                drawn = [path for kind in kinds or fitting(loaded) for path in render(loaded, kind, target, allowed)]
+                _tell(left_out, results, bool(drawn))
                 folder.mkdir(parents=True, exist_ok=True)
                 return [path.replace(folder / path.name) for path in drawn]
         except OSError as error:
             raise click.ClickException(
                 f"{out} cannot be written: {error.strerror or error}; make room there, or name another place with --out"
             ) from None
+
+
+def _tell(left_out: list[str], results: tuple[Path, ...], some: bool) -> None:
+    """What is not drawn, because a result was kept without the file that it needs."""
+    if not left_out:
+        return
+    where, figures = " and ".join(map(str, results)), ", ".join(left_out)
+    said = f"{where} was kept without files that these figures need: {figures}; `replbench run` makes another with them"
+    if not some:
+        raise click.ClickException(said)
+    click.echo(f"replbench: left out: {said}", err=True)
 
 
 @contextmanager

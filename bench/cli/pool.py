@@ -62,10 +62,13 @@ def each_done(
                 yield index, _outcome(index, future)
             idle()
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for child in multiprocessing.active_children():
-            child.terminate()
-            child.join()
+        with undisturbed():
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in multiprocessing.active_children():
+                child.terminate()
+                child.join()
+            # Its thread ends with the workers; the interpreter would wait for it at its own end, where Ctrl-C is a traceback.
+            pool.shutdown(wait=True)
 
 
 def _alone(work: Callable[[Task], Outcome], tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]:

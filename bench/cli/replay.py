@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +12,12 @@ import click
 
 from bench.cli.arguments import (
     Out,
+    Whole,
     json_option,
     reported,
     reported_either,
     reported_results,
+    require_writable,
     result_or_scenario_argument,
     settings_option,
 )
@@ -23,7 +27,7 @@ from bench.scenario.units import duration_ns
 
 if TYPE_CHECKING:
     from bench.metrics.conversation import Conversation
-    from bench.metrics.result import Result
+    from bench.metrics.result import PointSummary, Result
     from bench.metrics.trial import Trial
 
 FOREVER = 2**63 - 1
@@ -34,12 +38,12 @@ FOREVER = 2**63 - 1
 @settings_option
 @click.option(
     "--point",
-    type=click.IntRange(0),
+    type=Whole(0),
     default=0,
     show_default=True,
     help="Which run: the column point of points.csv.",
 )
-@click.option("--seed", type=int, help="Instead of the scenario's; not for a result, which has its own.")
+@click.option("--seed", type=Whole(0), help="Instead of the scenario's; not for a result, which has its own.")
 @click.option(
     "--explored",
     metavar="ENGINE:SEED",
@@ -74,8 +78,8 @@ def replay(
     replbench replay leader-crash --plot crash --from 9.99s --to 10.01s
     replbench replay any --explored raft:17 --trace
 
-    A result's point must come out the same, number for number: exit 1 where it does not (another version of
-    the code?), 3 where it is invalid.
+    A result's point must come out the same, number for number, and its histories byte for byte where the result has them: exit 1
+    where it does not (another version of the code?), 3 where it is invalid.
     """
     if Path(scenario).is_dir():
         if settings or seed is not None or explored is not None:
@@ -93,14 +97,23 @@ def replay(
         raise click.ClickException(f"{task} ran in processes; only a simulation can be replayed")
     if (begin or end) and not (trace or plot):
         raise click.ClickException("--from and --to bound what is traced or drawn; add --trace, or --plot FILE")
-    row = _perform(task, trace, plot, _span(begin, end))
+    if plot is not None:
+        _require_place(plot)
+    span_ns = _span(begin, end)
+    trial = _traced(task, trace, plot, span_ns) if trace or plot else _run_again(task)
+    with tempfile.TemporaryDirectory(prefix="replbench-replay.") as aside:
+        summary = _summarised(task, trial, Path(aside))
+        different = None if recorded is None else list(_differences(summary, Path(aside), recorded, Path(scenario)))
+    row = {**summary.row, "scenario": task.part, **task.axes}
     if as_json:
         click.echo(json.dumps(row, indent=1))
     elif not trace:
-        from bench.cli.tables import print_points
+        from bench.cli.tables import print_outages, print_points
+        from bench.metrics.outage import outages
 
         print_points([row], list(task.axes))
-    context.exit(_judge(row, recorded))
+        print_outages(outages([(row, summary.point)]))
+    context.exit(_judge(summary, different))
 
 
 def _of_suite(suite: Suite, point: int) -> Task:
@@ -167,21 +180,43 @@ def _span(begin: str | None, end: str | None) -> tuple[int, int]:
     return moments[0], moments[1]
 
 
-def _perform(task: Task, trace: bool, plot: Path | None, span_ns: tuple[int, int]) -> dict[str, Any]:
-    from bench.checkers.verdict import verdict
-    from bench.driver.trials import run_trial
-    from bench.metrics.summary import summarise
+def _require_place(plot: Path) -> None:
+    """It is refused before the run what could not be drawn after it."""
+    if plot.suffix not in ("", ".svg", ".png"):
+        raise click.ClickException(f"--plot: {plot} is no kind of file that is drawn; end it in .svg or .png, or leave that out")
+    if not plot.absolute().parent.is_dir():
+        raise click.ClickException(f"--plot: {plot} cannot be made: {plot.parent} is no folder; make it, or name another file")
+    require_writable("--plot", plot, "name another file")
 
-    if trace or plot:
-        trial = _traced(task, trace, plot, span_ns)
-    else:
-        trial = run_trial(task.scenario, task.engine, task.axes, task.seed, task.trial)
-    row = summarise(trial)
-    row["verdict"], reasons = verdict(trial, row)
+
+def _run_again(task: Task) -> Trial:
+    from bench.driver.trials import run_trial
+
+    return run_trial(task.scenario, task.engine, task.axes, task.seed, task.trial)
+
+
+def _summarised(task: Task, trial: Trial, aside: Path) -> PointSummary:
+    """What the trial says, with its files in a folder aside; what it is and why it is not valid goes to standard error."""
+    from bench.metrics.result import write_point
+
+    summary = write_point(aside, task.index, trial, task.part)
     click.echo(str(task), err=True)
-    for reason in reasons:
-        click.echo(f"{row['verdict']}: {reason}", err=True)
-    return {**row, "scenario": task.part, **task.axes}
+    for reason in summary.point.reasons:
+        click.echo(f"{summary.point.verdict}: {reason}", err=True)
+    return summary
+
+
+def _differences(summary: PointSummary, aside: Path, recorded: dict[str, Any], result: Path) -> Iterator[str]:
+    """Where this is not what the result recorded: in a number, or in a file that the result still has."""
+    from bench.cli.tables import absent
+    from bench.metrics.result import files_of
+
+    for name, value in summary.row.items():
+        if name in recorded and not (absent(value) and absent(recorded[name])) and not _same(value, recorded[name]):
+            yield f"{name} was {recorded[name]}, and is {value}"
+    for name in files_of(summary.point):
+        if (result / name).exists() and (result / name).read_bytes() != (aside / name).read_bytes():
+            yield f"{name} has other bytes"
 
 
 def _traced(task: Task, trace: bool, plot: Path | None, span_ns: tuple[int, int]) -> Trial:
@@ -202,12 +237,9 @@ def _traced(task: Task, trace: bool, plot: Path | None, span_ns: tuple[int, int]
 
 
 def _draw(conversation: Conversation, task: Task, plot: Path, span_ns: tuple[int, int]) -> None:
-    if plot.suffix not in ("", ".svg", ".png"):
-        raise click.ClickException(f"--plot: {plot} is no kind of file that is drawn; end it in .svg or .png, or leave that out")
     from bench.plots.messages import render
 
     try:
-        plot.parent.mkdir(parents=True, exist_ok=True)
         made = render(conversation, task.scenario.replicas, span_ns, str(task), plot)
     except ValueError as error:
         raise click.ClickException(str(error)) from None
@@ -217,24 +249,13 @@ def _draw(conversation: Conversation, task: Task, plot: Path, span_ns: tuple[int
         click.echo(str(path), err=True)
 
 
-def _judge(row: dict[str, Any], recorded: dict[str, Any] | None) -> int:
+def _judge(summary: PointSummary, different: list[str] | None) -> int:
     """3 where the run is invalid, 1 where it differs from the record, else 0."""
-    if recorded is not None:
-        from bench.cli.tables import absent
-
-        different = [
-            name
-            for name, value in row.items()
-            if name in recorded
-            and not (absent(value) and absent(recorded[name]))
-            and not _same(value, recorded[name])
-        ]
-        for name in different:
-            click.echo(f"different: {name} was {recorded[name]}, and is {row[name]}", err=True)
+    if different is not None:
+        for line in different:
+            click.echo(f"different: {line}", err=True)
         click.echo("not the same as recorded" if different else "the same as recorded", err=True)
-        if different:
-            return 1
-    return 3 if row["verdict"] == "invalid" else 0
+    return 1 if different else 3 if summary.point.verdict == "invalid" else 0
 
 
 def _same(value: Any, other: Any) -> bool:

@@ -16,17 +16,20 @@ from bench.cli.arguments import (
     INTERRUPTED,
     INVALID,
     Engines,
+    OneOf,
     Out,
+    Whole,
     json_option,
     reported,
     reported_results,
     reported_values,
+    require_writable,
     scenario_argument,
     settings_option,
 )
 from bench.cli.pool import Failed, default_jobs, each_done, undisturbed
 from bench.cli.progress import Bar
-from bench.scenario import Scenario, Suite, load_suite, read_peers
+from bench.scenario import WORLDS, Scenario, Suite, advice, load_suite, read_peers
 
 if TYPE_CHECKING:
     from bench.driver.stations import Hosts
@@ -122,14 +125,14 @@ def perform(task: Task) -> PointSummary:
 @click.option(
     "--engine", type=Engines(), metavar="NAME[,NAME...]", help="Engines to run, instead of the scenario's."
 )
-@click.option("--world", metavar="WORLD", help="simulation, processes (real ones, on this machine) or both.")
+@click.option("--world", type=OneOf(WORLDS), metavar="WORLD", help="simulation, processes (real ones, on this machine) or both.")
 @click.option(
     "--costs",
     metavar="NAME|FILE",
     help="A cost profile for simulations (see calibrate); for both worlds it is made first where none is given.",
 )
-@click.option("--seed", type=int, help="Of all randomness: same seed and code, same bytes.")
-@click.option("--trials", type=int, help="Repetitions of each point, each with the next seed.")
+@click.option("--seed", type=Whole(0), help="Of all randomness: same seed and code, same bytes.")
+@click.option("--trials", type=Whole(1, 1000), help="Repetitions of each point, each with the next seed.")
 @settings_option
 @click.option(
     "--out",
@@ -140,7 +143,7 @@ def perform(task: Task) -> PointSummary:
     "--cluster", type=click.Path(path_type=Path), help="Drive the replicas in this file (TOML), which `replbench serve` runs."
 )
 @click.option("--secret", type=click.Path(path_type=Path), help="With --cluster: the file of the secret that its hosts know.")
-@click.option("--jobs", type=click.IntRange(1, 256), help="Worker processes; by default one a processor.")
+@click.option("--jobs", type=Whole(1, 256), help="Worker processes; by default one a processor.")
 @click.option("--plots/--no-plots", default=True, help="Draw the figures into plots/ of the result (as by default).")
 @click.option("--quiet", is_flag=True, help="No progress and no table: only the path of the result.")
 @json_option
@@ -182,9 +185,13 @@ def run(
         given["costs"] = str(Path(given["costs"]).resolve())
     with reported():
         suite = load_suite(scenario, settings, **given)
+        if out is not None:
+            require_writable("--out", out, "name another folder")
         hosts = _prepared(suite, cluster, secret)
         if any(part.world == "both" and part.costs is None for part in suite.parts):
             suite = load_suite(scenario, settings, **given, costs=_calibrated(quiet or as_json))
+    for line in dict.fromkeys(f"{name}: {line}" for name, _, point in suite.points() for line in advice(point)):
+        click.echo(f"replbench: {line}", err=True)
     with reported_results():
         context.exit(_run(suite, out, jobs or default_jobs(), hosts, plots=plots, quiet=quiet, as_json=as_json))
 
@@ -248,7 +255,9 @@ def _run(
         with undisturbed():
             path = writer.finish(incomplete=code != 0)
         if code == INTERRUPTED:
-            kept = "finished points are kept" if path else "nothing was finished, and nothing written"
+            kept = "nothing was finished, and nothing written"
+            if path is not None:
+                kept = "finished points are kept" + (f", and `replbench plot {path}` draws their figures" if plots else "")
             click.echo(f"replbench: interrupted; {kept}", err=True)
         rows = [writer.summaries[index] for index in sorted(writer.summaries)]
     if plots and path is not None and code != INTERRUPTED:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bench.cli.arguments import GOOD, reported, reported_values
+from bench.cli.arguments import GOOD, Whole, reported, reported_values
 from bench.scenario import ScenarioError, read_address, read_peers
 
 
@@ -27,7 +27,7 @@ FILE = click.Path(path_type=Path)
 
 
 @click.command(short_help="Run one replica, for a run elsewhere to drive.")
-@click.option("--id", "replica", type=click.IntRange(0, 98), required=True, help="Which of the peers this is.")
+@click.option("--id", "replica", type=Whole(0, 98), required=True, help="Which of the peers this is.")
 @click.option("--peers", type=FILE, required=True, help="Where all replicas are (TOML), the same file everywhere.")
 @click.option("--secret", type=FILE, required=True, help="A file that all hosts share, readable by its owner only.")
 @click.option(

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.scenario.units import counted
+
 if TYPE_CHECKING:
     from bench.metrics.outage import Outage
     from bench.metrics.prediction import Error
@@ -159,7 +161,7 @@ def print_errors(errors: Sequence[Error]) -> None:
             for name, value in (("throughput", error.throughput), ("p50", error.p50), ("p99", error.p99))
         )
         click.echo(
-            f"{error.engine}: median error of the prediction at {error.points} points below saturation: {median}; "
+            f"{error.engine}: median error of the prediction at {counted(error.points, 'point')} below saturation: {median}; "
             f"most throughput predicted / measured: {error.saturation:.2f}"
         )
 

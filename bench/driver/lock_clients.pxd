@@ -1,5 +1,6 @@
 cimport cython
 
+from bench.checkers.beliefs cimport Believer, LockWatcher
 from bench.driver.clients cimport Population, Session
 from bench.driver.network cimport Chances, Durations, Link
 from engines.lock_service.client cimport Client
@@ -13,10 +14,8 @@ cdef i64 NEVER, NOTHING
 cdef u64 NOBODY
 
 
-cdef class Tenant:
-    cdef readonly i64 id
+cdef class Tenant(Believer):
     cdef readonly Session session
-    cdef readonly Client library
     cdef object state
     cdef public i64 wakes_ns
     cdef public i64 due_ns
@@ -29,15 +28,12 @@ cdef class Tenant:
     cdef public object held
     cdef i64 granted_ns
     cdef bint to_write
-    cdef public bint dead
     cdef tuple late
     cdef readonly i64 lease_until_ns
     cdef readonly i64 requests
     cdef readonly i64 keep_alives
     cdef readonly i64 cache_hits
-    cdef i64 seen_until_ns
 
-    cpdef i64 local(self, i64 now) noexcept
     cpdef i64 real(self, i64 local) noexcept
 
 
@@ -52,7 +48,7 @@ cdef class LockClients(Population):
     cdef list moments
     cdef list lost
     cdef object acknowledged
-    cdef public object watcher
+    cdef public LockWatcher watcher
 
     cpdef Tenant new_tenant(self, Session session, object options)
     cdef object told(self, Tenant tenant, object event)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from bench.checkers.beliefs import Believer
 from bench.driver.clients import Population, Session
 from bench.driver.occasions import ISSUE, REQUEST, RETRY
 from bench.driver.wire import REQUEST_BYTES
@@ -98,13 +99,12 @@ class Habits(NamedTuple):
     stop_ns: int
 
 
-class Tenant:
-    """A client of the lock service: the library, and where it is in its round."""
+class Tenant(Believer):
+    """A client of the lock service, and where it is in its round."""
 
     def __init__(self, session: Session, options: LockOptions) -> None:
-        self.id: int = session.id
+        Believer.__init__(self, session.id, Client(session.id, len(session.links_to), options, session.target))
         self.session = session
-        self.library = Client(session.id, len(session.links_to), options, session.target)
         self.state = self.library.state
         self.wakes_ns = NEVER
         self.due_ns = 0  # the next step comes no earlier
@@ -117,22 +117,11 @@ class Tenant:
         self.held: Sequencer | None = None
         self.granted_ns = 0
         self.to_write = False  # before the release
-        self.dead = False
         self.late: tuple[int, Sequencer] | None = None  # a write that a lost hold had left: its lock, and the sequencer
         self.lease_until_ns = 0
         self.requests = 0
         self.keep_alives = 0
         self.cache_hits = 0
-        self.seen_until_ns = 0  # by the watcher, of the library's lease
-
-    @property
-    def up(self) -> bool:
-        """Whether it is there."""
-        return not self.dead
-
-    def local(self, now: int) -> int:
-        """What its clock shows."""
-        return now
 
     def real(self, local: int) -> int:
         """When its clock shows this."""
@@ -189,9 +178,9 @@ class LockClients(Population):
         tenant = self.tenants[client // self.parts]
         if self.queue.time < tenant.due_ns:
             return
-        if self.clock_ns > self.queue.time and not tenant.dead:
+        if self.clock_ns > self.queue.time and tenant.up:
             tenant.library.tick(tenant.local(self.clock_ns))  # a step that comes late may find the lease over
-        if tenant.dead:
+        if not tenant.up:
             self.come_back(tenant)
         elif tenant.library.state != SAFE or tenant.call != NOTHING:
             pass
@@ -357,12 +346,12 @@ class LockClients(Population):
         now = self.now()
         self.happened(now, tenant, DIED)
         self.lose(tenant, held, now, BY_DEATH)
-        tenant.dead = True
+        tenant.up = False
         self.later(tenant, self.habits.dead_for)
 
     def come_back(self, tenant: Tenant) -> None:
         """As a process that is started anew."""
-        tenant.dead = False
+        tenant.up = True
         tenant.library.forget()
         tenant.state = EXPIRED
         self.happened(self.now(), tenant, RETURNED)
@@ -436,7 +425,6 @@ class LockClients(Population):
         if library.valid(tenant.local(self.now())):
             tenant.lease_until_ns = tenant.real(library.lease_until_ns)
         if self.watcher is not None and library.lease_until_ns != tenant.seen_until_ns:
-            tenant.seen_until_ns = library.lease_until_ns
             self.watcher.attended(tenant, self.now())
         due_ns = library.next_deadline()
         if due_ns == NEVER:
@@ -469,21 +457,21 @@ class LockClients(Population):
         if tenant.wakes_ns > self.queue.time:
             return
         tenant.wakes_ns = NEVER
-        if not tenant.dead:
+        if tenant.up:
             tenant.library.tick(tenant.local(self.now()))
             self.attend(tenant)
 
     def answered(self, client: int, sequence: int, result: bytes) -> None:
         """As Population says."""
         tenant = self.tenants[client // self.parts]
-        if not tenant.dead:
+        if tenant.up:
             tenant.library.answered(sequence, result, tenant.local(self.now()))
             self.attend(tenant)
 
     def redirected(self, client: int, sequence: int, leader: int) -> None:
         """As Population says."""
         tenant = self.tenants[client // self.parts]
-        if not tenant.dead:
+        if tenant.up:
             tenant.library.redirected(sequence, leader, tenant.local(self.now()))
             self.attend(tenant)
 
@@ -494,7 +482,7 @@ class LockClients(Population):
     def reset(self, replica: int) -> None:
         """As Population says."""
         for tenant in self.tenants:
-            if not tenant.dead:
+            if tenant.up:
                 tenant.library.disconnected(replica, tenant.local(self.now()))
                 self.attend(tenant)
 

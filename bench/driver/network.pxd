@@ -66,6 +66,8 @@ cdef class Link:
     cdef readonly i64 epoch
     cdef readonly i64 last_arrival_ns
     cdef public list held
+    cdef public list leaving
+    cdef readonly i64 unsent
     cdef readonly i64 carried
     cdef readonly i64 lost_messages
     cdef public i64 blocked_messages
@@ -76,6 +78,10 @@ cdef class Link:
     cpdef i64 carry(self, i64 depart_ns, i64 size) except? -2
     @cython.locals(delay_ns=i64, timeout_ns=i64, missing=i64)
     cdef i64 retransmission_ns(self, i64 size) except? -2
+    cpdef bint leave(self, object message, i64 size, i64 ready_ns) except? -1
+    @cython.locals(size=i64)
+    cpdef i64 next_slice(self) except -1
+    cpdef tuple left(self)
     @cython.locals(since_ns=i64)
     cpdef i64 gives_up_ns(self) except? -1
     @cython.locals(resume_ns=i64, timeout_ns=i64)

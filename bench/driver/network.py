@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 LATENCY, LOSS, CPU, DISK, CLIENT, WORKLOAD, ARRIVALS, THINK, HOLD = range(9)
 
 SEGMENT_BYTES = 1448
+SLICE_BYTES = 65_536  # what a socket hands to its interface at a time (Linux: GSO), before another socket's turn comes
 LOST = -1
 BLOCK = 1024
 MAX_RETRANSMIT_NS = 60_000_000_000
@@ -167,6 +168,8 @@ class Link:
         self.epoch = 0
         self.last_arrival_ns = 0
         self.held: list[tuple[Any, int]] = []
+        self.leaving: list[tuple[Any, int, int]] = []  # (message, size, not before) of what leaves in slices, and all behind it
+        self.unsent = 0  # bytes of the first of those
         self.carried = 0
         self.lost_messages = 0
         self.blocked_messages = 0
@@ -212,6 +215,26 @@ class Link:
             missing = self.loss.lost_of(missing)
         return delay_ns
 
+    def leave(self, message: Any, size: int, ready_ns: int) -> bool:
+        """Line up a message that is long, or behind one; whether it is the first, whose slices nobody has begun to send."""
+        self.leaving.append((message, size, ready_ns))
+        if len(self.leaving) == 1:
+            self.unsent = size
+        return len(self.leaving) == 1
+
+    def next_slice(self) -> int:
+        """Take the next bytes off the first message that leaves; it has left once ``unsent`` is 0."""
+        size = min(self.unsent, SLICE_BYTES)
+        self.unsent -= size
+        return size
+
+    def left(self) -> tuple[Any, int, int]:
+        """Take the first message out of the line, as its last byte has left."""
+        first = self.leaving.pop(0)
+        if self.leaving:
+            self.unsent = self.leaving[0][1]
+        return first
+
     def gives_up_ns(self) -> int:
         """When tcp breaks the connection: the user timeout after the first that it holds, or has lost again and again."""
         since_ns = self.held_since_ns if self.held else NEVER
@@ -237,6 +260,7 @@ class Link:
         """The connection is gone with all that was under way; what is sent next takes a new one."""
         self.epoch = (self.epoch + 1) & 0xFFFF
         self.held = []
+        self.leaving = []
         self.lost_since_ns = NEVER
         self.last_arrival_ns = now_ns
 

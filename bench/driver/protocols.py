@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from bench.driver.simulation import Simulation
     from bench.scenario import Scenario
 
+DATAGRAM_BYTES = 65_000  # of entries: UDP carries 65,507 bytes (RFC 768), of which some are the rest of a message
+
 
 class Parts(NamedTuple):
     """Classes in place of the usual ones, such as a watched, or a deliberately broken one; None: the usual one."""
@@ -61,13 +63,16 @@ PROTOCOLS: dict[str, tuple[type[Engine], Callable[[Scenario], Any] | None]] = {
 
 def configuration(scenario: Scenario) -> Configuration:
     """What every replica's engine is told."""
+    message_bytes = scenario.batching.message_bytes
+    if scenario.network.transport == "datagram":
+        message_bytes = min(message_bytes, DATAGRAM_BYTES)
     return Configuration(
         voters=tuple(range(scenario.replicas)),
         election_timeout_ns=scenario.timeouts.election_ns,
         heartbeat_ns=scenario.timeouts.heartbeat_ns,
         initial_leader=scenario.initial_leader,
         inflight_messages=scenario.batching.inflight_messages,
-        message_bytes=scenario.batching.message_bytes,
+        message_bytes=message_bytes,
     )
 
 

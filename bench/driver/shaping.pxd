@@ -4,7 +4,7 @@ from bench.driver.network cimport Link
 
 ctypedef long long i64
 
-cdef i64 LOST, NEVER, SECOND_NS
+cdef i64 LOST, NEVER, SECOND_NS, SLICE_BYTES
 
 
 cdef class Shaper:
@@ -20,6 +20,7 @@ cdef class Shaper:
     cdef readonly dict slowed
     cdef readonly dict longest_bytes
     cdef readonly list parcels
+    cdef list slices
     cdef readonly dict under_way
     cdef i64 order
 
@@ -36,6 +37,11 @@ cdef class Shaper:
     @cython.locals(link=Link)
     cpdef object unblock(self, int peer, i64 now)
     cpdef object slow(self, int peer, i64 extra_ns)
+    cdef object _leave(self, int to, Link link, object message, i64 size, i64 now)
+    cdef int _line_up(self, i64 at_ns, int to, list leaving) except -1
+    @cython.locals(at_ns=i64, to=int, leaving=list, link=Link, gone_ns=i64, size=i64)
+    cdef int _send_slices(self, i64 now) except -1
+    cdef int _hold(self, int to, Link link, object message, i64 size, i64 now) except -1
     cdef i64 _depart(self, i64 size, i64 now) except? -1
     @cython.locals(arrival_ns=i64)
     cdef object _carry(self, int to, Link link, object message, i64 size, i64 depart_ns)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 from typing import Any
 
-from bench.driver.network import LOST, Link, link_between
+from bench.driver.network import LOST, SLICE_BYTES, Link, link_between
 from bench.scenario import Network
 from engines.core import NEVER
 
@@ -44,6 +44,7 @@ class Shaper:
         self.kept_bytes = dict.fromkeys(peers, 0)
         self.longest_bytes = dict.fromkeys(peers, 0)  # of the messages to each: a state may be longer than the limit
         self.parcels: list[tuple[int, int, int, int, int, Any]] = []
+        self.slices: list[tuple[int, int, int, list[Any]]] = []  # when the next one of a peer may leave, and what of it waits
         self.under_way = dict.fromkeys(peers, 0)
         self.slowed = dict.fromkeys(peers, 0)  # messages that a fault made slower
         self.order = 0
@@ -55,16 +56,13 @@ class Shaper:
         if link.blocks:
             link.blocked_messages += 1
         if not link.blocks and to in self.connected:
-            self._carry(to, link, message, size, self._depart(size, now))
+            self._leave(to, link, message, size, now)
         elif self.tcp:
-            if not link.held:
-                self.holding.add(to)
-                link.held_since_ns = now
-            link.held.append((message, size))
-            self.kept_bytes[to] += size
+            self._hold(to, link, message, size, now)
 
     def due(self, now: int) -> list[tuple[int, Any]]:
         """The messages whose time has come, in order, each with its peer."""
+        self._send_slices(now)
         parcels = self.parcels
         found = []
         while parcels and parcels[0][0] <= now:
@@ -82,6 +80,8 @@ class Shaper:
     def next_ns(self) -> int:
         """When ``due`` or ``starving`` has something next."""
         soonest = self.parcels[0][0] if self.parcels else NEVER
+        if self.slices:
+            soonest = min(soonest, self.slices[0][0])
         for peer in self.holding:
             soonest = min(soonest, self.links[peer].gives_up_ns())
         return soonest
@@ -131,6 +131,45 @@ class Shaper:
         self.links[peer].extra_ns = extra_ns
         self.open.discard(peer)
         self._reopen(peer)
+
+    def _leave(self, to: int, link: Link, message: Any, size: int, now: int) -> None:
+        """Connections share the interface: a long message holds up only what is behind it on its own."""
+        if not self.byte_ns or (size <= SLICE_BYTES and not link.leaving):
+            self._carry(to, link, message, size, self._depart(size, now))
+            return
+        self.kept_bytes[to] += size
+        if link.leave(message, size, now):
+            self._line_up(now, to, link.leaving)
+            self._send_slices(now)
+
+    def _line_up(self, at_ns: int, to: int, leaving: list[Any]) -> None:
+        self.order += 1
+        heapq.heappush(self.slices, (at_ns, self.order, to, leaving))
+
+    def _send_slices(self, now: int) -> None:
+        """Let those leave whose predecessors have left; each goes behind what others have sent meanwhile."""
+        while self.slices and self.slices[0][0] <= now:
+            at_ns, _, to, leaving = heapq.heappop(self.slices)
+            link = self.links[to]
+            if link.leaving is not leaving:
+                continue  # the connection is gone, and with it the rest
+            gone_ns = self._depart(link.next_slice(), at_ns)
+            if link.unsent == 0:
+                message, size, _ = link.left()
+                self.kept_bytes[to] -= size
+                if link.blocks:
+                    self._hold(to, link, message, size, now)
+                else:
+                    self._carry(to, link, message, size, gone_ns)
+            if leaving:
+                self._line_up(gone_ns, to, leaving)
+
+    def _hold(self, to: int, link: Link, message: Any, size: int, now: int) -> None:
+        if not link.held:
+            self.holding.add(to)
+            link.held_since_ns = now
+        link.held.append((message, size))
+        self.kept_bytes[to] += size
 
     def _depart(self, size: int, now: int) -> int:
         """When the last byte has left a host whose interface has the bandwidth of the scenario."""

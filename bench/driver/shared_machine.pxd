@@ -14,8 +14,8 @@ from ext.events cimport EventQueue, Fifo, push_event
 ctypedef unsigned long long u64
 ctypedef long long i64
 
-cdef int IDLE, RUNNING, SYNCING, ACTION, ARRIVE, ANSWER_BYTES, REQUEST_BYTES, TURN
-cdef i64 BLOCK_BYTES, CLIENT, FROM_CLIENT, LOST, NEVER
+cdef int IDLE, RUNNING, SYNCING, ACTION, ANSWER_BYTES, REQUEST_BYTES, TURN
+cdef i64 BLOCK_BYTES, CLIENT, FROM_CLIENT, NEVER
 
 
 @cython.final
@@ -60,8 +60,6 @@ cdef class SharedMachine(Simulation):
     cdef int charge_read(self, Process process, int source, i64 size) except -1
     @cython.locals(node=Node, process=Process)
     cdef int leave(self, Node node) except -1
-    @cython.locals(link=Link, depart=i64, argument=i64, arrival=i64)
-    cdef object send(self, Node node, u64 to, object message, i64 size)
     @cython.locals(node=Node, size=i64, alone=double)
     cdef object sync(self, Process process)
     @cython.locals(node=Node, written=i64)

@@ -27,9 +27,8 @@ from bench.driver.dialogue import Dialogue
 from bench.driver.disk import Disk
 from bench.driver.frames import Answer
 from bench.driver.load import TURN
-from bench.driver.network import LOST
 from bench.driver.node import Node
-from bench.driver.occasions import ACTION, ARRIVE, CLIENT, FROM_CLIENT
+from bench.driver.occasions import ACTION, CLIENT, FROM_CLIENT
 from bench.driver.simulation import Simulation
 from bench.driver.wire import ANSWER_BYTES, REQUEST_BYTES
 from engines.core import NEVER
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bench.driver.host import Host
-    from bench.driver.network import Durations, Link
+    from bench.driver.network import Durations
     from bench.driver.wire import Kind
     from bench.scenario import Costs
     from engines.core import Message, Persist
@@ -272,27 +271,6 @@ class SharedMachine(Simulation):
             process = self.processes[self.client_number]
             process.inbox.push(answers, node.id)
             self.rouse(process)
-
-    def send(self, node: Node, to: int, message: Message, size: int) -> None:
-        """A message leaves by its link, which delays it, holds it or loses it."""
-        link: Link = node.links[to]
-        if link.blocks or link.broken:
-            link.blocked_messages += 1
-            if link.tcp:
-                self.hold(node.id, to, link, message, size)
-            return
-        depart = self.depart(node, size)
-        argument = (size << 32) | (link.epoch << 16) | node.id
-        arrival = link.carry(depart, size)
-        if arrival == LOST:
-            if link.tcp:
-                self.schedule_break(node.id, to, link.gives_up_ns())
-        else:
-            push_event(self.queue, arrival, message, ARRIVE, to, argument)
-            if link.duplicated():
-                arrival = link.carry(depart, size)
-                if arrival != LOST:
-                    push_event(self.queue, arrival, message, ARRIVE, to, argument)
 
     def arrive(self, node: Node, argument: int, message: Message) -> None:
         """A message reached a replica's machine: it is read in the process's next turn."""

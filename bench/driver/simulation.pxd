@@ -15,7 +15,7 @@ ctypedef long long i64
 
 cdef int ACTION, ANSWER, ARRIVE, BREAK, ISSUE, LET_GO, PROCESS, PROCESS_REQUEST, REDIRECTED, REQUEST, RETRY, STOP, SYNCED, WAKE
 cdef int ACCEPTED, REFUSED, ANSWER_BYTES, REQUEST_BYTES
-cdef i64 LOST, NEVER, FEMTOSECONDS, FROM_CLIENT, CLIENT
+cdef i64 LOST, NEVER, SLICE_BYTES, FEMTOSECONDS, FROM_CLIENT, CLIENT
 
 cdef i64 whole_ns(u64 femtoseconds) noexcept
 
@@ -40,6 +40,7 @@ cdef class Simulation(World):
     cdef readonly list noticed
     cdef readonly i64 requests
     cdef readonly i64 events
+    cdef public bint keeps_records
     cdef bint releasing
     cdef public object trace
 
@@ -57,10 +58,20 @@ cdef class Simulation(World):
     cpdef object run(self, i64 until)
     cpdef object at(self, i64 time, object action, i64 argument=*)
 
-    @cython.locals(kind=Kind, size=i64, depart=i64, link=Link, arrival=i64, argument=i64, node=Node)
+    @cython.locals(kind=Kind, size=i64, node=Node)
     cpdef object transmit(self, Host host, u64 to, object message)
+    @cython.locals(arrival=i64, argument=i64)
+    cdef object convey(self, Node node, u64 to, Link link, object message, i64 size, i64 depart)
+    @cython.locals(link=Link, ready=i64)
+    cdef object send(self, Node node, u64 to, object message, i64 size)
+    @cython.locals(gone=i64, size=i64)
+    cpdef object send_slice(self, Node node, Link link, list leaving, u64 to)
     @cython.locals(depart=i64)
     cdef i64 depart(self, Node node, i64 size) except -1
+    @cython.locals(done=i64)
+    cdef i64 pay_cpu(self, Node node, i64 size) except -1
+    @cython.locals(depart=i64)
+    cdef i64 pay_nic(self, Node node, i64 size, i64 ready) except -1
     @cython.locals(draws=Durations)
     cdef i64 cpu_cost(self, Node node, i64 size) except -1
     @cython.locals(link=Link, source=Node)

@@ -6,7 +6,7 @@ Every replica has a CPU, a NIC and a disk, each of which may cost nothing:
 
     CPU   one server, first come first served: a message costs per_message + per_byte * size to receive and again to send;
           the sends of a step are paid before the next message is taken
-    NIC   what a replica sends leaves in order at the bandwidth
+    NIC   what a replica sends leaves in order at the bandwidth; what is longer than a slice lets others go between its slices
     disk  one sync at a time (bench.driver.host gathers the next group meanwhile), each lasting a draw of fsync + per_byte * size
 
 A message is thus: sender's CPU, sender's NIC, the link (bench.driver.network), receiver's CPU, step. Clients cost nothing.
@@ -21,7 +21,7 @@ import cython
 
 from bench.checkers.invariants import Agreement, Watcher
 from bench.driver.host import Host, World
-from bench.driver.network import LOST
+from bench.driver.network import LOST, SLICE_BYTES
 from bench.driver.node import Node
 from bench.driver.occasions import (
     ACCEPTED,
@@ -94,13 +94,14 @@ class Simulation(World):
         self.leaders: list[tuple[int, int, int]] = []
         self.noticed: list[tuple[int, int]] = []  # when which replica had no leader any more
         self.requests = self.events = 0
+        self.keeps_records = True  # set to false where no replica will ever start again: nobody reads what disks keep
         self.releasing = False  # what leaves rode on a write, and the watcher was asked when that was done
         self.trace: Callable[[str, Node, Any], None] | None = None
 
     def set_clock_rate(self, id: int, rate: float) -> None:
         """Let a replica's clock run at ``rate`` seconds a second from now on."""
         node = self.nodes[id]
-        node.set_clock_rate(rate, self.now)
+        node.set_rate(rate, self.now)
         if node.up:
             node.wake_at_ns = NEVER
             self.arm(node)
@@ -126,7 +127,7 @@ class Simulation(World):
     def crash(self, id: int, survivors: int) -> None:
         """Power is lost: the first ``survivors`` records of the sync under way reached the disk, the rest is gone."""
         node = self.nodes[id]
-        assert node.up and node.host is not None
+        assert node.up and node.host is not None and self.keeps_records
         if self.trace is not None:
             self.trace("crash", node, (survivors, len(node.host.writing)))
         for persist in node.host.writing[:survivors]:
@@ -138,6 +139,7 @@ class Simulation(World):
         for peer in self.nodes:
             if peer is not node:
                 node.links[peer.id].held = []
+                node.links[peer.id].leaving = []
                 self.schedule_break(node.id, peer.id, self.now + node.links[peer.id].user_timeout_ns)
 
     def halt(self, id: int) -> None:
@@ -222,12 +224,27 @@ class Simulation(World):
         size = kind.size(message)
         kind.count += 1
         kind.bytes += size
-        depart = self.depart(node, size)
-        link = node.links[to]
         if self.trace is not None:
             self.trace("send", node, (to, message))
         if self.watcher is not None and not self.releasing:
             self.watcher.sent(node.id, to, message)
+        self.send(node, to, message, size)
+
+    def send(self, node: Node, to: int, message: Message, size: int) -> None:
+        """Connections share the NIC: a long message holds up only what is behind it on its own."""
+        link = node.links[to]
+        if self.nic_byte_fs == 0 or (size <= SLICE_BYTES and not link.leaving):
+            self.convey(node, to, link, message, size, self.depart(node, size))
+            return
+        ready = self.now if self.free_cpu else self.pay_cpu(node, size)
+        if link.leave(message, size, ready):
+            if ready > self.now:
+                self.at(ready, partial(self.send_slice, node, link, link.leaving), to)
+            else:
+                self.send_slice(node, link, link.leaving, to)
+
+    def convey(self, node: Node, to: int, link: Link, message: Message, size: int, depart: int) -> None:
+        """A message that leaves at ``depart`` is delivered, held or lost by its link."""
         if link.blocks or link.broken:
             link.blocked_messages += 1
             if link.tcp:
@@ -245,17 +262,32 @@ class Simulation(World):
             if arrival != LOST:
                 push_event(self.queue, arrival, message, ARRIVE, to, argument)
 
+    def send_slice(self, node: Node, link: Link, leaving: list[tuple[Any, int, int]], to: int) -> None:
+        """The slice before has left: the next one goes behind what others have sent meanwhile."""
+        if link.leaving is not leaving:
+            return  # power or connection is gone, and with it the rest
+        gone = self.pay_nic(node, link.next_slice(), self.now)
+        if link.unsent == 0:
+            message, size, _ = link.left()
+            self.convey(node, to, link, message, size, gone)
+        if leaving:
+            self.at(max(gone, leaving[0][2]), partial(self.send_slice, node, link, leaving), to)
+
     def depart(self, node: Node, size: int) -> int:
         """Pay the sender's CPU and NIC; returns when the last byte has left."""
-        depart = self.now
-        if not self.free_cpu:
-            depart = max(depart, node.cpu_free_ns)
-            depart += self.cpu_cost(node, size)
-            node.cpu_free_ns = depart
-        if self.nic_byte_fs > 0:
-            depart = max(depart, node.nic_free_ns)
-            depart += whole_ns(self.nic_byte_fs * size)
-            node.nic_free_ns = depart
+        depart = self.now if self.free_cpu else self.pay_cpu(node, size)
+        return self.pay_nic(node, size, depart) if self.nic_byte_fs > 0 else depart
+
+    def pay_cpu(self, node: Node, size: int) -> int:
+        """When the CPU has sent so many bytes."""
+        done = max(self.now, node.cpu_free_ns) + self.cpu_cost(node, size)
+        node.cpu_free_ns = done
+        return done
+
+    def pay_nic(self, node: Node, size: int, ready: int) -> int:
+        """When the last of so many bytes, which the NIC has from ``ready`` on, has left."""
+        depart = max(ready, node.nic_free_ns) + whole_ns(self.nic_byte_fs * size)
+        node.nic_free_ns = depart
         return depart
 
     def cpu_cost(self, node: Node, size: int) -> int:
@@ -453,11 +485,13 @@ class Simulation(World):
 
     def keep(self, node: Node, record: Record) -> None:
         """Add a durable record; the last record of a compaction makes all before its first unnecessary."""
+        if self.watcher is not None:
+            self.watcher.kept(node.id, record)
+        if not self.keeps_records:
+            return
         if record is node.host.compaction_first:
             node.compaction_from = len(node.stable)
         node.stable.append(record)
-        if self.watcher is not None:
-            self.watcher.kept(node.id, record)
         if record is node.host.compaction_last:
             del node.stable[: node.compaction_from]
 
@@ -470,7 +504,7 @@ class Simulation(World):
         """
         deadline = node.host.deadline
         if deadline != NEVER:
-            wake_at = max(node.virtual(deadline), self.now)
+            wake_at = max(node.real(deadline), self.now)
             if wake_at < node.wake_at_ns:
                 node.wake_at_ns = wake_at
                 push_event(self.queue, wake_at, None, WAKE, node.id, node.incarnation)

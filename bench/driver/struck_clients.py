@@ -137,7 +137,7 @@ class StruckClients(LockClients):
             self.lose(tenant, tenant.held, min(self.queue.time, tenant.lease_until_ns), BY_DEATH)
         self.begin_anew(tenant)
         tenant.missed, tenant.unsent = [], []
-        tenant.crashed = tenant.dead = True
+        tenant.crashed, tenant.up = True, False
 
     def restart(self, client: int) -> None:
         """Another takes its place."""

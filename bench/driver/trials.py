@@ -1,9 +1,10 @@
 """One trial: a scenario point and an engine become a simulation, and the simulation a Trial."""
 from __future__ import annotations
 
+import ctypes
 import gc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from bench.checkers.beliefs import LockWatcher
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 DRAIN_NS = 5_000_000_000
 STEP_NS = 10_000_000
+ENDS_A_REPLICA = ("crash", "torn_write")
+MMAP_THRESHOLD, LARGE_BLOCK_BYTES = -3, 128 * 1024  # M_MMAP_THRESHOLD of mallopt(3)
 SECOND_NS = 1_000_000_000
 
 
@@ -58,6 +61,12 @@ def no_cycle_collection() -> Iterator[None]:
             gc.enable()
 
 
+def remap_large_blocks() -> None:
+    """Let a large block that grows be remapped and not copied: as logs do (mallopt(3); glibc has it)."""
+    with suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
+
+
 class TrialRun:
     """A simulation built from a scenario, and the clients and faults in it."""
 
@@ -81,6 +90,7 @@ class TrialRun:
         self.simulation.clients = self.clients
         self._watch()
         self.faults = Faults(self.simulation, scenario.faults, seed)
+        self.simulation.keeps_records = any(fault.kind in ENDS_A_REPLICA for fault in scenario.faults)
 
     def _simulation(self) -> Simulation:
         scenario, network = self.scenario, self.scenario.network
@@ -158,6 +168,7 @@ class TrialRun:
         for node in simulation.nodes:
             simulation.boot(node.id)
         self.clients.start()
+        remap_large_blocks()
         with no_cycle_collection():
             simulation.run(self.load_end_ns)
             self._run_until(self._drained, DRAIN_NS)

@@ -19,6 +19,7 @@ from bench.scenario.units import duration_ns
 FIRST_FAULT = 400  # steps; by then there is a leader
 SHORTEST_FAULTY, LONGEST_FAULTY = 100, 2000
 RECOVERY = 1500  # a calm phase lasts as long as the faults before it (tcp backs off for that long), and this
+PATIENT, IMPATIENT = "20s", "1s"  # how long a connection may be of no use; in a calm phase, where segments are lost, the shorter
 ELECTION_STEPS = 200
 WIDE_AREA_ELECTION = ("1s", "2s")
 DEMANDED = {"invariants": "thorough", "linearizability_steps": 20_000_000, "witnesses": False}
@@ -60,8 +61,9 @@ def draw(engine: str, seed: int, given: Table | None = None, place: Place | None
     table["network"] = _network(dice, engine, given.get("network", {}))
     batching = {"max_delay": dice.choice(("0s", "1ms")), **dice.choice(BATCHING)}
     limits = _messages(dice)
-    if table["network"].get("transport") == "datagram" and table["network"]["loss"] and not limits:
-        limits = {"message": "1KiB"}  # a datagram of a hundred fragments never arrives where one in twenty is lost
+    network = table["network"] | given.get("network", {})
+    if network.get("transport") == "datagram" and network["loss"] and "message" not in limits:
+        limits = {"message": "1KiB"} | limits  # a datagram of a hundred fragments never arrives where one in twenty is lost
     table["batching"] = batching | limits
     table["timeouts"] = _timeouts(given)
     tight = bool(limits or table["storage"]["group"] or batching["pipeline"] == 1)
@@ -124,8 +126,10 @@ def _network(dice: random.Random, engine: str, given: Table) -> Table:
         "loss": dice.choice(LOSSES),
         "bandwidth": dice.choice(("unlimited", "100Mbit/s")),
         "retransmit": dice.choice(("5ms", "40ms")),
-        "user_timeout": dice.choice(("100ms", "300ms", "1s", "20s")),
+        "user_timeout": dice.choice(("100ms", "300ms", IMPATIENT, PATIENT)),
     }
+    if given.get("loss", network["loss"]) and network["user_timeout"] == PATIENT:
+        network["user_timeout"] = IMPATIENT
     datagrams = dice.random() < 0.5 and engine != "zab"
     drawn = {"duplicate": dice.choice((0.0, 0.05, 0.3)), "reorder": dice.choice((0.0, 0.05, 0.5))}
     if given.get("transport", "datagram" if datagrams else "tcp") == "datagram":

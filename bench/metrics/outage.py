@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from bench.checkers.statements import EXCLUSION
+
 if TYPE_CHECKING:
     from bench.metrics.result import Point
 
@@ -29,6 +31,7 @@ class Outage(msgspec.Struct, frozen=True, kw_only=True):
     median_ns: int
     worst_ns: int
     held_twice: int
+    clocks_in_bound: bool
     stale_writes_rejected: int
 
 
@@ -58,6 +61,7 @@ def _outage(world: str, members: list[tuple[Mapping[str, Any], Point]]) -> Outag
         unfinished=unfinished,
         median_ns=int(statistics.median(gone_ns)),
         worst_ns=max(gone_ns),
+        clocks_in_bound=all(point.checks.get(EXCLUSION) != "not run" for _, point in members),
         held_twice=sum(int(row["held_twice"]) for row, _ in members),
         stale_writes_rejected=sum(int(row["stale_writes_rejected"]) for row, _ in members),
     )
@@ -66,9 +70,14 @@ def _outage(world: str, members: list[tuple[Mapping[str, Any], Point]]) -> Outag
 def in_words(outage: Outage) -> str:
     """The answer to: how long is my lock service gone when its master dies, and does anyone ever hold my lock twice?"""
     at_least = "at least " if outage.unfinished else ""
-    worst = f"median of {outage.failovers} fail-overs; at worst {at_least}{outage.worst_ns / SECOND_NS:.2f} s"
+    event = "fail-over" if outage.failovers == 1 else "fail-overs"
+    if outage.engine == "unreplicated":
+        event = f"{event.replace('fail-over', 'restart')} of its only replica, as there is none to fail over to"
+    worst = f"median of {outage.failovers} {event}; at worst {at_least}{outage.worst_ns / SECOND_NS:.2f} s"
     late = f", {outage.unfinished} of them not over at the end of the run" if outage.unfinished else ""
     twice = f"locks were held twice {outage.held_twice} times" if outage.held_twice else "no lock was held twice"
+    if not outage.clocks_in_bound:
+        twice += ", with clocks beyond locks.skew"
     return (
         f"the lock service was gone for {outage.median_ns / SECOND_NS:.2f} s ({worst}{late}); {twice}; "
         f"writes of stale holders rejected: {outage.stale_writes_rejected}"

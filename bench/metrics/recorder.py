@@ -1,4 +1,4 @@
-# cython: boundscheck=False, wraparound=False
+# cython: wraparound=False
 """The recorder: 64 bytes an operation, in chunks of typed columns (see OPERATION in bench.metrics.trial).
 
 It also keeps, apart from the rows, the time integral of the number of operations under way within the measured window, so
@@ -168,13 +168,16 @@ class Recorder:
         self.changed_ns = max(self.changed_ns, now)
 
     def operations(self) -> np.ndarray:
-        """All rows as one array of dtype OPERATION, in order; the chunks are released on the way."""
+        """All rows as one array of dtype OPERATION, in order. The chunks are released on the way, and the recorder is spent:
+        an IndexError whatever it is asked then.
+        """
+        if self.count and not self.chunks:
+            raise IndexError("the recorder has given its operations away")
         rows = np.empty(self.count, OPERATION)
-        for number in range(len(self.chunks)):
-            chunk = self.chunks[number]
-            start = number * CHUNK
+        chunks, self.chunks = self.chunks[::-1], []
+        for start in range(0, self.count, CHUNK):
+            chunk = chunks.pop()
             stop = min(start + CHUNK, self.count)
             for name in OPERATION.names or ():
                 rows[name][start:stop] = np.asarray(chunk.columns[name])[: stop - start]
-            self.chunks[number] = Chunk.__new__(Chunk)
         return rows

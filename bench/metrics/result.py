@@ -40,6 +40,14 @@ class ResultError(ValueError):
     """A result that cannot be written where it was asked for, or that is missing or damaged; one line."""
 
 
+class LeftOutError(ResultError):
+    """A file of a result that is not there, as in those that are kept without their bulk; one line."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        super().__init__(f"{path} was left out of this result, or lost; `replbench run {name}` makes another with it")
+        self.file = path.name
+
+
 @contextmanager
 def _writing(target: Path) -> Iterator[None]:
     """What the machine refuses, a full disk above all, becomes a ResultError that says where and what then."""
@@ -186,7 +194,8 @@ class ResultWriter:
             self.target.parent.mkdir(parents=True, exist_ok=True)
             self.folder = Path(tempfile.mkdtemp(prefix=f".{self.target.name}.", dir=self.target.parent))
         except OSError as error:
-            raise ResultError(f"{self.target} cannot be made: {error.strerror}") from error
+            why = next((f"{each} is a file" for each in self.target.parents if each.is_file()), error.strerror)
+            raise ResultError(f"{self.target} cannot be made: {why}; name another folder") from error
         self.folder.chmod(0o755)
         self.name = name
         self.scenarios = scenarios
@@ -249,7 +258,7 @@ class ResultWriter:
         self._stored = index + 1
 
     def _unfinished_histories(self) -> list[Path]:
-        kept = {name for summary in self.summaries.values() for name in _files_of(summary.point)}
+        kept = {name for summary in self.summaries.values() for name in files_of(summary.point)}
         written = (*self.folder.glob("history-*"), *self.folder.glob("locks-*"))
         return [path for path in written if path.name not in kept]
 
@@ -280,7 +289,7 @@ class ResultWriter:
         (self.folder / "result.json").write_bytes(msgspec.json.format(encoded, indent=1) + b"\n")
 
 
-def _files_of(point: Point) -> list[str]:
+def files_of(point: Point) -> list[str]:
     """The names of the files that belong to a point alone."""
     beside = () if point.locks is msgspec.UNSET else (point.locks.file, point.locks.history_of_files)
     return [point.history, *beside]
@@ -397,8 +406,10 @@ class Result:
         try:
             with np.load(path, allow_pickle=False) as found:
                 tables = {name: np.asarray(found[name]) for name in ("holds", "clients", "moments", "seen")}
+        except FileNotFoundError:
+            raise LeftOutError(path, self.name) from None
         except (KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
-            raise ResultError(f"{path} is missing or damaged; {_AGAIN}") from error
+            raise ResultError(f"{path} is damaged; {_AGAIN}") from error
         frames = {name: pd.DataFrame(table) for name, table in tables.items()}
         grants, waited = locks.waits_of(tables["holds"], tables["clients"])
         frames["clients"] = frames["clients"].assign(grants=grants, waited_ns=waited.astype(np.int64))
@@ -424,8 +435,10 @@ class Result:
     def _samples(self) -> Any:
         try:
             return np.load(self.path / "latencies.npz", allow_pickle=False)
+        except FileNotFoundError:
+            raise LeftOutError(self.path / "latencies.npz", self.name) from None
         except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise ResultError(f"{self.path / 'latencies.npz'} is missing or damaged; {_AGAIN}") from error
+            raise ResultError(f"{self.path / 'latencies.npz'} is damaged; {_AGAIN}") from error
 
 
 _SAMPLES = ("intended_ns", "latency_ns", "service_ns", "client", "attempts", "kind", "status")
@@ -438,7 +451,7 @@ def load(path: Path | str) -> Result:
     folder = Path(path)
     document_path, points_path = folder / "result.json", folder / "points.csv"
     if not document_path.is_file():
-        raise ResultError(f"{folder} is not a result: it has no result.json")
+        raise ResultError(_no_result(folder))
     try:
         version = msgspec.json.decode(document_path.read_bytes(), type=dict[str, Any]).get("version")
         if version != VERSION:
@@ -457,6 +470,19 @@ def load(path: Path | str) -> Result:
     if list(points["point"]) != [point.point for point in document.points]:
         raise ResultError(f"{points_path} is damaged: its points are not those of result.json; {_AGAIN}")
     return Result(folder, document, points.set_index("point", drop=False))
+
+
+def _no_result(folder: Path) -> str:
+    """What is there instead of a result, and which one may be meant."""
+    if folder.is_file():
+        home = folder.parent
+        meant = f"give the folder {home}" if (home / "result.json").is_file() else "give the folder of one"
+        return f"{folder} is not a result: it is a file, and results are folders; {meant}"
+    if not folder.is_dir():
+        return f"{folder} is not a result: there is no such folder; give the one that `replbench run` ended with"
+    inside = sorted(path.parent for path in folder.glob("*/result.json"))
+    meant = f"give one that is in it, such as {inside[-1]}" if inside else "give the folder that `replbench run` ended with"
+    return f"{folder} is not a result: it has no result.json; {meant}"
 
 
 _AGAIN = "take it from a copy, or run the scenario again"

@@ -16,6 +16,7 @@ import sys
 from typing import Any
 
 from bench.micro.case import Bar, Case, Measured
+from bench.scenario import nearest
 from ext import build
 
 # A module of a group has ``cases()`` and ``BARS`` for pyperf, or a ``compare(smoke)`` of its own.
@@ -33,14 +34,15 @@ def main(arguments: list[str]) -> int:
     groups, options = _split(arguments)
     unknown = [group for group in groups if group not in GROUPS]
     if unknown:
-        print(f"micro: no group {unknown[0]}: choose from {', '.join(GROUPS)}", file=sys.stderr)
+        print(f'replbench: micro: there is no group "{unknown[0]}"; {nearest(unknown[0], GROUPS)}', file=sys.stderr)
         return 2
     chosen = groups or list(GROUPS)
     modules = {group: importlib.import_module(GROUPS[group]) for group in chosen}
     on_pyperf = {group: module for group, module in modules.items() if hasattr(module, "cases")}
     smoke = "--smoke" in options
     if not on_pyperf and set(options) - {"--smoke"}:
-        print(f"micro: {', '.join(chosen)} has no option but --smoke: pyperf measures only the cores", file=sys.stderr)
+        of = ", ".join(chosen)
+        print(f"replbench: micro: {of} takes no option but --smoke; leave out those of pyperf", file=sys.stderr)
         return 2
     measured: list[Measured] = []
     if on_pyperf:

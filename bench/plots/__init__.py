@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from bench.metrics import sweep
+from bench.metrics.result import LeftOutError
 from bench.plots import (
     cdf,
     costs,
@@ -96,12 +97,13 @@ def fitting(results: Sequence[Result]) -> list[str]:
     ]
 
 
-def render(results: Sequence[Result], kind: str, out: Path) -> list[Path]:
+def render(results: Sequence[Result], kind: str, out: Path, left_out: list[str] | None = None) -> list[Path]:
     """Draw results into ``out``, and return the files made, the same bytes for the same results.
 
     A result of several scenarios gives one figure for each that the kind is about; scenarios of the same name in several
     results share one. ``out`` is a folder, which gets an SVG and a PNG named after the kind (and the scenario), or a
-    file whose suffix is the format. ValueError for an unknown kind or format, or where the kind is about none of them.
+    file whose suffix is the format. ValueError for an unknown kind or format, or where the kind is about none of them; where
+    a result was kept without a file that the figure needs, too, unless ``left_out`` is given, which is told which one.
     """
     if kind not in KINDS:
         raise ValueError(f"unknown kind of plot {kind!r}: choose from {', '.join(KINDS)}")
@@ -118,7 +120,13 @@ def render(results: Sequence[Result], kind: str, out: Path) -> list[Path]:
     made = []
     with matplotlib.rc_context(RC):
         for name, part in parts.items():
-            figure = compose(part, kind, name)
+            try:
+                figure = compose(part, kind, name)
+            except LeftOutError as missing:
+                if left_out is None:
+                    raise
+                left_out.append(f"{kind}{f' of {name}' if several else ''} ({missing.file})")
+                continue
             for form in formats:
                 path = _path(out, kind, name if several else "", form)
                 path.parent.mkdir(parents=True, exist_ok=True)

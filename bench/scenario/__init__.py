@@ -1,5 +1,6 @@
 """What is to be run: reads and checks scenarios. ``load`` and ``load_suite`` are the way in."""
 
+from bench.scenario.advice import advice
 from bench.scenario.costs import Costs, costs_names
 from bench.scenario.fields import Place, ScenarioError, nearest
 from bench.scenario.files import Suite, given_table, load, load_suite, scenario_names
@@ -8,6 +9,7 @@ from bench.scenario.network import Loss, Matrix, Network, network_names
 from bench.scenario.peers import Address, address_text, read_address, read_peers
 from bench.scenario.scenario import (
     ENGINES,
+    WORLDS,
     Batching,
     Checks,
     Cpu,
@@ -24,6 +26,7 @@ from bench.scenario.toml import as_toml
 
 __all__ = [
     "ENGINES",
+    "WORLDS",
     "Address",
     "Arrivals",
     "Batching",
@@ -49,6 +52,7 @@ __all__ = [
     "Workload",
     "Zab",
     "address_text",
+    "advice",
     "as_toml",
     "costs_names",
     "given_table",

@@ -92,7 +92,8 @@ class Integer(Kind):
 
     def read(self, value: Any, place: Place) -> int:  # noqa: ARG002
         if isinstance(value, bool) or not isinstance(value, int) or not self.low <= value <= self.high:
-            raise ValueError(f"{shown(value)} is not a whole number from {self.low} to {self.high}; give one")
+            what = f"between {self.low} and {self.high}" if type(value) is int else "a whole number"
+            raise ValueError(f"{shown(value)} is not {what}; give a whole number from {self.low} to {self.high}")
         return value
 
 

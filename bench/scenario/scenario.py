@@ -76,8 +76,8 @@ class Storage(Table, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.durability == "batch-interval" and not self.interval_ns:
             raise ValueError('interval: must be above zero; give a duration such as "10ms"')
-        if self.compact_after_bytes < 1024:
-            raise ValueError('compact_after: must be at least 1KiB; try "64MiB"')
+        if not 1024 <= self.compact_after_bytes <= 2**40:  # sixteen times as much must be a number in C
+            raise ValueError('compact_after: must be from 1KiB to 1024GiB; try "64MiB"')
 
 
 class Batching(Table, frozen=True, kw_only=True):
@@ -87,7 +87,7 @@ class Batching(Table, frozen=True, kw_only=True):
     max_delay_ns: Annotated[int, DURATION, "that a command waits for company"] = 0
     pipeline: Annotated[int, COUNT, "proposals under way at once"] = 32
     message_bytes: Annotated[
-        int, SIZE, "of entries that a replica puts into one message, though one entry at least"
+        int, SIZE, "of entries that a replica puts into one message, though one entry at least; in a datagram at most 65,000"
     ] = 2**20
     inflight_messages: Annotated[int, COUNT, "with entries, under way to one follower at once"] = 256
 

@@ -129,3 +129,8 @@ def rate_text(value_bytes_per_s: float) -> str:
         return "unlimited"
     bits = {unit: RATES_BYTES_PER_S[unit] for unit in ("bit/s", "kbit/s", "Mbit/s", "Gbit/s")}
     return _text(Decimal(repr(value_bytes_per_s)), bits)
+
+
+def counted(number: int, what: str) -> str:
+    """So many of these: "1 operation", "2,000 operations"."""
+    return f"{number:,} {what}{'s' * (number != 1)}"

@@ -57,6 +57,11 @@ Why no cache serves what is older than an acknowledged write: the master has a w
 the file in its cache has acknowledged an invalidation, or its lease is over (2.7); meanwhile the file is not cachable. A session
 that has not yet acknowledged a fail-over may have anything (2.9.5 and 2.9.6).
 
+A client that dies is not missed at once: the master answers the KeepAlive that it still holds, and has extended the lease with
+that (2.8). Whether anybody hears it the master cannot know: Chubby's KeepAlives are datagrams (4.6), and a broken connection says
+nothing of the session, whose client may be on its way to another replica. So its locks are lost a lease after its death, or up to
+the time between two KeepAlives later: after 12 to 19 s with the paper's times.
+
 What differs from the paper, or is left open by it:
 
 - Handles are logged, not kept in the master's memory, so they need not be recreated after a fail-over (2.9.8 and 2.9.9), and an

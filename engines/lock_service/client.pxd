@@ -20,7 +20,7 @@ cdef class Call:
 @cython.final
 cdef class Opening:
     cdef readonly object path
-    cdef readonly object held
+    cdef public object held
     cdef readonly object shown
 
 
@@ -30,18 +30,18 @@ cdef class Client:
     cdef readonly object options
     cdef readonly u64 target
     cdef list effects
-    cdef readonly u64 sequence
+    cdef public u64 sequence
     cdef dict calls
     cdef i64 heard_ns
     cdef i64 turned_ns
-    cdef readonly object state
+    cdef public object state
     cdef readonly dict handles
     cdef readonly dict cache
     cdef readonly i64 hits
-    cdef readonly u64 session
-    cdef readonly u64 epoch
+    cdef public u64 session
+    cdef public u64 epoch
     cdef u64 heard
-    cdef readonly i64 lease_until_ns
+    cdef public i64 lease_until_ns
     cdef readonly u64 keep_alive
     cdef readonly i64 keep_alive_ns
     cdef u64 keep_alive_target

@@ -299,10 +299,14 @@ class Client:
         asked = self.keep_alive_target if call is None else call.target
         if asked != self.target:
             return  # it is about to be asked elsewhere
-        known = leader not in (NOBODY, self.target)
+        pause_ns = self.options.request_ns // BACKOFFS
+        if leader == self.target:
+            # Another one's refusal of an earlier try, which comes late, or it is about to lead: there is nobody else to ask.
+            self.ask_again(now + pause_ns)
+            return
+        known = leader != NOBODY
         self.target = leader if known else (self.target + 1) % self.replicas
         # While there is no leader, replicas send a client to and fro: at most one turn is taken at once.
-        pause_ns = self.options.request_ns // BACKOFFS
         self.ask_again(now if known and now - self.turned_ns >= pause_ns else now + pause_ns)
         self.turned_ns = now
 

@@ -47,7 +47,7 @@ from engines.lock_service.commands import (
 )
 from engines.lock_service.options import LockOptions
 from engines.lock_service.tree import Delay, End, Handover, LockTree, Notice, Withdrawal, refused
-from engines.machine import MALFORMED, sequence_of
+from engines.machine import MALFORMED, STALE, sequence_of
 from engines.service import OWN, Service, ServiceEffect
 
 FOLLOWING, TAKING_OVER, WAITING, SERVING = "following", "taking over", "waiting", "serving"
@@ -315,7 +315,9 @@ class Master(Service):
     # Sessions
 
     def opened(self, result: bytes) -> None:
-        """A session begins. (A retry of its OpenSession may come later than its end.)"""
+        """A session begins. (A retry of its OpenSession may come later than its end, or than its answer is remembered.)"""
+        if result == STALE:
+            return
         session = decode_answer(result)
         if type(session) is SessionOpened and session.session in self.tree.tenancies and session.session not in self.leases:
             self.begin_lease(Lease(session.session, self.now + self.options.lease_ns))

@@ -33,7 +33,8 @@ What the papers leave open, and what is done here:
                     are sent elsewhere. Our addition; safety does not need it.
     Restarts        A candidate sends its first Prepare when its ballot is on disk, so that none is used
                     twice.
-    Lost messages   Accepts: see ``window``. Promises are asked for again at the heartbeat interval.
+    Lost messages   Accepts: see ``window``. Promises are asked for again at the heartbeat interval, and an
+                    acceptor that has anything to tell tells the same ever more rarely.
 """
 from engines.paxos.options import PaxosOptions
 from engines.paxos.protocol import Paxos

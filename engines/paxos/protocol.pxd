@@ -3,7 +3,7 @@ cimport cython
 from engines.core cimport Engine, i64, u64
 from engines.paxos.fields cimport Accept, Accepted
 from engines.paxos.slots cimport Slots
-from engines.paxos.window cimport StatesTold, Window
+from engines.paxos.window cimport Told, Window
 from ext.fields cimport with_3, with_4
 from ext.log cimport Log
 from ext.log cimport count, retag, skip, unpack
@@ -26,7 +26,7 @@ cdef class Paxos(Engine):
     cdef u64 highest
     cdef readonly u64 matched
     cdef object snapshot
-    cdef StatesTold states_told
+    cdef Told told
 
     cdef readonly str role
     cdef i64 patience_ns

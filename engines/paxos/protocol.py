@@ -43,7 +43,7 @@ from engines.paxos.messages import (
 )
 from engines.paxos.options import PaxosOptions
 from engines.paxos.slots import Slots
-from engines.paxos.window import StatesTold, Window
+from engines.paxos.window import Told, Window
 from ext.log import count, retag, skip, unpack
 from ext.quorum import WON, AckTracker, VoteTracker
 
@@ -85,7 +85,7 @@ class Paxos(Engine):
         self.promised = self.recorded = self.highest = self.ballot = 0
         self.matched = 0
         self.snapshot = Compacted(0, 0, b"")
-        self.states_told = StatesTold(self.election_high_ns)
+        self.told = Told(self.election_high_ns, 2 * self.heartbeat_ns)
         self.role = FOLLOWER
         self.patience_ns = 0
         self.heard_at = 0
@@ -247,11 +247,10 @@ class Paxos(Engine):
         if self.leader == NOBODY:
             self.heard_at = self.now
             self.deadline = self.now + self.patience_ns
-        if message.first > self.log.base:
-            self.states_told.forget(sender)
-        elif not self.states_told.due(sender, self.now):
-            return
-        self.answer(sender, self.report(message))
+        report = self.report(message)
+        what = message if type(report) is Promise else self.snapshot.position  # a state is the same at any ballot
+        if self.slots.last() < message.first or self.told.due(sender, what, self.now):
+            self.answer(sender, report)
 
     def answer(self, sender: int, message: Message) -> None:
         """Say what the promised ballot and the slots accepted so far stand behind, once they are durable.
@@ -525,7 +524,7 @@ class Paxos(Engine):
     def disconnect(self, peer: int, now: int) -> list[Effect]:
         """What was under way is lost; it is sent again when the peer answers a heartbeat."""
         self.begin(now)
-        self.states_told.forget(peer)
+        self.told.forget(peer)
         if self.leading and peer in self.window_of:
             self.window_of[peer].close()
         return self.effects

@@ -40,9 +40,11 @@ cdef class Window:
 
 
 @cython.final
-cdef class StatesTold:
-    cdef i64 patience_ns
-    cdef dict told
+cdef class Told:
+    cdef i64 state_wait_ns
+    cdef i64 entries_wait_ns
+    cdef dict last
 
-    cpdef bint due(self, u64 candidate, i64 now)
+    @cython.locals(again_at=i64, wait_ns=i64, longest_ns=i64)
+    cpdef bint due(self, u64 candidate, object what, i64 now) except -1
     cpdef object forget(self, u64 candidate)

@@ -124,23 +124,28 @@ class Window:
         self.retry_ns = max(least_ns, 2 * self.round_trip_ns)
 
 
-class StatesTold:
-    """When an acceptor tells a state again to a candidate that asks again: the last one may still be under
-    way, so each time after twice as long (RFC 6298, 5.5).
+class Told:
+    """When an acceptor tells a candidate the same again that asks again: what was told last may still be under
+    way, and what is told behind it comes later still, so each time after twice as long (RFC 6298, 5.5). Else
+    candidacies that each end before they are told would fill a slow link for ever.
     """
 
-    def __init__(self, patience_ns: int) -> None:
-        self.patience_ns = patience_ns
-        self.told: dict[int, tuple[int, int]] = {}  # candidate -> (when it may be told again, the next wait)
+    def __init__(self, state_wait_ns: int, entries_wait_ns: int) -> None:
+        self.state_wait_ns = state_wait_ns
+        self.entries_wait_ns = entries_wait_ns
+        self.last: dict[int, tuple[object, int, int, int]] = {}  # candidate -> (what, again at, the next wait, the longest)
 
-    def due(self, candidate: int, now: int) -> bool:
-        """Whether it is told now."""
-        again_at, wait_ns = self.told.get(candidate, (now, self.patience_ns))
-        if now < again_at:
+    def due(self, candidate: int, what: object, now: int) -> bool:
+        """Whether it is told now: the state at a position, where ``what`` is a number, or what the Prepare asks for."""
+        told, again_at, wait_ns, longest_ns = self.last.get(candidate, (None, 0, 0, 0))
+        if told != what:
+            wait_ns = self.state_wait_ns if isinstance(what, int) else self.entries_wait_ns
+            longest_ns = wait_ns << MOST_DOUBLINGS
+        elif now < again_at:
             return False
-        self.told[candidate] = (now + wait_ns, min(2 * wait_ns, self.patience_ns << MOST_DOUBLINGS))
+        self.last[candidate] = (what, now + wait_ns, min(2 * wait_ns, longest_ns), longest_ns)
         return True
 
     def forget(self, candidate: int) -> None:
-        """It has got the state, or the channel broke."""
-        self.told.pop(candidate, None)
+        """The channel broke."""
+        self.last.pop(candidate, None)

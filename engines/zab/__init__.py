@@ -49,6 +49,9 @@ late of a broken connection, perhaps only after the follower came back, cannot k
 lost, and sends Close: the follower joins anew. The acceptors of a FollowerInfo that follow somebody else
 answer Close, too.
 
+**Patience.** ZooKeeper's initLimit must be raised by hand where the state is large. Here it need not be given:
+each time that a synchronisation took longer than the limit, the next one is given twice as long.
+
 **Differences from ZooKeeper.** A looking replica counts itself among the quorum that follows an established
 leader, and a leader keeps leading for the sync limit after it lost a learner: a short break does not cost an
 election. A leader that meets a follower which accepted a later epoch looks anew, because that follower could

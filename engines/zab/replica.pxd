@@ -25,6 +25,7 @@ cdef class Zab(Engine):
     cdef i64 init_ns
     cdef i64 sync_ns
     cdef i64 limit_ns
+    cdef readonly int patience
     cdef readonly Election election
     cdef dict waiting
     cdef readonly Learners learners
@@ -39,6 +40,7 @@ cdef class Zab(Engine):
 
     cdef object restatement(self)
     cdef int look(self) except -1
+    cdef int look_in_vain(self) except -1
     cdef tuple own_vote(self)
     cdef object notification(self)
     cdef bint left_by_leader(self, object message) except -1

@@ -41,6 +41,7 @@ DISCOVERY, SYNCHRONISATION, BROADCAST = 1, 2, 3
 # The stages of a learner: its FollowerInfo came, LeaderInfo was sent, AckEpoch came, history is under way,
 # NewLeader was sent, AckNewLeader came.
 JOINED, INFORMED, DISCOVERED, SYNCING, SYNCED, ACTIVE = 0, 1, 2, 3, 4, 5
+MOST_PATIENCE = 64
 
 
 class Zab(Engine):
@@ -49,6 +50,7 @@ class Zab(Engine):
     ``epoch``       of the leader followed, or of one's own; 0 until it is known
     ``session``     the number of this attempt to follow or to lead
     ``limit_ns``    how long a follower waits for a message of its leader
+    ``patience``    how many times the usual init limit is waited for
     ``waiting``     who joined before this replica knew whether it leads, with their FollowerInfo
     ``learners``    who joined this leader, itself included
     """
@@ -72,6 +74,7 @@ class Zab(Engine):
         self.epoch = 0
         self.session = 0
         self.init_ns = self.sync_ns = self.limit_ns = 0
+        self.patience = 1
         wait_ns = self.options.finalize_wait_ns
         self.election = Election(
             id, len(configuration.voters), configuration.heartbeat_ns if wait_ns is None else wait_ns,
@@ -143,7 +146,7 @@ class Zab(Engine):
         if now < self.deadline:
             return self.effects
         if self.state == FOLLOWING:
-            self.look()
+            self.look_in_vain()
         elif self.state == LEADING:
             self.tick_leading()
         else:
@@ -208,6 +211,12 @@ class Zab(Engine):
         self.broadcast(self.notification())
         self.conclude()
 
+    def look_in_vain(self) -> None:
+        """A limit has passed. Where that was in synchronisation, a state may be longer under way, and would be so again."""
+        if self.phase == SYNCHRONISATION:
+            self.patience = min(2 * self.patience, MOST_PATIENCE)
+        self.look()
+
     def own_vote(self) -> Vote:
         """For oneself; at the very first start for the favoured leader, of whom all then know."""
         candidate = self.id
@@ -265,7 +274,7 @@ class Zab(Engine):
         """Join the elected leader, and turn away who thought it was us (step f.1.1)."""
         self.state = FOLLOWING
         self.leader = leader
-        self.init_ns, self.sync_ns = self.options.draw_limits_ns(self.configuration, self.dice)
+        self.init_ns, self.sync_ns = self.options.draw_limits_ns(self.configuration, self.dice, self.patience)
         for follower, message in self.waiting.items():
             self.send(follower, Close(message.session))
         self.waiting.clear()
@@ -277,7 +286,7 @@ class Zab(Engine):
         """Begin as prospective leader, with oneself as the first learner."""
         self.state = LEADING
         self.leader = self.id
-        self.init_ns, self.sync_ns = self.options.draw_limits_ns(self.configuration, self.dice)
+        self.init_ns, self.sync_ns = self.options.draw_limits_ns(self.configuration, self.dice, self.patience)
         self.phase_ends_at = self.now + self.init_ns
         self.deadline = min(self.now + self.configuration.heartbeat_ns, self.phase_ends_at)
         joining = dict(self.waiting)
@@ -461,6 +470,7 @@ class Zab(Engine):
                 self.advance()
         elif self.learners.synchronised.record(sender, True) == WON:
             self.phase = BROADCAST
+            self.patience = 1
             self.phase_ends_at = NEVER
             self.leading = True
             self.commit_through(self.learners.acks.committed)
@@ -480,6 +490,7 @@ class Zab(Engine):
             return
         assert self.current_epoch == self.epoch and message.position <= self.log.last
         self.phase = BROADCAST
+        self.patience = 1
         self.limit_ns = self.sync_ns
         self.deadline = self.now + self.limit_ns
         self.commit_through(message.position)
@@ -567,7 +578,7 @@ class Zab(Engine):
         self.learners.find(self.id, self.session, self.now)
         silent = self.phase == BROADCAST and self.now >= self.learners.quorum_heard_at() + self.sync_ns
         if silent or self.now >= self.phase_ends_at:
-            self.look()
+            self.look_in_vain()
             return
         for learner in self.learners.by_id.values():
             if learner.stage != JOINED and learner.id != self.id:

@@ -240,6 +240,17 @@ def test_output_that_nobody_takes_is_no_error_and_a_full_device_is_one_line(argu
     assert b"No space left on device" in ended.stderr
 
 
+def test_a_run_says_first_what_of_its_scenario_is_seldom_meant(screen: Screen, driver: Driver) -> None:
+    driver(interrupt_third(ValueError))
+    slow = {
+        "network.bandwidth": "10Mbit/s", "workload.keys.count": "100", "workload.value_size": "64KiB", "raft.pre_vote": "false",
+        "faults": '[{at = "1s", for = "1s", crash = 0}]',
+    }  # fmt: skip
+    settings = [part for key, value in slow.items() for part in ("--set", f"{key}={value}")]
+    screen(*LAN, *settings, "--quiet", "--out", "made")
+    assert screen.err.splitlines()[0].startswith("replbench: lan-3: a state of all keys takes 5.24 s at network.bandwidth")
+
+
 def test_an_error_of_the_program_is_one_line_and_keeps_what_is_finished(
     screen: Screen, driver: Driver
 ) -> None:
@@ -518,14 +529,6 @@ def test_a_damaged_cell_is_named(screen: Screen, driver: Driver, verb: str, colu
     assert screen.err.count("\n") == 1
     for named in ("made/points.csv", "line 3", f"column {column} "):
         assert named in screen.err
-
-
-def test_missing_samples_are_named_and_not_the_place_of_the_figures(screen: Screen, driver: Driver) -> None:
-    assert screen(*LAN, "--engine", "raft", "--out", "made") == 0
-    Path("made/latencies.npz").unlink()
-    assert screen("plot", "made", "--kind", "cdf") == 2
-    assert "made/latencies.npz is missing" in screen.err
-    assert "--out" not in screen.err
 
 
 def test_a_run_of_locks_ends_with_how_long_the_service_was_gone(screen: Screen, driver: Driver) -> None:

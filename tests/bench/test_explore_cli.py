@@ -37,7 +37,7 @@ def test_the_same_seeds_give_the_same_answer_for_any_jobs(screen: Screen) -> Non
 
 def test_what_never_happened_is_said(screen: Screen) -> None:
     assert screen("explore", "any", "--seeds", "3", "--engine", "zab", "--set", "faults=[]") == 0
-    assert screen.out.startswith("zab: 1 schedules, ")
+    assert screen.out.startswith("zab: 1 schedule, ")
     missing = screen.out.splitlines()[-1]
     assert missing.startswith("zab: never happened: ")
     assert "fault witnessed: crash" in missing

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from bench.checkers import statements
-from bench.checkers.beliefs import HELD_TWICE, LockWatcher
+from bench.checkers.beliefs import HELD_TWICE, Believer, LockWatcher
 from bench.checkers.invariants import Agreement
 from bench.checkers.locks import REJECTED, LockLog
 from bench.checkers.statements import LOCKS, MOMENTS, RECORDS, STATUSES, name_of, watched
 from engines.core import NOBODY
 from engines.lock_service import LockOptions, LockTree
-from engines.lock_service.client import EXPIRED, JEOPARDY, SAFE
+from engines.lock_service.client import EXPIRED, JEOPARDY, SAFE, Client, Opening
 from engines.lock_service.commands import (
     CONTENTS_CHANGED,
     EPHEMERAL,
@@ -46,26 +45,6 @@ SECOND = 1_000_000_000
 OPTIONS = LockOptions(lease_ns=12 * SECOND, grace_ns=45 * SECOND)
 
 
-class Library:
-    """What a client believes, set by hand."""
-
-    def __init__(self) -> None:
-        self.session = self.epoch = self.sequence = 0
-        self.lease_until_ns = 0
-        self.state = SAFE
-        self.handles: dict[int, Any] = {}
-        self.cache: dict[str, Any] = {}
-
-    def opening(self, handle: int) -> Any:
-        return self.handles[handle]
-
-    def valid(self, now: int) -> bool:
-        return self.state == SAFE and now < self.lease_until_ns
-
-    def holds(self, handle: int, now: int) -> bool:
-        return handle in self.handles and self.handles[handle].held is not None and self.valid(now)
-
-
 class Story:
     """A cell without an engine: two clients with a session and a handle on /lock each, and two replicas."""
 
@@ -73,7 +52,7 @@ class Story:
         self.agreement = Agreement()
         self.tree = LockTree()
         self.now = 0
-        self.people = [SimpleNamespace(id=id, up=True, local=lambda now: now, library=Library()) for id in (0, 1)]
+        self.people = [Believer(id, Client(id, 2, OPTIONS)) for id in (0, 1)]
         service = SimpleNamespace(stage=SERVING, epoch=1, lease_until_ns=0)
         self.replicas = [
             SimpleNamespace(
@@ -86,8 +65,9 @@ class Story:
         self.sessions = [self.do(OpenSession(), id) for id in (0, 1)]
         self.handles = [self.do(Open(session, "/lock", FILE, b"", SECOND, CONTENTS_CHANGED)) for session in self.sessions]
         for person, session, handle in zip(self.people, self.sessions, self.handles, strict=True):
+            person.library.state = SAFE
             person.library.session = session
-            person.library.handles[handle] = SimpleNamespace(path="/lock", held=None)
+            person.library.handles[handle] = Opening("/lock")
 
     def do(self, request: Request, client: int = 0, harm: Callable[[LockTree], None] | None = None) -> int:
         """Have a command decided; ``harm`` is done to the tree before anybody looks. Its position."""

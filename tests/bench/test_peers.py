@@ -26,7 +26,7 @@ def test_addresses_are_read_by_id_in_any_order(tmp_path: Path) -> None:
     (replica(0, '"a:7000"') + replica(1, '"a:7000"'), "replica[1].address: a:7000 is also replica[0]'s"),
     (replica(0, '"a:7000"') + replica(1, '"a:7001"'), "replica[1].address: a:7001 is also replica[0]'s, and each takes the port"),
     (replica(0, '"a:7000"') + replica(2, '"b:7000"'), "replica: there are 2, but none has the id 1; number them from 0 on"),
-    (replica(99, '"a:7000"'), "replica[0].id: 99 is not a whole number from 0 to 98"),
+    (replica(99, '"a:7000"'), "replica[0].id: 99 is not between 0 and 98; give a whole number"),
     (replica(0, "7000"), 'replica[0].address: 7000 is not an address; write "HOST:PORT" in quotes'),
     (replica(0, '"a"'), 'replica[0].address: "a" is not an address'),
     (replica(0, '"a:65535"'), "with a port from 1 to 65534"),

@@ -1,5 +1,6 @@
 """Figures of a lock service: what is drawn is what was recorded, and what happened only once is not lost among the rest."""
 
+import msgspec
 import numpy as np
 import pytest
 from matplotlib.collections import PolyCollection
@@ -65,7 +66,11 @@ def test_a_master_that_never_came_leaves_its_line_below_the_top(tmp_path):
     assert outage.worst_ns == 13 * SECOND_NS, "until the end of the run"
     said = in_words(outage)
     assert f"gone for {outage.median_ns / 1e9:.2f} s (median of 3 fail-overs; at worst at least 13.00 s" in said
-    assert "no lock was held twice" in said
+    assert "no lock was held twice;" in said
+    beyond = msgspec.structs.replace(outage, held_twice=2, clocks_in_bound=False)
+    assert "locks were held twice 2 times, with clocks beyond locks.skew;" in in_words(beyond)
+    alone = msgspec.structs.replace(outage, engine="unreplicated", failovers=1)
+    assert "median of 1 restart of its only replica, as there is none to fail over to;" in in_words(alone)
 
 
 def test_holds_are_in_the_row_of_their_client_and_in_that_of_everybody(cell):

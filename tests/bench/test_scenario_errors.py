@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.scenario import ScenarioError, load, load_suite
+from bench.scenario import ScenarioError, Storage, load, load_suite
 
 # What is wrong: (the text of bad.toml, what the line names, what it advises)
 WRONG: dict[str, tuple[str, str, str]] = {
@@ -220,6 +220,12 @@ def test_a_setting_that_is_wrong_says_that_it_is_a_setting(setting: str, named: 
         load("wan-5", [setting])
     assert "--set" in str(caught.value)
     assert named in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [0, 2**40 + 1, 2**59])
+def test_a_log_is_compacted_at_a_size_that_can_be_counted(size: int) -> None:
+    with pytest.raises(ValueError, match="from 1KiB to 1024GiB"):
+        Storage(compact_after_bytes=size)
 
 
 def test_a_suite_is_not_one_scenario() -> None:

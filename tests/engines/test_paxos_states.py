@@ -89,6 +89,20 @@ def test_a_candidate_is_told_a_state_at_once_where_the_last_one_is_gone() -> Non
     assert told(engine.step(2, Prepare(ballot(3, 2), 1), 4 * MS), Snapshot), "and has lost it since"
 
 
+def test_a_candidate_that_asks_again_is_told_the_same_slots_more_and_more_seldom() -> None:
+    """What is told may take longer than a heartbeat to send. A higher ballot is another promise."""
+    engine = acceptor_without_its_first_slots()
+    told_at = [
+        asked_at // MS
+        for asked_at in range(0, 700 * MS, 20 * MS)
+        if told(engine.step(2, Prepare(ballot(2, 2), 4), asked_at), Promise)
+    ]
+    assert told_at == [0, 40, 120, 280, 600]
+    assert told(engine.step(2, Prepare(ballot(2, 2), 5), 701 * MS), Promise)
+    assert told(engine.step(2, Prepare(ballot(2, 2), 5), 702 * MS), Promise), "it has told all"
+    assert told(engine.step(2, Prepare(ballot(3, 2), 4), 703 * MS), Promise)
+
+
 def test_a_candidate_takes_the_state_that_it_asked_for_in_an_older_candidacy() -> None:
     """What is decided is so at every ballot."""
     engine = candidate(3)

@@ -29,6 +29,7 @@ from engines.zab import (
     Zab,
     ZabOptions,
 )
+from engines.zab.messages import FOLLOWING, LEADING
 from tests.engines.cluster import MS, SECOND, Cluster
 from tests.engines.zab_alone import Alone, follower, history, join, leader, prospect, serving_follower, vote
 
@@ -110,6 +111,23 @@ def test_discovery_ends_at_the_init_limit() -> None:
         assert alone.engine.status().role in ("leading", "following")
         alone.wait(1 * MS)
         assert alone.engine.status().role == "looking"
+
+
+def test_synchronisation_is_given_twice_as_long_after_it_took_longer() -> None:
+    """Without a given init limit: nobody tells how large the state is that is under way. Who has come through begins anew."""
+    engine = (alone := follower(2, epoch=1, election_timeout_ns=(100 * MS, 100 * MS), heartbeat_ns=10 * MS)).engine
+    for limit in (200, 400, 800):
+        alone.wait((limit - 1) * MS)
+        assert engine.status().role == "following"
+        alone.wait(MS)
+        assert engine.status().role == "looking"
+        for peer, state in ((1, FOLLOWING), (2, LEADING)):
+            alone.hear(peer, vote(2, 50, (50, 50), engine.election.round, state))
+        alone.hear(2, LeaderInfo(engine.session, 1))
+    alone.hear(2, NewLeader(1), UpToDate(0))
+    alone.wait(100 * MS)
+    assert engine.status().role == "looking"
+    assert engine.patience == 1
 
 
 def test_a_leader_looks_anew_when_someone_accepted_a_later_epoch() -> None:

@@ -20,7 +20,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from bench.checkers.beliefs import LockWatcher
+from bench.checkers.beliefs import Believer, LockWatcher
 from bench.checkers.invariants import Agreement
 from bench.driver.host import Host, HostOptions, World
 from bench.driver.occasions import ACCEPTED
@@ -83,13 +83,12 @@ class Replica(Actor):
         self.compaction_from = 0
 
 
-class Person(Actor):
+class Person(Actor, Believer):
     """A client, what it was told, and what it does about it."""
 
     def __init__(self, id: int, replicas: int, options: LockOptions) -> None:
-        super().__init__()
-        self.id = id
-        self.library = Client(id, replicas, options)
+        Actor.__init__(self)
+        Believer.__init__(self, id, Client(id, replicas, options))
         self.answers: dict[int, Answer] = {}
         self.told: list[Any] = []
         self.states: list[str] = []

@@ -338,6 +338,19 @@ def test_replicas_that_name_each_other_are_not_asked_as_fast_as_they_answer() ->
     assert len(phone.asked) - asked < 10
 
 
+def test_a_late_refusal_that_names_the_replica_that_is_asked_by_now_turns_nobody_away() -> None:
+    phone = safe()
+    phone.now = SECOND
+    first, second = phone.do("get_contents", 4), phone.do("get_contents", 4)
+    asked = len(phone.asked)
+    for call in (first, second):
+        phone.client.redirected(call, 2, phone.now)
+        phone.until(phone.now)
+    phone.until(phone.now + SECOND // 2)
+    assert {replica for replica, _, _ in phone.asked[asked:]} == {2}
+    assert len(phone.asked) - asked <= 6, "each once more at once, and once after a while"
+
+
 def test_a_broken_connection_and_silence_are_both_reasons_to_ask_again() -> None:
     phone = safe()
     call = phone.do("get_contents", 4)

@@ -30,6 +30,7 @@ from engines.lock_service.commands import (
     encode_own,
     encode_request,
 )
+from engines.machine import STALE
 from engines.service import OWN, Answer, LetGo, Propose
 
 SECOND = 1_000_000_000
@@ -200,6 +201,29 @@ def test_a_session_ends_once_and_only_after_its_lease() -> None:
     assert session not in desk.tree.tenancies
     assert desk.answer(late) == Refused(NO_SESSION)
     assert desk.ask(1, commands.KeepAlive(session, desk.master.epoch, 0)) == Refused(NO_SESSION)
+
+
+def test_an_open_session_that_comes_when_its_answer_is_forgotten_begins_nothing() -> None:
+    desk = Desk().lead()
+    desk.until(0)
+    desk.ask(1, commands.OpenSession())
+    late = encode_request(1, 1, 1, commands.OpenSession())
+    desk.decide(encode_request(1, 9, 9, commands.OpenSession()))
+    leases = dict(desk.master.leases)
+    (told,) = desk.master.applied(1, late, desk.decide(late), desk.now)
+    assert (told.client, told.sequence, told.result) == (1, 1, STALE)
+    assert desk.master.leases == leases
+
+
+def test_who_died_keeps_its_lease_until_the_answer_to_the_keep_alive_that_the_master_held() -> None:
+    """2.8: the master advances the lease when it answers, and cannot tell a client that is dead from one that waits."""
+    desk = Desk().lead()
+    desk.until(0)
+    session = desk.session(1)  # and never heard of again
+    desk.until(19 * SECOND - 1)
+    assert session in desk.tree.tenancies
+    desk.until(19 * SECOND)
+    assert session not in desk.tree.tenancies, "the KeepAlive was answered once, at 7 s, with 12 s more"
 
 
 def test_a_new_master_honours_the_leases_of_the_old() -> None:

@@ -166,6 +166,15 @@ def test_the_recorder_keeps_when_an_operation_really_left() -> None:
     assert (operation["intended_ns"], operation["started_ns"], operation["completed_ns"]) == (10, 17, 30)
 
 
+def test_a_recorder_that_has_given_its_operations_away_says_so() -> None:
+    recorder = Recorder(0, 100)
+    row = recorder.begin(10, 10, 0, 0, 0, 0)
+    recorder.operations()
+    for use in (lambda: recorder.pending(row), lambda: recorder.begin(20, 20, 0, 0, 0, 0), recorder.operations):
+        with pytest.raises(IndexError):
+            use()
+
+
 def test_a_client_process_ends_with_its_parent(tmp_path: Path) -> None:
     """Its standard input closes: whoever started it is gone, also when nobody listens where the replicas should be."""
     config = tmp_path / "config.json"

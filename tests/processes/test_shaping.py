@@ -38,7 +38,7 @@ def released(shaped: Shaper, until: int = NEVER - 1) -> list[tuple[int, Any]]:
     found = []
     while (now := shaped.next_ns()) <= until:
         due = shaped.due(now)
-        if not due:
+        if not due and shaped.next_ns() == now:
             break
         found += [(now, message) for _, message in due]
     return found
@@ -103,6 +103,38 @@ def test_bandwidth_is_the_hosts_and_shared_by_its_links() -> None:
     for number in range(10):
         shaped.send(1 + number % 2, number, 1000, START)
     assert [now - START for now, _ in released(shaped)] == [MS * (1 + number) for number in range(10)]
+
+
+def test_a_long_message_lets_others_go_between_its_slices() -> None:
+    """As in the simulation (tests/simulation/test_states.py)."""
+    shaped = shaper(latency="0ms", bandwidth="8Mbit/s")
+    shaped.connect(2, START)
+    shaped.send(1, "long", 200_000, START)
+    shaped.send(1, "behind", 1000, START)
+    shaped.send(2, "other", 1000, START)
+    assert shaped.kept_bytes == {1: 201_000, 2: 1000}
+    assert [((now - START) / MS, message) for now, message in released(shaped)] == [
+        (66.536, "other"),
+        (201, "long"),
+        (202, "behind"),
+    ]
+    assert shaped.kept_bytes == {1: 0, 2: 0}
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_long_message_that_is_leaving_is_held_by_a_block_and_lost_with_its_connection(lost: bool) -> None:
+    shaped = shaper(latency="0ms", bandwidth="8Mbit/s", user_timeout="1s", retransmit="10ms")
+    shaped.send(1, "long", 200_000, START)
+    if lost:
+        shaped.disconnect(1, START + MS)
+        shaped.connect(1, START + 2 * MS)
+    else:
+        shaped.block(1)
+        assert released(shaped, START + 300 * MS) == []
+        assert shaped.kept_bytes[1] == 200_000
+        shaped.unblock(1, START + 400 * MS)
+    assert [message for _, message in released(shaped)] == ([] if lost else ["long"])
+    assert shaped.kept_bytes[1] == 0
 
 
 def test_a_network_without_costs_lets_messages_pass_until_something_is_wrong_with_the_link() -> None:

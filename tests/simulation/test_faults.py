@@ -141,10 +141,20 @@ def test_overlapping_cuts_end_one_by_one() -> None:
     assert [now for now in heard if now > 6 * SECOND]
 
 
+@pytest.mark.parametrize("kind", ["crash", "pause"])
+def test_disks_keep_what_a_restart_may_read(kind: str) -> None:
+    """Memory stays small where no replica starts again."""
+    fault = {"at": "1s", kind: "leader", "for": "100ms"}
+    run = TrialRun(free_world("raft", **merged(LIVELY, {"faults": [fault]})), "raft", 1)
+    run.perform()
+    assert {bool(node.stable) for node in run.simulation.nodes} == {kind == "crash"}
+
+
 @pytest.mark.parametrize("engine", REPLICATED)
 def test_a_crash_loses_what_was_not_synced(engine: str) -> None:
     """At least the last record under way is torn; whatever was promised is there again."""
     run = TrialRun(free_world(engine, **merged(LIVELY, {"storage": {"fsync": "20ms"}})), engine, 1)
+    run.simulation.keeps_records = True
     lost: list[int] = []
 
     def crash(_: int) -> None:

@@ -27,6 +27,7 @@ def test_the_log_of_a_disk_tells_what_became_of_the_locks(monkeypatch: pytest.Mo
     changes = {"keys": {"count": 2, "distribution": "uniform"}, "arrivals": {"think": "10ms"}}
     scenario = lock_scenario("paxos", 4, storage={"compact_after": "8KiB"}, workload=changes, locks={"own": False}, duration="2s")
     run = TrialRun(scenario, "paxos", 1)
+    run.simulation.keeps_records = True
     run.perform()
     node = run.simulation.nodes[0]
     asked = scenario, "paxos", 0, list(node.stable), node.host.machine.applied

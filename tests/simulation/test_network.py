@@ -406,6 +406,38 @@ def test_a_datagram_is_lost_with_any_of_its_fragments() -> None:
 
 
 @pytest.mark.parametrize("engine", ["paxos", "raft"])
+def test_who_lacks_much_catches_up_over_datagrams_that_are_lost(engine: str) -> None:
+    """No datagram is larger than there are any: what is cut into hundreds of packets would never arrive whole."""
+    scenario = free_world(
+        engine,
+        replicas=3,
+        warmup="0.5s",
+        duration="1s",
+        cooldown="0.5s",
+        network={"transport": "datagram", "loss": 0.05},
+        timeouts={"election": ["100ms", "200ms"], "heartbeat": "10ms", "request": "100ms", "operation": "1s"},
+        workload={
+            "mix": {"write": 1.0},
+            "value_size": "8KiB",
+            "arrivals": {"kind": "closed", "clients": 8, "think": "10ms"},
+        },
+        faults=[{"at": "0.6s", "for": "600ms", "crash": 2}],
+        checks={"level_within": "10s", "linearizability_steps": 0},
+    )
+    run = TrialRun(scenario, engine, 1)
+    largest = [0]
+
+    def watch(what: str, _node: Node, detail: Any) -> None:
+        if what == "send":
+            largest.append(run.simulation.kinds[type(detail[1])].size(detail[1]))
+
+    run.simulation.trace = watch
+    run.perform()
+    assert run.trial({}, 0).checks["level"] == "passed"
+    assert 40_000 < max(largest) <= 65_507
+
+
+@pytest.mark.parametrize("engine", ["paxos", "raft"])
 def test_doubled_datagrams_arrive_twice(engine: str) -> None:
     """duplicate = 1: each message is stepped twice, sent once."""
     run = TrialRun(free_world(engine, network={"transport": "datagram", "duplicate": 1.0}), engine, 1)

@@ -39,6 +39,24 @@ def test_the_schedules_of_the_suite_contain_what_they_should(engine: str) -> Non
 
 
 @pytest.mark.parametrize("engine", REPLICATED)
+def test_what_a_network_loses_leaves_a_calm_phase_calm(engine: str) -> None:
+    """Whatever is lost: a tcp connection that no segment gets through breaks long before it ends, and a datagram is small."""
+    lossy = [each for each in (draw(engine, seed) for seed in range(300)) if each.network.loss.model != "none"]
+    assert {each.network.transport for each in lossy} == ({"tcp"} if engine == "zab" else {"tcp", "datagram"})
+    for scenario in lossy:
+        if scenario.network.transport == "tcp":
+            shortest_ns = min(end - begin for begin, end in scenario.checks.progress)
+            assert scenario.network.user_timeout_ns < 2 * shortest_ns / 3
+        else:
+            assert scenario.batching.message_bytes <= 1024
+
+
+def test_a_network_that_the_user_makes_lossy_is_given_small_datagrams() -> None:
+    given = {"network": {"transport": "datagram", "loss": 0.05}}
+    assert all(draw("raft", seed, given).batching.message_bytes <= 1024 for seed in range(50))
+
+
+@pytest.mark.parametrize("engine", REPLICATED)
 def test_random_schedules_of_locks(engine: str) -> None:
     """A few; `make explore` plays a thousand."""
     for seed in range(8 if build.compiled() else 1):
