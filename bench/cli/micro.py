@@ -12,10 +12,10 @@ import click
 @click.pass_context
 def micro(context: click.Context, arguments: tuple[str, ...]) -> None:
     """Measure the cores beside their rivals (the pure twin, plain Python, and numpy where someone would try
-    it), the simulator beside SimPy and its pure twin, and the client processes of real runs against a server that
-    answers at once.
+    it), the simulator beside SimPy and its pure twin, the client processes of real runs against a server that
+    answers at once, and what a commit takes on this machine at least.
 
-    NAME is cores, simulation, checker or clients; cores and checker take pyperf's options.
+    NAME is cores, simulation, checker, clients or floor; cores and checker take pyperf's options.
 
     \b
     replbench micro

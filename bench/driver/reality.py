@@ -205,7 +205,12 @@ class Reality(World):
                 connection.transport.abort()
 
     def leave(self) -> None:
-        """Write what has gathered, one write a connection."""
+        """Write what has gathered, one write a connection: first to clients, since only they wait for this moment."""
+        for connection in self.answering:
+            for frame in encode_messages(connection.answers):
+                connection.write(frame)
+            connection.answers = []
+        self.answering = []
         for to, outbox in self.outboxes.items():
             if outbox:
                 self.outboxes[to] = []
@@ -218,11 +223,6 @@ class Reality(World):
                 for frame in frames:
                     self.sent_bytes += len(frame)
                     self.peers[to].write(frame)
-        for connection in self.answering:
-            for frame in encode_messages(connection.answers):
-                connection.write(frame)
-            connection.answers = []
-        self.answering = []
 
     def keep_pace(self, now: int) -> None:
         """Count how many commands are decided in ``pace_ns``."""

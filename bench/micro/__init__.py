@@ -1,4 +1,5 @@
-"""Micro-benchmarks: each core, and the simulator, beside its rivals in one run, with the ratios that matter; the clients alone.
+"""Micro-benchmarks: each core, and the simulator, beside its rivals in one run, with the ratios that matter; the clients alone,
+and the floor of a commit.
 
     replbench micro [GROUP...] [--smoke] [pyperf options]
 
@@ -24,6 +25,7 @@ GROUPS = {
     "simulation": "bench.micro.simulation",
     "checker": "bench.micro.checker",
     "clients": "bench.micro.clients",
+    "floor": "bench.micro.floor",
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 from bench import micro
 from bench.driver.trials import run_trial
 from bench.metrics.recorder import CHUNK
-from bench.micro import checker, clients, cores, simulation
+from bench.micro import checker, clients, cores, floor, simulation
 from bench.scenario import read_scenario
 from bench.scenario.fields import Place
 
@@ -89,6 +89,13 @@ def test_the_clients_are_measured_in_processes_of_their_own():
     assert found.ops_per_s > 0
     assert found.cpu_ns_per_operation > 0
     assert found.loop_lag_max_ns >= 0
+
+
+def test_the_floor_of_a_commit_is_measured(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert floor.compare(smoke=True) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_operation_takes_the_recorder_64_bytes():
