@@ -4,7 +4,7 @@ cdef extern from *:
     """
     #include "structmember.h"
 
-    static Py_ssize_t slot_offset(PyObject *member) {
+    static CYTHON_UNUSED Py_ssize_t slot_offset(PyObject *member) {
         if (!PyObject_TypeCheck(member, &PyMemberDescr_Type)) {
             PyErr_SetString(PyExc_TypeError, "not a member that objects of the class keep in a slot");
             return -1;

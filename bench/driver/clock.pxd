@@ -1,9 +1,6 @@
-cimport cython
-
 ctypedef long long i64
 
 
-@cython.final
 cdef class Clock:
     cdef readonly double rate
     cdef i64 base_ns

@@ -1,5 +1,6 @@
 cimport cython
 
+from bench.driver.clock cimport Clock
 from bench.driver.host cimport Host
 from bench.driver.network cimport Durations
 from bench.driver.wire cimport Kind
@@ -12,7 +13,7 @@ cdef i64 NEVER
 
 
 @cython.final
-cdef class Node:
+cdef class Node(Clock):
     cdef readonly u64 id
     cdef readonly Host host
     cdef readonly bint up
@@ -38,12 +39,6 @@ cdef class Node:
     cdef readonly list stable
     cdef Py_ssize_t compaction_from
     cdef i64 wake_at_ns
-    cdef readonly double clock_rate
-    cdef i64 clock_base_ns
-    cdef i64 clock_set_ns
 
     cdef int idle(self) except -1
     cdef bint has_more(self) noexcept
-    cpdef i64 local(self, i64 now) noexcept
-    cdef i64 virtual(self, i64 local) noexcept
-    cpdef object set_clock_rate(self, double rate, i64 now)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bench.driver.clock import Clock
 from engines.core import NEVER
 from ext.events import Fifo
 
@@ -13,10 +14,11 @@ if TYPE_CHECKING:
     from engines.core import Record
 
 
-class Node:
+class Node(Clock):
     """One replica's machine: the incarnation that runs on it, its CPU, NIC, disk and clock."""
 
     def __init__(self, id: int, fsync: Durations, per_message: Durations) -> None:
+        Clock.__init__(self)
         self.id = id
         self.host: Any = None  # the Host of the incarnation that is up
         self.up = False
@@ -43,9 +45,6 @@ class Node:
         self.stable: list[Record] = []
         self.compaction_from = 0
         self.wake_at_ns = NEVER
-        self.clock_rate = 1.0
-        self.clock_base_ns = 0
-        self.clock_set_ns = 0
 
     def idle(self) -> None:
         """Forget the work that waits for the CPU."""
@@ -56,19 +55,3 @@ class Node:
     def has_more(self) -> bool:
         """Whether work waits for the CPU."""
         return self.waiting.count > 0
-
-    def local(self, now: int) -> int:
-        """This replica's clock at a moment of virtual time."""
-        if self.clock_rate == 1.0:
-            return now - self.clock_set_ns + self.clock_base_ns
-        return self.clock_base_ns + int((now - self.clock_set_ns) * self.clock_rate)
-
-    def virtual(self, local: int) -> int:
-        """The earliest virtual time at which this replica's clock shows ``local``."""
-        if self.clock_rate == 1.0:
-            return local - self.clock_base_ns + self.clock_set_ns
-        return self.clock_set_ns + 1 + int((local - self.clock_base_ns) / self.clock_rate)
-
-    def set_clock_rate(self, rate: float, now: int) -> None:
-        """From now on this clock runs at ``rate`` seconds a second."""
-        self.clock_base_ns, self.clock_set_ns, self.clock_rate = self.local(now), now, rate

@@ -101,7 +101,7 @@ class Simulation(World):
     def set_clock_rate(self, id: int, rate: float) -> None:
         """Let a replica's clock run at ``rate`` seconds a second from now on."""
         node = self.nodes[id]
-        node.set_clock_rate(rate, self.now)
+        node.set_rate(rate, self.now)
         if node.up:
             node.wake_at_ns = NEVER
             self.arm(node)
@@ -504,7 +504,7 @@ class Simulation(World):
         """
         deadline = node.host.deadline
         if deadline != NEVER:
-            wake_at = max(node.virtual(deadline), self.now)
+            wake_at = max(node.real(deadline), self.now)
             if wake_at < node.wake_at_ns:
                 node.wake_at_ns = wake_at
                 push_event(self.queue, wake_at, None, WAKE, node.id, node.incarnation)
