@@ -13,11 +13,15 @@ class Clock:
 
     def local(self, now: int) -> int:
         """What this clock shows at a time of the world."""
-        return self.base_ns + (now - self.set_ns if self.rate == 1.0 else int((now - self.set_ns) * self.rate))
+        if self.rate == 1.0:
+            return self.base_ns + now - self.set_ns
+        return self.base_ns + int((now - self.set_ns) * self.rate)
 
     def real(self, local: int) -> int:
         """The time of the world at which this clock shows ``local``."""
-        return self.set_ns + (local - self.base_ns if self.rate == 1.0 else 1 + int((local - self.base_ns) / self.rate))
+        if self.rate == 1.0:
+            return self.set_ns + local - self.base_ns
+        return self.set_ns + 1 + int((local - self.base_ns) / self.rate)
 
     def set_rate(self, rate: float, now: int) -> None:
         """From now on, run at ``rate`` seconds a second."""
