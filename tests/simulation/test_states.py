@@ -12,6 +12,7 @@ from engines.raft import InstallSnapshot
 from engines.raft.messages import PreVote
 from tests.simulation.building import MS, REPLICATED, SECOND, free_world
 
+pytestmark = pytest.mark.once
 STATES = ("InstallSnapshot", "Snapshot", "Snap")
 
 
