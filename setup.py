@@ -9,6 +9,9 @@ from setuptools.command.build_ext import build_ext
 sys.path.insert(0, str(Path(__file__).parent))
 from ext import build
 
+# Nothing that was made by other settings than these is of use.
+ALL = not build.STAMP.exists() or build.STAMP.stat().st_mtime < Path(__file__).stat().st_mtime
+
 
 class BuildAndStamp(build_ext):
     """Build the extensions, then note which sources they were built from (see ext/build.py)."""
@@ -16,6 +19,7 @@ class BuildAndStamp(build_ext):
     def initialize_options(self):
         super().initialize_options()
         self.parallel = 2
+        self.force = ALL
 
     def run(self):
         if self.editable_mode:  # `pip install --editable` would compile everything a second time, elsewhere
@@ -33,6 +37,7 @@ setup(
         ],
         build_dir="build/cython",
         nthreads=2,
+        force=ALL,
         show_all_warnings=False,
         compiler_directives={
             "language_level": 3, "annotation_typing": False, "embedsignature": True, "binding": False, "auto_pickle": False,

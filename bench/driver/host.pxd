@@ -25,6 +25,7 @@ cdef class World:
     cpdef object led(self, Host host)
     cpdef object lost_leader(self, Host host)
     cpdef object believed(self, Host host)
+    cpdef bint compacting(self) except -1
 
 
 @cython.final

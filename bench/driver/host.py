@@ -86,6 +86,10 @@ class World:
     def believed(self, host: Host) -> None:
         """Told at the end of a turn in which the service of a leading host has begun to believe something."""
 
+    def compacting(self) -> bool:
+        """Whether an earlier compaction is still under way, and the next one waits."""
+        return False
+
     def lost_leader(self, host: Host) -> None:
         """Told when the host's engine, which does not lead, has waited for a leader for too long, or seen its leader go."""
 
@@ -448,7 +452,8 @@ class Host:
     def weigh(self) -> None:
         """Look at the log's size now and then, and compact when it has grown enough."""
         self.weighed_at = self.machine.applied
-        if self.engine.log.nbytes >= self.compact_at_bytes and self.machine.applied > self.engine.log.base:
+        grown = self.engine.log.nbytes >= self.compact_at_bytes and self.machine.applied > self.engine.log.base
+        if grown and not self.world.compacting():
             self.compact()
 
     def compact(self) -> None:

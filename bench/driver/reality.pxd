@@ -75,6 +75,7 @@ cdef class Reality(World):
     @cython.locals(each=i64)
     cdef i64 queue_limit(self) except -1
 
+    cpdef bint compacting(self) except -1
     cpdef object write(self, Host host, list persists)
     @cython.locals(persists=list)
     cdef object make_durable(self)

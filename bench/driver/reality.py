@@ -192,7 +192,7 @@ class Reality(World):
 
     def release(self, now: int) -> None:
         """What shaped links have held back until now, and the connections that were held back for too long."""
-        if not self.shaper.parcels and not self.shaper.holding:
+        if self.shaper.next_ns() == NEVER:
             return
         for to, message in self.shaper.due(now):
             self.outboxes[to].append(message)
@@ -279,6 +279,10 @@ class Reality(World):
         self.leave()
         self.save(persists)
         self.host.synced(self.clock.local(time.monotonic_ns()))
+
+    def compacting(self) -> bool:
+        """Whether the last state is still being written: states that queued up would fill memory and disk."""
+        return bool(self.log.segments.archiving)
 
     def save(self, persists: list[Persist]) -> None:
         """One write and one sync, as slow as the fault of the moment has it."""

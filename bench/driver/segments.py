@@ -10,12 +10,14 @@ state is durable under its name.
 """
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -25,7 +27,6 @@ from bench.driver.log_format import (
     SEGMENTS,
     STATE,
     STATES,
-    StorageError,
     frame_header,
     frame_record,
     numbered,
@@ -49,7 +50,9 @@ class Segments:
         self.segment_bytes = segment_bytes
         self.spares: deque[tuple[Path, bool]] = deque()  # each with whether it holds old records
         self.coming: Future[tuple[int, bool]] | None = None
-        self.trouble: OSError | StorageError | None = None
+        self.trouble: Exception | None = None
+        self.archiving = False  # from when a state is to be written until it has its name, or will not get it
+        self.stocked = 0
         self.maker = ThreadPoolExecutor(1)
         self.archivist = ThreadPoolExecutor(1)
         self.draft = folder / "coming"
@@ -82,10 +85,21 @@ class Segments:
             os.close(coming.result()[0])
         path = segment_path(self.folder, number)
         path.unlink(missing_ok=True)
-        file = reserve(path, size)
+        file: int = self._with_room(lambda: reserve(path, size))
         os.fsync(file)
         os.fsync(self.directory)
         return file
+
+    def _with_room(self, job: Callable[[], Any]) -> Any:
+        """Give spares up where a full disk is in the way of what has to be written."""
+        try:
+            return job()
+        except OSError as error:
+            if error.errno != errno.ENOSPC or not self.spares:
+                raise
+        while self.spares:
+            self.spares.popleft()[0].unlink()
+        return job()
 
     def _make(self, number: int, pause_s: float) -> tuple[int, bool]:
         path, reused = self._spare()
@@ -107,24 +121,32 @@ class Segments:
     def _stock(self) -> None:
         if not self.spares:
             os.close(reserve_zeros(self.fresh, self.segment_bytes, PAUSE_S))
-            self.spares.append((self.fresh.rename(self.folder / "spare-0"), False))
+            self.stocked += 1
+            self.spares.append((self.fresh.rename(self.folder / f"spare-new-{self.stocked}"), False))
 
     # States
 
     def archive(self, number: int, sequence: int, state: Record) -> None:
         """Begin to write the state that stands before this segment, whose opening has this sequence number."""
-        self._aside(lambda: self._write_state(number, sequence, state))
+        self.archiving = True
+        self._aside(lambda: self._with_room(lambda: self._write_state(number, sequence, state)))
 
     def adopt(self, number: int) -> None:
         """The log has, durably, all that it must keep of the segments before this one: they go when the state is written."""
-        self._aside(lambda: self._adopt(number))
+        def adopt() -> None:
+            try:
+                self._adopt(number)
+            finally:
+                self.archiving = False
+
+        self._aside(adopt)
 
     def _aside(self, job: Callable[[], None]) -> None:
         def attempt() -> None:
             try:
                 if self.trouble is None:
                     job()
-            except (OSError, StorageError) as error:
+            except Exception as error:
                 self.trouble = error
 
         self.archivist.submit(attempt)

@@ -55,7 +55,8 @@ class Shaper:
         self.longest_bytes[to] = max(self.longest_bytes[to], size)
         if link.blocks:
             link.blocked_messages += 1
-        if not link.blocks and to in self.connected:
+        behind = self.tcp and len(link.leaving) > 0  # and a block changes nothing about the order on a connection
+        if to in self.connected and (behind or not link.blocks):
             self._leave(to, link, message, size, now)
         elif self.tcp:
             self._hold(to, link, message, size, now)
@@ -157,9 +158,9 @@ class Shaper:
             if link.unsent == 0:
                 message, size, _ = link.left()
                 self.kept_bytes[to] -= size
-                if link.blocks:
+                if link.blocks and self.tcp:
                     self._hold(to, link, message, size, now)
-                else:
+                elif not link.blocks:
                     self._carry(to, link, message, size, gone_ns)
             if leaving:
                 self._line_up(gone_ns, to, leaving)

@@ -21,6 +21,7 @@ from bench.driver.reality import DOWN, MESSAGES, REQUESTS, UP, Reality
 from bench.driver.storage import WriteAheadLog
 from bench.scenario import Place, read_scenario
 from engines.machine import PUT, encode_command
+from engines.raft import InstallSnapshot
 from engines.unreplicated import Unreplicated
 from tests.processes.cluster import FAST
 
@@ -227,3 +228,21 @@ def test_an_orderly_end_makes_all_durable_however_small_its_groups_are(tmp_path:
     log.close()
     records, _ = read_records(tmp_path, Unreplicated)
     assert len(records) >= len(requests)
+
+
+def test_a_message_of_many_slices_leaves(tmp_path: Path) -> None:
+    """Though nothing else waits for its time."""
+    table = {"engine": "raft", "replicas": 3, "network": {"latency": "1ms", "bandwidth": "1Gbit/s"}}
+    log = WriteAheadLog(tmp_path)
+    world = Reality(read_scenario(table, Place("test", Path())), "raft", 2, 1, log)
+    world.start(log.recover(PROTOCOLS["raft"][0]), 1)
+    wire = Wire([], 0)
+    world.inbox.append((UP, cast(Connection, wire), []))
+    world.turn()
+    world.transmit(world.host, 0, InstallSnapshot(1, 5, 1, bytes(1_000_000)))
+    end = time.monotonic() + 20
+    while sum(map(len, wire.frames)) < 1_000_000:
+        assert time.monotonic() < end
+        time.sleep(max(0, min(0.01, (world.next_ns() - time.monotonic_ns()) / 1e9)))
+        world.turn()
+    log.close()

@@ -121,6 +121,18 @@ def test_a_long_message_lets_others_go_between_its_slices() -> None:
     assert shaped.kept_bytes == {1: 0, 2: 0}
 
 
+@pytest.mark.parametrize("until_ms", [50, 300])
+def test_a_block_in_the_midst_of_a_long_message_keeps_the_order(until_ms: int) -> None:
+    shaped = shaper(latency="0ms", bandwidth="8Mbit/s")
+    shaped.send(1, "long", 200_000, START)
+    shaped.block(1)
+    shaped.send(1, "behind", 1000, START + MS)
+    assert released(shaped, START + until_ms * MS) == []
+    shaped.unblock(1, START + until_ms * MS)
+    shaped.send(1, "last", 1000, START + until_ms * MS)
+    assert [message for _, message in released(shaped)] == ["long", "behind", "last"]
+
+
 @pytest.mark.parametrize("lost", [False, True])
 def test_a_long_message_that_is_leaving_is_held_by_a_block_and_lost_with_its_connection(lost: bool) -> None:
     shaped = shaper(latency="0ms", bandwidth="8Mbit/s", user_timeout="1s", retransmit="10ms")

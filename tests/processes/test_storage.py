@@ -1,6 +1,7 @@
 """The write-ahead log: what was synced comes back, a torn tail is cut and reported, corruption before it is refused."""
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import subprocess
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from bench.driver.log_format import HEADER, StorageError, segment_path
 from bench.driver.log_reader import read_log, read_records
+from bench.driver.segments import reserve
 from bench.driver.storage import WriteAheadLog
 from engines.core import Record
 from engines.raft import Raft
@@ -172,11 +174,33 @@ def test_a_compaction_drops_what_it_restates_once_it_is_durable(tmp_path: Path) 
     snapshot, voted, tail = Snapshot(10, 1, b"state"), Voted(1, 1), Entries(11, b"tail")
     log.write([Entries(12, b"before"), snapshot], snapshot, tail)
     assert len(segments(tmp_path)) > 3, "nothing goes before the last record of the compaction is durable"
+    assert log.segments.archiving, "so that no host compacts again before this state has its name"
     log.write([voted, tail, Voted(2, 2)], snapshot, tail)
     log.write([Voted(3, 3)], snapshot, tail)
     log.close()
+    assert not log.segments.archiving
     assert segments(tmp_path)[0] == segment_path(tmp_path, log.number)
     assert recovered(tmp_path) == ([snapshot, voted, tail, Voted(2, 2), Voted(3, 3)], "")
+
+
+def test_spares_are_given_up_where_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A segment longer than usual needs their room."""
+    log, _ = opened(tmp_path)
+    spare = tmp_path / "spare-old"
+    spare.write_bytes(b"")
+    log.segments.spares.append((spare, True))
+    whole = reserve
+
+    def small(path: Path, size: int) -> int:
+        if list(tmp_path.glob("spare-*")):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return whole(path, size)
+
+    log.segments.maker.submit(lambda: None).result()
+    monkeypatch.setattr("bench.driver.segments.reserve", small)
+    os.close(log.segments.make_large(7, 4096))
+    assert not log.segments.spares
+    log.close()
 
 
 def test_a_crash_in_the_middle_of_dropping_leaves_no_half_a_past(tmp_path: Path) -> None:
