@@ -11,7 +11,12 @@ from engines.zab import Zab
 from tests.locks.schedule import schedule
 
 
+SEEDS = 10
+
+
 @pytest.mark.parametrize("engine", [Paxos, Raft, Zab])
-@pytest.mark.parametrize("seed", range(10))
-def test_schedule(engine: type[Engine], seed: int) -> None:
-    assert schedule(engine, seed).watch.grants > 10
+def test_schedules(engine: type[Engine]) -> None:
+    """How many locks one schedule grants is a matter of its draws; ten of them grant several hundred."""
+    grants = [schedule(engine, seed).watch.grants for seed in range(SEEDS)]
+    assert min(grants) > 10
+    assert sum(grants) > 40 * SEEDS
