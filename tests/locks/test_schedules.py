@@ -10,7 +10,6 @@ from engines.raft import Raft
 from engines.zab import Zab
 from tests.locks.schedule import schedule
 
-
 SEEDS = 10
 
 
