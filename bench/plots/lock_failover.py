@@ -116,4 +116,4 @@ def _medians(lines: Sequence[Line], phase: str) -> str:
 def _count(lines: Sequence[Line]) -> str:
     """How many fail-overs a line stands for."""
     counts = sorted({len(line.seconds[PHASES[0][0]]) for line in lines})
-    return f"{' or '.join(map(str, counts))} fail-overs each"
+    return f"{' or '.join(map(str, counts))} fail-over{'s' * (counts != [1])} each"
