@@ -53,14 +53,14 @@ def services(points: Iterable[tuple[Mapping[str, Any], Point]]) -> list[Service]
 
 def _service(world: str, members: list[tuple[Mapping[str, Any], Point]]) -> Service:
     first = members[0][1]
-    spans = {name: _span([row[name] for row, _ in members]) for name in SPANS}
+    found: dict[str, Any] = {name: _span([row[name] for row, _ in members]) for name in SPANS}
+    found |= {name: sum(int(row[name]) for row, _ in members) for name in TOTALS}
     return Service(
         scenario=first.scenario,
         engine=first.engine,
         world=world,
         clocks_in_bound=all(point.checks.get(EXCLUSION) != "not run" for _, point in members),
-        **spans,
-        **{name: sum(int(row[name]) for row, _ in members) for name in TOTALS},
+        **found,
     )
 
 
