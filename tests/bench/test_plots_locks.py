@@ -75,6 +75,14 @@ def test_a_master_that_never_came_leaves_its_line_below_the_top(tmp_path):
     assert "median of 1 restart of its only replica, as there is none to fail over to;" in in_words(alone)
 
 
+def test_a_leader_that_is_missed_at_once_leaves_room_for_the_rest(tmp_path):
+    trial = lock_trial(noticed=[(8 * SECOND_NS + 500_000, 1)])
+    missed, *_ = drawn(lock_failover.draw, [stored(tmp_path / "killed", [trial])], 4)
+    assert "raft below 0.01" in missed.get_title(loc="left")
+    assert missed.get_xlim()[0] == 0.1
+    assert missed.get_xlabel().endswith("less than 0.1 as that")
+
+
 def test_a_service_whose_master_lived_has_a_closing_line_with_the_lowest_and_the_highest(cell):
     rows = cell.points.to_dict("records")
     told = list(zip(rows, cell.records.values(), strict=True))
