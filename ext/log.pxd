@@ -97,6 +97,7 @@ cdef u64 POSITION_LIMIT
 cdef Py_ssize_t PAYLOAD_LIMIT_BYTES
 
 
+@cython.final
 cdef class Log:
     cdef readonly u64 base
     cdef readonly u64 base_term
