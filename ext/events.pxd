@@ -121,24 +121,28 @@ cdef inline int _grow(EventQueue queue) except -1:
 cdef inline void _sink(due *heap, u64 used, due sinking) noexcept:
     # From the root, which is hollow. Which child is the least is a coin toss, so that it is computed, and no branch on it is
     # mispredicted.
-    cdef u64 hole = 0
-    cdef u64 child = 1
-    cdef u64 left, right
-    while child < used:
-        if child + 4 <= used:
-            left = child + (heap[child + 1] < heap[child])
-            right = child + 2 + (heap[child + 3] < heap[child + 2])
-            left = right if heap[right] < heap[left] else left
+    cdef due *hole = heap
+    cdef due *child = heap + 1
+    cdef due *end = heap + used
+    cdef due *least
+    cdef due *other
+    while child < end:
+        if child + 4 <= end:
+            least = child + (child[1] < child[0])
+            other = child + 2 + (child[3] < child[2])
+            least = other if other[0] < least[0] else least
         else:
-            left = child
-            for right in range(child + 1, used):
-                left = right if heap[right] < heap[left] else left
-        if sinking < heap[left]:
+            least = child
+            other = child + 1
+            while other < end:
+                least = other if other[0] < least[0] else least
+                other += 1
+        if sinking < least[0]:
             break
-        heap[hole] = heap[left]
-        hole = left
-        child = 4 * hole + 1
-    heap[hole] = sinking
+        hole[0] = least[0]
+        hole = least
+        child = heap + 4 * (hole - heap) + 1
+    hole[0] = sinking
 
 
 cdef inline void _fill(EventQueue queue) noexcept:

@@ -292,8 +292,8 @@ class Simulation(World):
 
     def cpu_cost(self, node: Node, size: int) -> int:
         """To receive or to send a message of ``size`` bytes."""
-        draws = node.per_message
-        return (draws.value if draws.constant else draws.next()) + whole_ns(self.cpu_byte_fs * size)
+        own = node.per_message.value if node.per_message.constant else node.per_message.next()
+        return own + whole_ns(self.cpu_byte_fs * size)
 
     def arrive(self, node: Node, argument: int, message: Message) -> None:
         """A message reached a replica: its CPU takes it now or later."""
