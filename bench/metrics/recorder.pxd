@@ -27,7 +27,6 @@ cdef class Chunk:
     cdef unsigned char *status
 
 
-@cython.final
 cdef class Recorder:
     cdef i64 window_start_ns
     cdef i64 window_stop_ns
@@ -54,7 +53,7 @@ cdef class Recorder:
     @cython.locals(chunk=Chunk, attempts=int)
     cpdef int attempts_of(self, Py_ssize_t row) except -1
     @cython.locals(chunk=Chunk, client=i64)
-    cpdef i64 client_of(self, Py_ssize_t row) except? 0
+    cpdef i64 client_of(self, Py_ssize_t row) except -1
     @cython.locals(chunk=Chunk, kind=int)
     cpdef int kind_of(self, Py_ssize_t row) except -1
     @cython.locals(chunk=Chunk, key=u64)
@@ -62,10 +61,10 @@ cdef class Recorder:
     @cython.locals(chunk=Chunk, at=Py_ssize_t, same=bint)
     cpdef bint asked(self, Py_ssize_t row, u64 client, int kind, u64 key) except -1
     @cython.locals(chunk=Chunk, size=i64)
-    cpdef i64 size_of(self, Py_ssize_t row) except? 0
+    cpdef i64 size_of(self, Py_ssize_t row) except -1
     @cython.locals(chunk=Chunk, expected=u64)
     cpdef u64 expected_of(self, Py_ssize_t row) except? 0
     @cython.locals(chunk=Chunk, started=i64)
-    cpdef i64 started_ns(self, Py_ssize_t row) except? 0
+    cpdef i64 started_ns(self, Py_ssize_t row) except? -1
     @cython.locals(start=i64, stop=i64)
     cpdef object advance(self, i64 now)
