@@ -39,7 +39,7 @@ cdef class Window:
     cpdef object measured(self, i64 round_trip_ns, i64 least_ns)
 
 
-@cython.locals(window=Window, at=Py_ssize_t)
+@cython.locals(window=Window, count=u64, at=Py_ssize_t)
 cpdef Window window_of(list windows, u64 acceptor)
 
 

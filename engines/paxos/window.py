@@ -130,7 +130,8 @@ def window_of(windows: list[Window], acceptor: int) -> Window:
 
     Where replicas are numbered from 0 on, it stands at that place or, behind the leader, one before.
     """
-    at = min(acceptor, len(windows) - 1)
+    count = len(windows)
+    at = acceptor if acceptor < count else count - 1
     while at >= 0:
         window = windows[at]
         if window.id == acceptor:
