@@ -1,3 +1,4 @@
+# cython: boundscheck=False, wraparound=False
 """The state machines that commands are applied to, and the sessions that keep a retried command from counting
 twice.
 

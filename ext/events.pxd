@@ -62,8 +62,11 @@ cdef class EventQueue:
     cdef u64 order
     cdef u64 used
     cdef u64 room
-    # heap[:used] is a heap of four children a node; the tickets of heap[used:room] keep the slots that are free.
+    # heap[:used] is a heap of four children a node; the tickets of heap[used:room] keep the slots that are free. Where it
+    # is ``hollow``, its root has been popped, and keeps the slot that is free by that: as a rule an event pushes the next
+    # one, which then takes that place and sinks, and the heap is put in order once for both.
     cdef due *heap
+    cdef bint hollow
     cdef Detail *details
     cdef list payloads
 
@@ -80,13 +83,16 @@ cdef inline void clear_events(EventQueue queue) noexcept:
     queue.details = NULL
     queue.used = 0
     queue.room = 0
+    queue.hollow = False
 
 
 cdef inline u64 pending_events(EventQueue queue) noexcept:
-    return queue.used
+    return queue.used - queue.hollow
 
 
 cdef inline i64 earliest_event(EventQueue queue):
+    if queue.hollow:
+        _fill(queue)
     if queue.used == 0:
         raise IndexError("no event is pending")
     return <i64>(queue.heap[0] >> 64)
@@ -112,14 +118,51 @@ cdef inline int _grow(EventQueue queue) except -1:
     return 0
 
 
+cdef inline void _sink(due *heap, u64 used, due sinking) noexcept:
+    # From the root, which is hollow. Which child is the least is a coin toss, so that it is computed, and no branch on it is
+    # mispredicted.
+    cdef due *hole = heap
+    cdef due *child = heap + 1
+    cdef due *end = heap + used
+    cdef due *least
+    cdef due *other
+    while child < end:
+        if child + 4 <= end:
+            least = child + (child[1] < child[0])
+            other = child + 2 + (child[3] < child[2])
+            least = other if other[0] < least[0] else least
+        else:
+            least = child
+            other = child + 1
+            while other < end:
+                least = other if other[0] < least[0] else least
+                other += 1
+        if sinking < least[0]:
+            break
+        hole[0] = least[0]
+        hole = least
+        child = heap + 4 * (hole - heap) + 1
+    hole[0] = sinking
+
+
+cdef inline void _fill(EventQueue queue) noexcept:
+    # Nothing was pushed since the root was popped: the last takes its place, and the free slot that of the last.
+    cdef due root = queue.heap[0]
+    queue.hollow = False
+    queue.used -= 1
+    if queue.used:
+        _sink(queue.heap, queue.used, queue.heap[queue.used])
+    queue.heap[queue.used] = root
+
+
 cdef inline int push_event(
     EventQueue queue, i64 time, object payload, u32 kind, u32 target, i64 argument
 ) except -1:
     assert time >= queue.time, "an event lies in the past"
-    if queue.used == queue.room:
+    if queue.used == queue.room and not queue.hollow:
         _grow(queue)
     cdef due *heap = queue.heap
-    cdef u64 hole = queue.used
+    cdef u64 hole = 0 if queue.hollow else queue.used
     cdef u64 slot = <u64>heap[hole] & (SLOTS - 1)
     cdef u64 parent
     cdef Detail *detail = &queue.details[slot]
@@ -129,6 +172,10 @@ cdef inline int push_event(
     put_payload(queue.payloads, <Py_ssize_t>slot, payload)
     cdef due pushed = <due>time << 64 | (queue.order << SLOT_BITS | slot)
     queue.order += 1
+    if queue.hollow:
+        queue.hollow = False
+        _sink(heap, queue.used, pushed)
+        return 0
     queue.used += 1
     while hole > 0:
         parent = (hole - 1) >> 2
@@ -140,32 +187,9 @@ cdef inline int push_event(
     return 0
 
 
-cdef inline void _settle(due *heap, u64 used, due last) noexcept:
-    # Let the hole at the root sink to the bottom, and ``last`` rise from there: it seldom belongs much higher. Which child
-    # is the least is a coin toss, so that it is computed, and no branch on it is mispredicted.
-    cdef u64 hole = 0
-    cdef u64 child = 1
-    cdef u64 left, right
-    while child + 4 <= used:
-        left = child + (heap[child + 1] < heap[child])
-        right = child + 2 + (heap[child + 3] < heap[child + 2])
-        left = right if heap[right] < heap[left] else left
-        heap[hole] = heap[left]
-        hole = left
-        child = 4 * hole + 1
-    if child < used:
-        left = child
-        for right in range(child + 1, used):
-            left = right if heap[right] < heap[left] else left
-        heap[hole] = heap[left]
-        hole = left
-    while hole > 0 and last < heap[(hole - 1) >> 2]:
-        heap[hole] = heap[(hole - 1) >> 2]
-        hole = (hole - 1) >> 2
-    heap[hole] = last
-
-
 cdef inline object pop_event(EventQueue queue):
+    if queue.hollow:
+        _fill(queue)
     if queue.used == 0:
         raise IndexError("no event is pending")
     cdef due *heap = queue.heap
@@ -175,10 +199,7 @@ cdef inline object pop_event(EventQueue queue):
     queue.kind = detail.kind
     queue.target = detail.target
     queue.argument = detail.argument
-    queue.used -= 1
-    if queue.used:
-        _settle(heap, queue.used, heap[queue.used])
-    heap[queue.used] = slot
+    queue.hollow = True
     return take_payload(queue.payloads, <Py_ssize_t>slot)
 
 

@@ -97,6 +97,7 @@ cdef u64 POSITION_LIMIT
 cdef Py_ssize_t PAYLOAD_LIMIT_BYTES
 
 
+@cython.final
 cdef class Log:
     cdef readonly u64 base
     cdef readonly u64 base_term
@@ -113,7 +114,7 @@ cdef class Log:
     @cython.locals(start=u64)
     cpdef u64 append(self, u64 term, bytes payload)
     cpdef u64 extend(self, u64 term, list payloads)
-    @cython.locals(raw=bytes_pointer, entries=u64, size=u64, end=u64, offset=u64, newest=u64)
+    @cython.locals(raw=bytes_pointer, entries=u64, end=u64, offset=u64, newest=u64)
     cpdef u64 append_packed(self, bytes packed)
     @cython.locals(raw=bytes_pointer)
     cpdef bytes slice(self, u64 first, u64 stop)

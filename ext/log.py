@@ -91,14 +91,13 @@ class Log:
         if entries == 0:
             return self.last
         raw = packed
-        size = len(packed)
         end = self.dropped + len(self.buffer)
         offset = 0
         newest = 0
         for _ in range(entries):
             newest = offset
             append_u64(self.index, end + offset)
-            offset = after(raw, offset, size)
+            offset += HEADER_BYTES + load_u32(raw, offset + 8)
         append_bytes(self.buffer, packed)
         self.last += entries
         self.last_term = load_u64(raw, newest)

@@ -50,6 +50,7 @@ cdef class GridQuorum(QuorumSystem):
     cdef readonly list rows
 
 
+@cython.final
 cdef class AckTracker:
     cdef readonly QuorumSystem quorum
     cdef readonly u64 committed
@@ -73,6 +74,7 @@ cdef class AckTracker:
     cdef u64 asked(self, u64 before, u64 position) except? 0xFFFFFFFFFFFFFFFF
 
 
+@cython.final
 cdef class VoteTracker:
     cdef readonly QuorumSystem quorum
     cdef readonly str result

@@ -9,6 +9,7 @@ ctypedef unsigned long long u64
 cdef u64 RECENT, STRIDE, LOW, OPERATION_AT, KEY_AT, KEY_BYTES
 
 
+@cython.final
 cdef class Agreement:
     cdef list columns
     cdef u64 *recent

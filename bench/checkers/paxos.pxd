@@ -37,12 +37,10 @@ cdef class PaxosWatcher(Watcher):
     cdef object column
     cdef u64 *given
 
-    @cython.locals(disk=PaxosDisk, accepted=AcceptedSlots)
+    @cython.locals(disk=PaxosDisk)
     cpdef object kept(self, u64 replica, object record)
-    @cython.locals(stop=u64)
-    cdef int accepted(
-        self, u64 replica, PaxosDisk disk, u64 ballot, u64 first, bytes entries, u64 committed
-    ) except -1
+    @cython.locals(ballot=u64, first=u64, committed=u64, stop=u64)
+    cdef int accepted(self, u64 replica, PaxosDisk disk, AcceptedSlots record) except -1
     @cython.locals(raw=bytes_pointer, offset=u64, slot=u64, own=u64)
     cdef int restated(self, u64 replica, PaxosDisk disk, u64 ballot, u64 first, bytes entries) except -1
     cdef int has_promised(self, u64 replica, PaxosDisk disk, u64 ballot) except -1
@@ -52,7 +50,8 @@ cdef class PaxosWatcher(Watcher):
     cpdef object promised(self, u64 replica, u64 to, object message)
     cpdef object sent(self, u64 replica, u64 to, object message)
     @cython.locals(disk=PaxosDisk)
-    cdef object holds(self, u64 replica, u64 ballot, u64 through)
+    cdef int holds(self, u64 replica, u64 ballot, u64 through) except -1
+    cdef int lacks(self, u64 replica, PaxosDisk disk, u64 ballot, u64 through) except -1
     @cython.locals(disk=PaxosDisk, accepted=u64)
     cdef int tells(self, u64 replica, u64 last) except -1
     cpdef object led(self, u64 replica, u64 term, u64 applied)

@@ -1,3 +1,5 @@
+# cython: boundscheck=False, wraparound=False
+# (replicas are numbered by the simulation itself)
 """What must hold of Multi-Paxos, watched from outside: disks, promises, proposals. See bench.checkers.statements."""
 from __future__ import annotations
 
@@ -123,8 +125,7 @@ class PaxosWatcher(Watcher):
     def kept(self, replica: int, record: Record) -> None:
         disk = self.disks[replica]
         if type(record) is AcceptedSlots:
-            accepted = record
-            self.accepted(replica, disk, accepted.ballot, accepted.first, accepted.entries, accepted.committed)
+            self.accepted(replica, disk, record)
         elif type(record) is Promised:
             self.has_promised(replica, disk, record.ballot)
             disk.promise(record.ballot, record.committed)
@@ -132,10 +133,9 @@ class PaxosWatcher(Watcher):
             assert type(record) is Compacted
             disk.decide(max(disk.decided, record.position))
 
-    def accepted(
-        self, replica: int, disk: PaxosDisk, ballot: int, first: int, entries: bytes, committed: int
-    ) -> None:
+    def accepted(self, replica: int, disk: PaxosDisk, record: AcceptedSlots) -> None:
         """Slots are accepted, or restated by a compaction at the ballots that they had."""
+        ballot, first, committed = record.ballot, record.first, record.committed
         if ballot != disk.ballot:
             self.has_promised(replica, disk, ballot)
             disk.promise(ballot, committed)
@@ -143,11 +143,11 @@ class PaxosWatcher(Watcher):
             disk.decide(committed)
         elif committed > disk.decided:
             disk.decided = committed
-        stop = self.proposals.note(ballot, first, entries)
+        stop = self.proposals.note(ballot, first, record.entries)
         if stop > 0:
             disk.accept(first, stop)
         else:
-            self.restated(replica, disk, ballot, first, entries)
+            self.restated(replica, disk, ballot, first, record.entries)
 
     def restated(self, replica: int, disk: PaxosDisk, ballot: int, first: int, entries: bytes) -> None:
         """Slots, not all of which are at the ballot of the record."""
@@ -224,8 +224,11 @@ class PaxosWatcher(Watcher):
         disk = self.disks[replica]
         if ballot < self.given[replica] and through > 0:
             self.violated(PROMISE, f"replica {replica} accepted at ballot {ballot}, after its promise of {self.given[replica]}")
-        if not self.durable or (ballot == disk.ballot and through <= disk.matched):
-            return
+        if self.durable and (ballot != disk.ballot or through > disk.matched):
+            self.lacks(replica, disk, ballot, through)
+
+    def lacks(self, replica: int, disk: PaxosDisk, ballot: int, through: int) -> None:
+        """A promise of what the disk does not say in these words; one of an older ballot was true when it was made."""
         if ballot > disk.ballot:
             self.violated(DURABILITY, f"replica {replica} promised ballot {ballot}, and has {disk.ballot} on disk")
         elif ballot == disk.ballot:

@@ -1,6 +1,7 @@
 cimport cython
 
 from bench.checkers.invariants cimport Agreement
+from engines.machine cimport same
 from ext.columns cimport words_of
 from ext.log cimport append_u64, bytes_pointer, load_u32, load_u64
 
@@ -40,6 +41,8 @@ cdef class Proposals:
     cdef u64 *firsts
     cdef u64 *stops
     cdef u64 *ballots
+    cdef u64 *found
+    cdef u64 value
 
     @cython.locals(slot=Py_ssize_t, stop=u64)
     cpdef u64 note(self, u64 ballot, u64 first, bytes entries) except? 0xFFFFFFFFFFFFFFFF
@@ -48,8 +51,10 @@ cdef class Proposals:
     @cython.locals(values=Values, known=u64)
     cpdef object propose(self, u64 ballot, u64 slot, u64 value)
     cdef Values of(self, u64 ballot, u64 slot)
-    @cython.locals(raw=bytes_pointer, value=u64)
+    @cython.locals(value=u64)
     cpdef object choose(self, u64 slot, bytes command)
+    @cython.locals(at=Py_ssize_t, entries=bytes, raw=bytes_pointer, known=u64)
+    cdef u64 value_of(self, u64 slot, bytes command) except? 0
     @cython.locals(raw=bytes_pointer)
     cdef u64 value_chosen(self, u64 slot) except? 0xFFFFFFFFFFFFFFFF
     cdef u64 bound_of(self, u64 slot) except? 0xFFFFFFFFFFFFFFFF

@@ -10,6 +10,7 @@ from bench.checkers.invariants import Agreement
 from bench.checkers.statements import CHOSEN, ONE_VALUE
 
 if not cython.compiled:
+    from engines.machine import same
     from ext.columns import words_of
     from ext.memory import append_u64, load_u32, load_u64
 
@@ -79,10 +80,12 @@ class Proposals:
         self.bounds: list[tuple[int, int]] = []
         self.bound = 0
         self.entries: list[bytes] = [b""] * RING
-        self.columns = [array("Q", bytes(8 * RING)) for _ in range(3)]
+        self.columns = [array("Q", bytes(8 * RING)) for _ in range(4)]
         self.firsts = words_of(self.columns[0])
         self.stops = words_of(self.columns[1])
         self.ballots = words_of(self.columns[2])
+        self.found = words_of(self.columns[3])  # of the last one of the entries
+        self.value = 0
 
     def note(self, ballot: int, first: int, entries: bytes) -> int:
         """A record or an Accept has these entries; where they end if all are proposed at this ballot, else 0."""
@@ -96,6 +99,7 @@ class Proposals:
             self.firsts[slot] = first
             self.stops[slot] = stop
             self.ballots[slot] = ballot
+            self.found[slot] = self.value
         return stop
 
     def note_each(self, ballot: int, first: int, entries: bytes) -> int:
@@ -109,7 +113,7 @@ class Proposals:
             own = load_u64(raw, offset)
             offset += HEADER_BYTES
             length = load_u32(raw, offset - 4)
-            value = fingerprint(raw, offset, offset + length)
+            self.value = value = fingerprint(raw, offset, offset + length)
             uniform = uniform and own == ballot
             self.propose(own, slot, value)
             offset += length
@@ -144,8 +148,7 @@ class Proposals:
     def choose(self, slot: int, command: bytes) -> None:
         """A slot is decided; slots come in order."""
         assert slot == self.decided + 1
-        raw = command
-        value = fingerprint(raw, 0, len(command))
+        value = self.value_of(slot, command)
         append_u64(self.chosen, value)
         self.decided = slot
         if self.highest != self.bound:
@@ -153,6 +156,17 @@ class Proposals:
             self.bounds.append((slot, self.bound))
         if self.newest.at(slot) != value and not [1 for each in self.values.values() if each.at(slot) == value]:
             self.agreement.violated(f"{CHOSEN}: what is applied at slot {slot} was proposed by no ballot")
+
+    def value_of(self, slot: int, command: bytes) -> int:
+        """The digest of a command. It is known where the same bytes were proposed for this slot alone, and not long ago."""
+        at = slot & RING_LOW
+        entries = self.entries[at]
+        raw = entries
+        if self.firsts[at] == slot and self.stops[at] == slot + 1 and same(command, raw, HEADER_BYTES, len(entries)):
+            known: int = self.found[at]
+            return known
+        raw = command
+        return fingerprint(raw, 0, len(command))
 
     def value_chosen(self, slot: int) -> int:
         """The digest of the value that was chosen for a slot."""

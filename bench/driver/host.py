@@ -400,7 +400,8 @@ class Host:
 
     def settle(self, more: bool) -> None:
         """The end of a turn: hear oneself, notice leadership, propose, start the next group's sync, compact, set the deadline."""
-        self.hear_oneself()
+        if self.own.count > 0:
+            self.hear_oneself()
         if self.engine.leading != self.leading:
             if self.leading:
                 self.deposed()

@@ -39,6 +39,8 @@ cdef class Node(Clock):
     cdef readonly list stable
     cdef Py_ssize_t compaction_from
     cdef i64 wake_at_ns
+    cdef i64 armed_for
 
     cdef int idle(self) except -1
+    cdef int disarm(self) except -1
     cdef bint has_more(self) noexcept

@@ -44,13 +44,18 @@ class Node(Clock):
         self.on_write: Callable[[int], None] | None = None  # told of the next sync that begins, and of half its duration
         self.stable: list[Record] = []
         self.compaction_from = 0
-        self.wake_at_ns = NEVER
+        self.disarm()
 
     def idle(self) -> None:
         """Forget the work that waits for the CPU."""
         self.busy = self.paused = False
         self.waiting.clear()
         self.deferred = []
+
+    def disarm(self) -> None:
+        """No wake-up is to come, whatever is still on the queue."""
+        self.wake_at_ns = NEVER
+        self.armed_for = NEVER  # the deadline that it is for, as this clock shows it: a later one needs no other
 
     def has_more(self) -> bool:
         """Whether work waits for the CPU."""

@@ -290,7 +290,7 @@ class SharedMachine(Simulation):
         """A timer of a replica goes off; it may be early because the deadline has moved since."""
         if not node.up or incarnation != node.incarnation or self.now != node.wake_at_ns:
             return
-        node.wake_at_ns = NEVER
+        node.disarm()
         if node.local(self.now) >= node.host.deadline:
             process = self.processes[node.id]
             process.due = True

@@ -4,7 +4,7 @@ from bench.checkers.beliefs cimport LockWatcher
 from bench.checkers.invariants cimport Agreement, Watcher
 from bench.driver.clients cimport Population
 from bench.driver.host cimport Host, World
-from bench.driver.network cimport Durations, Link
+from bench.driver.network cimport Link
 from bench.driver.node cimport Node
 from bench.driver.wire cimport Kind
 from engines.core cimport Persist
@@ -15,7 +15,7 @@ ctypedef long long i64
 
 cdef int ACTION, ANSWER, ARRIVE, BREAK, ISSUE, LET_GO, PROCESS, PROCESS_REQUEST, REDIRECTED, REQUEST, RETRY, STOP, SYNCED, WAKE
 cdef int ACCEPTED, REFUSED, ANSWER_BYTES, REQUEST_BYTES
-cdef i64 LOST, NEVER, SLICE_BYTES, FEMTOSECONDS, FROM_CLIENT, CLIENT
+cdef i64 LOST, SLICE_BYTES, FEMTOSECONDS, FROM_CLIENT, CLIENT
 
 cdef i64 whole_ns(u64 femtoseconds) noexcept
 
@@ -72,7 +72,7 @@ cdef class Simulation(World):
     cdef i64 pay_cpu(self, Node node, i64 size) except -1
     @cython.locals(depart=i64)
     cdef i64 pay_nic(self, Node node, i64 size, i64 ready) except -1
-    @cython.locals(draws=Durations)
+    @cython.locals(own=i64)
     cdef i64 cpu_cost(self, Node node, i64 size) except -1
     @cython.locals(link=Link, source=Node)
     cdef object arrive(self, Node node, i64 argument, object message)

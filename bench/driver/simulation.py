@@ -44,7 +44,6 @@ from bench.driver.occasions import (
     WAKE,
 )
 from bench.driver.wire import ANSWER_BYTES, REQUEST_BYTES, Kind
-from engines.core import NEVER
 from ext.events import EventQueue
 
 if not cython.compiled:
@@ -103,7 +102,7 @@ class Simulation(World):
         node = self.nodes[id]
         node.set_rate(rate, self.now)
         if node.up:
-            node.wake_at_ns = NEVER
+            node.disarm()
             self.arm(node)
 
     def boot(self, id: int) -> None:
@@ -114,7 +113,7 @@ class Simulation(World):
         node.incarnation += 1
         node.cpu_free_ns = node.nic_free_ns = self.now
         node.idle()
-        node.wake_at_ns = NEVER
+        node.disarm()
         node.host = self.new_host(self, id, node.incarnation)
         if self.trace is not None:
             self.trace("boot", node, len(node.stable))
@@ -164,7 +163,7 @@ class Simulation(World):
             self.queue.push(self.now, payload, kind, id, argument)
         if not node.working:
             self.take_next(node)
-        node.wake_at_ns = NEVER
+        node.disarm()
         self.arm(node)
 
     def run(self, until: int) -> None:  # noqa: PLR0912 (a table of calls would cost more than it tells)
@@ -292,8 +291,8 @@ class Simulation(World):
 
     def cpu_cost(self, node: Node, size: int) -> int:
         """To receive or to send a message of ``size`` bytes."""
-        draws = node.per_message
-        return (draws.value if draws.constant else draws.next()) + whole_ns(self.cpu_byte_fs * size)
+        own = node.per_message.value if node.per_message.constant else node.per_message.next()
+        return own + whole_ns(self.cpu_byte_fs * size)
 
     def arrive(self, node: Node, argument: int, message: Message) -> None:
         """A message reached a replica: its CPU takes it now or later."""
@@ -503,10 +502,11 @@ class Simulation(World):
         Every call of a host ends here.
         """
         deadline = node.host.deadline
-        if deadline != NEVER:
+        if deadline < node.armed_for:
             wake_at = max(node.real(deadline), self.now)
             if wake_at < node.wake_at_ns:
                 node.wake_at_ns = wake_at
+                node.armed_for = deadline
                 push_event(self.queue, wake_at, None, WAKE, node.id, node.incarnation)
         if self.watcher is not None and self.watcher.thorough:
             self.watcher.seen(node.id, node.host.engine.status())
@@ -517,7 +517,7 @@ class Simulation(World):
         """A wake-up, which may be early because the deadline has moved since."""
         if not node.up or node.paused or incarnation != node.incarnation or self.now != node.wake_at_ns:
             return
-        node.wake_at_ns = NEVER
+        node.disarm()
         local = node.local(self.now)
         if local >= node.host.deadline:
             if self.trace is not None:

@@ -5,6 +5,7 @@ from ext.fields cimport slot_offset, slot_value
 ctypedef long long i64
 
 
+@cython.final
 cdef class Kind:
     cdef readonly str name
     cdef readonly bint heartbeat
@@ -18,6 +19,6 @@ cdef class Kind:
     cdef bint simple
 
     @cython.locals(size=i64, payload=bytes)
-    cpdef i64 size(self, object message) except -1
+    cpdef i64 size(self, object message) except 0
     @cython.locals(size=i64, payload=bytes)
-    cdef i64 rest(self, object message) except -1
+    cdef i64 rest(self, object message) except? 0

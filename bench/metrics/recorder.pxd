@@ -10,6 +10,7 @@ cdef i64 PENDING
 cdef int OK, FAILED, UNKNOWN
 
 
+@cython.final
 cdef class Chunk:
     cdef readonly dict columns
     cdef i64 *intended_ns

@@ -3,7 +3,7 @@ cimport cython
 from engines.core cimport Engine, i64, u64
 from engines.paxos.fields cimport Accept, Accepted
 from engines.paxos.slots cimport Slots
-from engines.paxos.window cimport Told, Window
+from engines.paxos.window cimport Told, Window, window_of
 from ext.fields cimport with_3, with_4
 from ext.log cimport Log
 from ext.log cimport count, retag, skip, unpack
@@ -37,7 +37,6 @@ cdef class Paxos(Engine):
     cdef VoteTracker votes
     cdef AckTracker acks
     cdef list windows
-    cdef dict window_of
     cdef dict adopted
     cdef dict reported
     cdef dict known_decided
@@ -71,6 +70,7 @@ cdef class Paxos(Engine):
 
     @cython.locals(log=Log, first=u64, stop=u64, entries=bytes, window=Window)
     cpdef list propose(self, list commands, i64 now)
+    @cython.locals(first=u64, last=u64)
     cdef int persist_acceptance(self, Accept message) except -1
     @cython.locals(log=Log, stop=u64)
     cdef int fill(self, Window window) except -1

@@ -41,7 +41,7 @@ from engines.paxos.messages import (
 )
 from engines.paxos.options import PaxosOptions
 from engines.paxos.slots import Slots
-from engines.paxos.window import Told, Window
+from engines.paxos.window import Told, Window, window_of
 from ext.log import count, retag, skip, unpack
 from ext.quorum import WON, AckTracker, VoteTracker
 
@@ -96,7 +96,6 @@ class Paxos(Engine):
         self.votes = VoteTracker(self.phase1)
         self.acks = AckTracker(self.phase2)
         self.windows: list[Window] = []
-        self.window_of: dict[int, Window] = {}
         self.adopted: dict[int, tuple[int, bytes]] = {}
         self.reported = dict.fromkeys(self.voters, self.committed)
         self.known_decided: dict[int, int] = {}
@@ -274,7 +273,7 @@ class Paxos(Engine):
         if message.ballot != self.ballot:
             return
         if self.leading and sender != self.id:
-            self.hear(self.window_of[sender], message.committed, 0)
+            self.hear(window_of(self.windows, sender), message.committed, 0)
         if self.role != CANDIDATE or message.asked > self.reported[sender] + 1:
             return
         slot = message.first
@@ -320,7 +319,6 @@ class Paxos(Engine):
         for peer in self.peers:
             window = Window(peer, self.configuration.inflight_messages, retry_ns, self.now)
             self.windows.append(window)
-            self.window_of[peer] = window
             if self.votes.answered(peer):
                 self.hear(window, self.known_decided[peer], 0)
 
@@ -356,7 +354,8 @@ class Paxos(Engine):
     def persist_acceptance(self, message: Accept) -> None:
         """Write down the leader's own acceptance of what ends its log, while the Accepts are under way."""
         record = with_4(AcceptedSlots, message.ballot, message.committed, message.entries, message.first)
-        self.persist(record, self.id, with_3(Accepted, message.ballot, 0, self.log.last))
+        first, last = message.first, self.log.last
+        self.persist(record, self.id, with_3(Accepted, message.ballot, 0, message.first if first == last else last))
 
     def fill(self, window: Window) -> None:
         """Send an acceptor what it has not been sent, as far as its window has room."""
@@ -423,7 +422,7 @@ class Paxos(Engine):
         if sender == self.id:
             self.learn_accepted(sender, message.through)
         else:
-            self.hear(self.window_of[sender], message.through, message.beyond)
+            self.hear(window_of(self.windows, sender), message.through, message.beyond)
 
     def hear(self, window: Window, through: int, beyond: int) -> None:
         """An acceptor has told how far it is at this ballot."""
@@ -513,7 +512,7 @@ class Paxos(Engine):
     def on_heartbeat_reply(self, sender: int, message: HeartbeatReply) -> None:
         """An acceptor lives: this is how far it is, and how long the way is."""
         if self.leading and message.ballot == self.ballot:
-            window = self.window_of[sender]
+            window = window_of(self.windows, sender)
             window.measured(self.now - message.sent_ns, self.heartbeat_ns)
             if window.state_lost(message.through, message.sent_ns):
                 window.rewind()
@@ -523,8 +522,8 @@ class Paxos(Engine):
         """What was under way is lost; it is sent again when the peer answers a heartbeat."""
         self.begin(now)
         self.told.forget(peer)
-        if self.leading and peer in self.window_of:
-            self.window_of[peer].close()
+        if self.leading:
+            window_of(self.windows, peer).close()
         return self.effects
 
     # -- snapshots and restarts ------------------------------------------------------------------------------

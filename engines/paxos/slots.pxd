@@ -5,6 +5,7 @@ from ext.log cimport Log
 ctypedef unsigned long long u64
 
 
+@cython.final
 cdef class Slots:
     cdef readonly Log log
     cdef readonly dict islands

@@ -39,6 +39,10 @@ cdef class Window:
     cpdef object measured(self, i64 round_trip_ns, i64 least_ns)
 
 
+@cython.locals(window=Window, count=u64, at=Py_ssize_t)
+cpdef Window window_of(list windows, u64 acceptor)
+
+
 @cython.final
 cdef class Told:
     cdef i64 state_wait_ns

@@ -1,3 +1,4 @@
+# cython: boundscheck=False, wraparound=False
 """What a leader has under way to one acceptor: flow control, and what tells it that something was lost.
 
 Retransmission works as TCP's does. An Accept counts as lost once nothing new was acknowledged for a
@@ -122,6 +123,24 @@ class Window:
         else:
             self.round_trip_ns += (round_trip_ns - self.round_trip_ns) // 8
         self.retry_ns = max(least_ns, 2 * self.round_trip_ns)
+
+
+def window_of(windows: list[Window], acceptor: int) -> Window:
+    """The window of an acceptor; KeyError where there is none.
+
+    Where replicas are numbered from 0 on, it stands at that place or, behind the leader, one before.
+    """
+    count = len(windows)
+    at = acceptor if acceptor < count else count - 1
+    while at >= 0:
+        window = windows[at]
+        if window.id == acceptor:
+            return window
+        at -= 1
+    for window in windows:
+        if window.id == acceptor:
+            return window
+    raise KeyError(acceptor)
 
 
 class Told:

@@ -32,6 +32,7 @@ from engines.paxos.messages import (
     round_of,
 )
 from engines.paxos.slots import Slots
+from engines.paxos.window import Window, window_of
 from ext.log import Log, pack, unpack
 
 MS = 1_000_000
@@ -457,3 +458,11 @@ def test_a_preempted_candidate_waits_longer_each_time() -> None:
         longest.append(max(waits))
     assert longest[-1] > 200 * MS, "the range has widened"
     assert max(longest) <= 200 * MS + 8 * 100 * MS, "and has an end"
+
+
+@given(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 8), unique=True, max_size=9))
+def test_a_window_is_found_whatever_the_numbers_and_their_order(ids: list[int]) -> None:
+    windows = [Window(id, 4, 1, 0) for id in ids]
+    assert [window_of(windows, id) for id in ids] == windows
+    with pytest.raises(KeyError):
+        window_of(windows, next(id for id in range(10) if id not in ids))
