@@ -283,10 +283,11 @@ class Host:
             count = self.queue.count
             if count < self.max_commands and (more or self.now < self.queued_since_ns + self.max_delay_ns):
                 return
+            behind = self.service is None and count > self.max_commands * self.pipeline
             commands: list[bytes] = []
             while self.queue.count > 0 and len(commands) < self.max_commands:
                 command = self.queue.pop()
-                if self.service is not None or not self.answered_again(self.queue.argument, command):
+                if not (behind and self.answered_again(self.queue.argument, command)):
                     self.proposed.push(command, self.queue.argument)
                     commands.append(command)
             self.queued_since_ns = self.now
@@ -296,7 +297,7 @@ class Host:
     def answered_again(self, origin: int, command: bytes) -> bool:
         """Answer a retry of what was applied while the retry waited (Ongaro 6.3); whether it was one.
 
-        To decide each of them anew would take longer than its client waits, who would send another.
+        Behind more than the pipeline holds, to decide each anew would take longer than its client waits, who would send another.
         """
         result = self.machine.known(command)
         if result is None:
