@@ -7,6 +7,7 @@
 # make check    lint, types and layout
 # make reference  predict and measure three replicas on this machine, into results/both-reference; leave it alone meanwhile
 # make locks-reference  all that there is to ask of a lock service, in the simulation, into results/locks-reference
+# make locks-processes-reference  a lock service in processes on this machine, into results/locks-processes-reference; leave it alone meanwhile
 # make build    only build
 # make clean    remove what was built, the environment included; results stay
 #
@@ -24,7 +25,7 @@ SOURCES := $(CONTRACTS) $(wildcard $(CONTRACTS:.pxd=.py) $(CONTRACTS:.pxd=.pyx))
 SEEDS ?= 0:10000
 LOCK_SEEDS ?= 0:1000
 
-.PHONY: bench test mutants soak fuzz explore check reference locks-reference build parts whole clean
+.PHONY: bench test mutants soak fuzz explore check reference locks-reference locks-processes-reference build parts whole clean
 
 bench: build
 	$(BIN)/replbench run quick
@@ -58,14 +59,18 @@ reference: build
 	$(BIN)/replbench run both-3 --out results/both-reference
 	cd results/both-reference && rm -f history-*.jsonl.gz latencies.npz plots/*.png plots/cdf* plots/timeline*
 
+locks-reference: RUN = locks
+locks-processes-reference: RUN = real-locks --world processes --set network.latency=0ms --set network.bandwidth=unlimited
+locks-processes-reference: LEFT_OUT = locks-*.npz plots/lock-keepalives-* plots/lock-holds-lock-*
+
 # Of many trials the figures show only what points.csv and result.json have, and of the first one its locks.
-locks-reference: build
-	rm -rf results/locks-reference
-	$(BIN)/replbench run locks --engine raft,paxos,zab --no-plots --out results/locks-reference
-	$(BIN)/replbench plot results/locks-reference --kind lock-failover --kind lock-holds --kind lock-latency --kind lock-keepalives
-	cd results/locks-reference && rm -f history-*.jsonl.gz latencies.npz plots/*.png
-	cd results/locks-reference && awk -F, 'NR > 1 && $$5 > 0 { print "locks-" NR - 2 ".npz" }' points.csv | xargs rm -f
-	find results/locks-reference -name 'locks-*.npz' -size +200k -delete
+locks-reference locks-processes-reference: build
+	rm -rf results/$@
+	$(BIN)/replbench run $(RUN) --engine raft,paxos,zab --no-plots --out results/$@
+	$(BIN)/replbench plot results/$@ --kind lock-failover --kind lock-holds --kind lock-latency --kind lock-keepalives
+	cd results/$@ && rm -f history-*.jsonl.gz latencies.npz plots/*.png $(LEFT_OUT)
+	cd results/$@ && awk -F, 'NR > 1 && $$5 > 0 { print "locks-" NR - 2 ".npz" }' points.csv | xargs rm -f
+	find results/$@ -name 'locks-*.npz' -size +200k -delete
 
 # Libraries are fetched while the modules compile, which takes the compiler alone. Times say when to build; contents say
 # whether that was enough, as when an older source is put back.

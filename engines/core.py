@@ -19,7 +19,7 @@ durability the way it learns of a follower's.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import cython
 import msgspec
@@ -163,6 +163,12 @@ def send(to: int, message: Message) -> Send:
     return effect
 
 
+# Typed here, because Cython warns of annotations in the body of a compiled class.
+NO_HANDLERS: dict[type[Message], Callable[[Any, int, Any], None]] = {}
+NO_RECORDS: tuple[type[Record], ...] = ()
+NO_HEARTBEATS: frozenset[type[Message]] = frozenset()
+
+
 class Engine:
     """What all engines share: the dispatch over HANDLERS, the list of effects, and the way commits are announced.
 
@@ -171,11 +177,11 @@ class Engine:
     below that raise here. ``deadline`` is when ``tick`` is next due. ``leading`` is true while proposals are accepted.
     """
 
-    NAME: ClassVar[str] = ""
-    HANDLERS: ClassVar[dict[type[Message], Callable[[Any, int, Any], None]]] = {}
-    RECORDS: ClassVar[tuple[type[Record], ...]] = ()
-    HEARTBEATS: ClassVar[frozenset[type[Message]]] = frozenset()
-    FIFO_ONLY: ClassVar[bool] = False
+    NAME = ""
+    HANDLERS = NO_HANDLERS
+    RECORDS = NO_RECORDS
+    HEARTBEATS = NO_HEARTBEATS
+    FIFO_ONLY = False
 
     def __init__(self, id: int, configuration: Configuration, dice: Dice) -> None:
         if id not in configuration.voters:

@@ -15,9 +15,6 @@ the order of their records.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar
-
 from engines.core import Configuration, Dice, Effect, Engine, Message, Record, Status
 
 TERM = 1
@@ -124,4 +121,4 @@ class Unreplicated(Engine):
         role = "server" if self.serving else "bystander"
         return Status(role, self.leader, TERM, self.committed, self.log.last)
 
-    HANDLERS: ClassVar[dict[type[Message], Callable[[Any, int, Any], None]]] = {Durable: on_durable}
+    HANDLERS = {Durable: on_durable}  # noqa: RUF012  (Cython warns of a ClassVar)

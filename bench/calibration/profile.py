@@ -77,6 +77,7 @@ def costs(measured: Measured, name: str, folder: Path) -> Costs:
         fsync=_fsync(measured, spent["per_sync_ns"]),
         **_larger_syncs(measured),
         contention=_contention(measured.syncs),
+        others_share_of_machine=measured.foreign_share,
         **spent,
     )
 
@@ -182,7 +183,6 @@ def as_file(costs: Costs, measured: Measured) -> str:
             )
         ),
         *listed((name.replace("_ns", "_us"), round(value / 1e3, 3)) for name, value in measured.codec.items()),
-        f"others_share_of_machine = {measured.foreign_share:.2f}",
     ]
     return as_toml(costs) + "\n".join(lines) + "\n"
 

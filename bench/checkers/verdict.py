@@ -181,7 +181,13 @@ def _machine(trial: Trial) -> list[str]:
     machines = {"The machine": trial.resources.get("machine", {})}
     for replica, host in trial.resources.get("hosts", {}).items():
         machines[f"The host of replica {replica}"] = host
-    return [reason for name, machine in machines.items() for reason in _burdened(trial, name, machine)]
+    reasons = [reason for name, machine in machines.items() for reason in _burdened(trial, name, machine)]
+    share = trial.resources.get("calibration", {}).get("foreign_share", 0.0)
+    if share > FOREIGN_SHARE:
+        reasons.append(
+            f"The costs were measured on a machine of which others took {share:.0%}: they are too high for it; calibrate it anew."
+        )
+    return reasons
 
 
 def _burdened(trial: Trial, name: str, machine: dict[str, Any]) -> list[str]:

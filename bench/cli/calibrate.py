@@ -10,7 +10,6 @@ import click
 from bench.cli.arguments import Out, refuse
 
 PROFILE = Path("results") / "local" / "costs.toml"
-NOISE = 0.1
 
 
 @click.command(short_help="Measure what work costs on this machine.")
@@ -52,6 +51,7 @@ def unwritable(out: Path) -> str:
 def write_profile(out: Path, quiet: bool, effort: float = 1.0) -> None:
     """Measure, and write the profile; ``effort`` below 1 makes it shorter and rougher."""
     from bench.calibration import profile
+    from bench.checkers.verdict import FOREIGN_SHARE
 
     def say(what: str) -> None:
         if not quiet:
@@ -62,9 +62,9 @@ def write_profile(out: Path, quiet: bool, effort: float = 1.0) -> None:
     partial = out.with_suffix(".partial")
     partial.write_text(profile.as_file(made, measured))
     partial.replace(out)
-    if measured.foreign_share > NOISE:
+    if measured.foreign_share > FOREIGN_SHARE:
         click.echo(
             f"replbench: other programs took up to {measured.foreign_share:.0%} of this machine meanwhile, and costs are "
-            "too high for it; repeat it when it is quiet",
+            "too high for it, so that predictions with them are suspect; repeat it when it is quiet",
             err=True,
         )

@@ -90,8 +90,17 @@ for verb in (list_known, run, plot, show, compare, replay, explore, check, serve
 
 
 def _with_remedy(error: click.ClickException) -> str:
-    """What click itself says of a call names no remedy."""
+    """What click itself says of a call names no remedy, and knows nothing of other verbs."""
     message = error.format_message()
+    if isinstance(error, click.NoSuchOption):
+        elsewhere = [
+            f"`replbench {name} {error.option_name}`"
+            for name, verb in replbench.commands.items()
+            if any(error.option_name in parameter.opts for parameter in verb.params)
+        ]
+        if elsewhere:
+            meant = [*elsewhere, *(error.possibilities or [])[:1]]
+            return f"No such option '{error.option_name}'; did you mean {' or '.join(meant)}?"
     if not isinstance(error, click.UsageError) or error.ctx is None or ";" in message or message.endswith("?"):
         return message
     return f"{message.rstrip('.')}; `{error.ctx.command_path} --help` says what it takes, with examples"

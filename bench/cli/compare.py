@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from bench.cli.arguments import json_option, reported_results
+from bench.scenario.units import counted
 
 if TYPE_CHECKING:
     from bench.metrics.compare import Comparison, Ratio
@@ -87,6 +88,8 @@ def _print(comparison: Comparison) -> None:
             "of these runs, not of the systems: other seeds may differ by more; "
             f"repeat both with --trials {TRIALS_NEEDED} or more"
         )
+    alone = len(comparison.unmatched)
+    click.echo(f"in both: {counted(comparison.matched, 'point')}; in one only: {alone or 'none'}")
     for line in comparison.unmatched:
         click.echo(f"not compared: {line}")
     for line in comparison.unfair:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,9 +39,7 @@ FOREVER = 2**63 - 1
 @click.option(
     "--point",
     type=Whole(0),
-    default=0,
-    show_default=True,
-    help="Which run: the column point of points.csv.",
+    help="Which run: the column point of points.csv; by default the first.",
 )
 @click.option("--seed", type=Whole(0), help="Instead of the scenario's; not for a result, which has its own.")
 @click.option(
@@ -61,7 +59,7 @@ def replay(
     *,
     scenario: str,
     settings: tuple[str, ...],
-    point: int,
+    point: int | None,
     seed: int | None,
     explored: str | None,
     trace: bool,
@@ -81,6 +79,11 @@ def replay(
     A result's point must come out the same, number for number, and its histories byte for byte where the result has them: exit 1
     where it does not (another version of the code?), 3 where it is invalid.
     """
+    if (begin or end) and not (trace or plot):
+        raise click.ClickException("--from and --to bound what is traced or drawn; add --trace, or --plot FILE")
+    if plot is not None:
+        _require_place(plot)
+    span_ns = _span(begin, end)
     if Path(scenario).is_dir():
         if settings or seed is not None or explored is not None:
             raise click.ClickException(
@@ -95,11 +98,6 @@ def replay(
         recorded, task = None, _of_suite(suite, point)
     if task.scenario.world == "processes":
         raise click.ClickException(f"{task} ran in processes; only a simulation can be replayed")
-    if (begin or end) and not (trace or plot):
-        raise click.ClickException("--from and --to bound what is traced or drawn; add --trace, or --plot FILE")
-    if plot is not None:
-        _require_place(plot)
-    span_ns = _span(begin, end)
     trial = _traced(task, trace, plot, span_ns) if trace or plot else _run_again(task)
     with tempfile.TemporaryDirectory(prefix="replbench-replay.") as aside:
         summary = _summarised(task, trial, Path(aside))
@@ -108,33 +106,41 @@ def replay(
     if as_json:
         click.echo(json.dumps(row, indent=1))
     elif not trace:
-        from bench.cli.tables import print_outages, print_points
+        from bench.cli.tables import print_locks, print_points
         from bench.metrics.outage import outages
+        from bench.metrics.service import services
 
         print_points([row], list(task.axes))
-        print_outages(outages([(row, summary.point)]))
+        told = [(row, summary.point)]
+        print_locks(services(told), outages(told))
     context.exit(_judge(summary, different))
 
 
-def _of_suite(suite: Suite, point: int) -> Task:
+def _chosen(point: int | None, points: Sequence[int], where: str) -> int:
+    """The point, or the first of them, and then it is said which that is."""
+    if point is None:
+        if len(points) > 1:
+            said = f"{where} has {len(points)} points, and this is point {points[0]}; --point names another"
+            click.echo(f"replbench: {said}", err=True)
+        return points[0]
+    if point not in points:
+        said = f"{points[0]} to {points[-1]}" if len(points) == points[-1] - points[0] + 1 else ", ".join(map(str, points))
+        raise click.ClickException(f"--point: {where} has points {said}; give one of them")
+    return point
+
+
+def _of_suite(suite: Suite, point: int | None) -> Task:
     tasks = tasks_of(suite, Path())
-    if point >= len(tasks):
-        raise click.ClickException(
-            f"--point: {suite.name} has points 0 to {len(tasks) - 1}; give one of them"
-        )
-    return tasks[point]
+    return tasks[_chosen(point, range(len(tasks)), suite.name)]
 
 
-def _of_result(path: Path, point: int) -> tuple[dict[str, Any], Task]:
+def _of_result(path: Path, given: int | None) -> tuple[dict[str, Any], Task]:
     """The recorded row of a point, and the task that made it."""
     with reported_results():
         from bench.metrics.result import load
 
         result: Result = load(path)
-        if point not in result.records:
-            raise click.ClickException(
-                f"--point: {path} has points {', '.join(map(str, result.records))}; give one of them"
-            )
+        point = _chosen(given, list(result.records), str(path))
         record = result.records[point]
         part = read_scenario(result.scenarios[record.scenario], Place(f"{path}/result.json", path))
     found = [scenario for axes, scenario in part.points() if axes == record.axes]

@@ -313,18 +313,20 @@ def fresh_folder(name: str) -> Path:
 
 def report(rows: list[PointSummary], path: Path | None, quiet: bool, as_json: bool) -> None:
     """The table, what is wrong with which point, and the path of the result last."""
-    from bench.cli.tables import print_errors, print_outages, print_points
+    from bench.cli.tables import print_errors, print_locks, print_points
     from bench.metrics.outage import outages
     from bench.metrics.prediction import errors
     from bench.metrics.result import tabulated
+    from bench.metrics.service import services
 
     table = [{**values, **row.point.axes} for values, row in zip(tabulated(rows), rows, strict=True)]
     axes = list(dict.fromkeys(axis for row in rows for axis in row.point.axes))
     wrong = errors(table, axes)
-    gone = outages(zip(table, (row.point for row in rows), strict=True))
+    told = list(zip(table, (row.point for row in rows), strict=True))
+    held, gone = services(told), outages(told)
     if as_json:
         found: dict[str, Any] = {"points": table, "result": None if path is None else str(path)}
-        added = {"prediction": wrong, "failovers": gone}
+        added = {"prediction": wrong, "locks": held, "failovers": gone}
         found |= {name: msgspec.to_builtins(said) for name, said in added.items() if said}
         click.echo(json.dumps(found, indent=1))
         return
@@ -339,7 +341,7 @@ def report(rows: list[PointSummary], path: Path | None, quiet: bool, as_json: bo
     for line in _suspects(rows):
         click.echo(f"suspect: {line}; `replbench show {path}` has the reasons in full", err=True)
     if not quiet:
-        print_outages(gone)
+        print_locks(held, gone)
     if path is not None and not quiet and any((path / "plots").iterdir()):
         click.echo(f"figures: {path / 'plots'}")
     if path is not None:

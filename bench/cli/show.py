@@ -29,6 +29,8 @@ def show(scenario: str, settings: tuple[str, ...], as_json: bool) -> None:
     replbench show results/local/quick-20240601-101500
     replbench show wan-5
     replbench show lan-3 --set replicas=5 > mine.toml        a scenario file to start from
+
+    In a terminal that is too narrow for it the table of a result comes in parts; in a pipe, such as into `less -S`, it is whole.
     """
     if Path(scenario).is_dir():
         if settings:
@@ -51,9 +53,10 @@ def show(scenario: str, settings: tuple[str, ...], as_json: bool) -> None:
 
 
 def _show_result(path: Path, as_json: bool) -> None:
-    from bench.cli.tables import print_errors, print_outages, print_points
+    from bench.cli.tables import print_errors, print_locks, print_points
     from bench.metrics.outage import outages
     from bench.metrics.prediction import errors
+    from bench.metrics.service import services
 
     with reported_results():
         from bench.metrics.result import load
@@ -73,7 +76,8 @@ def _show_result(path: Path, as_json: bool) -> None:
         click.echo(f"{name}: {about.get('about', '')}")
     print_points(rows, result.axes)
     print_errors(errors(rows, result.axes))
-    print_outages(outages(zip(rows, result.records.values(), strict=True)))
+    told = list(zip(rows, result.records.values(), strict=True))
+    print_locks(services(told), outages(told))
     for index, record in result.records.items():
         for reason in record.reasons:
             click.echo(f"{record.verdict}: point {index}, {record.engine}: {reason}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,8 +15,11 @@ from bench.scenario.units import counted
 if TYPE_CHECKING:
     from bench.metrics.outage import Outage
     from bench.metrics.prediction import Error
+    from bench.metrics.service import Service
 
 SECOND_NS = 1_000_000_000
+UNBOUNDED, BETWEEN = 10_000, 3  # characters: no bound on a table, and what stands between two columns
+Column = tuple[str, list[str], bool]  # heading, a cell for each row, and whether these are numbers
 
 
 def rate(value: Any) -> str:
@@ -63,16 +68,16 @@ MEASURES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "messages\n/commit": ("messages_per_commit", ratio),
     "fsyncs\n/commit": ("fsyncs_per_commit", ratio),
 }
-# Of a lock service, beside those that are general.
+# Of a lock service, what matters most first; those that are general come last.
 GENERAL = ("throughput_ops_per_s", "longest_gap_ns", "fsyncs_per_commit")
 LOCKS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "pairs/s": ("lock_pairs_per_s", rate),
     "acquire\np50 ms": ("acquire_p50_ns", milliseconds),
-    "contended\np50 ms": ("acquire_contended_p50_ns", milliseconds),
     "hand-off\np50 ms": ("hand_off_p50_ns", milliseconds),
+    "held\ntwice": ("held_twice", rate),
+    "contended\np50 ms": ("acquire_contended_p50_ns", milliseconds),
     "fairness": ("jain_grants", ratio),
     "KeepAlives\nof requests": ("keep_alive_share", percent),
-    "held\ntwice": ("held_twice", rate),
 }
 # Each where some point has it.
 SOME_LOCKS: dict[str, tuple[str, Callable[[Any], str]]] = {
@@ -94,8 +99,12 @@ RATIOS: dict[str, tuple[str, Callable[[Any], str]]] = {
 PROCESSOR = {"CPU us\n/commit": ("cpu_ns_per_commit", microseconds)}
 
 
-def print_points(rows: Sequence[Mapping[str, Any]], axes: Sequence[str]) -> None:
-    """A row for each engine, point and trial: ``rows`` have the columns of points.csv and the axes."""
+def print_points(rows: Sequence[Mapping[str, Any]], axes: Sequence[str], room: int | None = None) -> None:
+    """A row for each engine, point and trial: ``rows`` have the columns of points.csv and the axes.
+
+    In a terminal that is narrower than that (``room`` in its place) there are several tables, each of which says which point is
+    meant; the first one has the verdicts.
+    """
     several = {"scenario": "scenario", "world": "world", "trial": "trial"}
     # What `replay --point` asks for.
     numbered = ["point"] if all("point" in row for row in rows) else []
@@ -105,16 +114,39 @@ def print_points(rows: Sequence[Mapping[str, Any]], axes: Sequence[str]) -> None
     real = not all(absent(row.get("cpu_ns_per_commit")) for row in rows)
     compared = any("throughput_ratio" in row for row in rows)
     measures = measures_of(rows) | (PROCESSOR if real else {}) | (RATIOS if compared else {})
-    headings = [*names, *(axis.removeprefix("workload.") for axis in shown), *measures, "verdict"]
-    cells = [
-        [
-            *(str(row.get(name, "")) for name in (*names, *shown)),
-            *(printed(row.get(column)) for column, printed in measures.values()),
-            str(row.get("verdict", "")),
-        ]
-        for row in rows
+    place = [
+        *((name, [str(row.get(name, "")) for row in rows], False) for name in names),
+        *((axis.removeprefix("workload."), [str(row.get(axis, "")) for row in rows], False) for axis in shown),
     ]
-    print_table(headings, cells, right=range(len(names) + len(shown), len(headings) - 1))
+    verdicts = ("verdict", [str(row.get("verdict", "")) for row in rows], False)
+    told = [(heading, [form(row.get(column)) for row in rows], True) for heading, (column, form) in measures.items()]
+    room = _room() if room is None else room
+    for columns in _fitting(place, told, verdicts, room):
+        headings, cells, right = zip(*columns, strict=True)
+        print_table(headings, list(zip(*cells, strict=True)), right=[index for index, is_right in enumerate(right) if is_right])
+
+
+def _room() -> int:
+    """The width of the terminal; where nobody looks there is room for all."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else UNBOUNDED
+
+
+def _fitting(place: list[Column], told: list[Column], last: Column, room: int) -> Iterator[list[Column]]:
+    """The columns of each table: all in one where there is room, else what fits beside ``place``, and at least one."""
+    taken: list[Column] = []
+    end = [last]
+    for column in told:
+        if taken and _width([*place, *taken, column, *end]) > room:
+            yield [*place, *taken, *end]
+            taken, end = [], []
+        taken.append(column)
+    yield [*place, *taken, *end]
+
+
+def _width(columns: Sequence[Column]) -> int:
+    """Of a table of print_table: its longest lines, and what stands between and around them."""
+    longest = [max(len(line) for cell in (heading, *cells) for line in cell.split("\n")) for heading, cells, _ in columns]
+    return sum(longest) + BETWEEN * (len(columns) - 1) + 2
 
 
 def measures_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, Callable[[Any], str]]]:
@@ -127,7 +159,7 @@ def measures_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, Calla
         if any(not absent(row.get(column)) and row.get(column) for row in rows)
     }
     general = {heading: measure for heading, measure in MEASURES.items() if measure[0] in GENERAL}
-    return general | LOCKS | some
+    return LOCKS | some | general
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> None:
@@ -166,12 +198,14 @@ def print_errors(errors: Sequence[Error]) -> None:
         )
 
 
-def print_outages(outages: Sequence[Outage]) -> None:
-    """What fail-overs of a lock service add up to, an engine and point of the sweep a line."""
-    from bench.metrics.outage import in_words
+def print_locks(services: Sequence[Service], outages: Sequence[Outage]) -> None:
+    """What a lock service adds up to: an engine a line, and where masters failed over an engine and point of the sweep."""
+    from bench.metrics import outage, service
 
-    several = {name: len({getattr(outage, name) for outage in outages}) > 1 for name in ("scenario", "world")}
-    for outage in outages:
-        world = f" ({outage.world})" if several["world"] else ""
-        where = [f"{outage.scenario}: {outage.engine}{world}" if several["scenario"] else f"{outage.engine}{world}"]
-        click.echo(f"{', '.join(where + [f'{axis} = {value}' for axis, value in outage.axes.items()])}: {in_words(outage)}")
+    told: list[tuple[Service | Outage, dict[str, Any], str]] = [(each, {}, service.in_words(each)) for each in services]
+    told += [(each, each.axes, outage.in_words(each)) for each in outages]
+    several = {name: len({getattr(each, name) for each, _, _ in told}) > 1 for name in ("scenario", "world")}
+    for each, axes, said in told:
+        world = f" ({each.world})" if several["world"] else ""
+        where = [f"{each.scenario}: {each.engine}{world}" if several["scenario"] else f"{each.engine}{world}"]
+        click.echo(f"{', '.join(where + [f'{axis} = {value}' for axis, value in axes.items()])}: {said}")

@@ -244,6 +244,13 @@ class TrialRun:
             violations=violations,
             checks=said,
             fairness=fairness(self.scenario, self.engine, simulation.leaders),
+            resources=_calibration(self.scenario),
             noticed=list(simulation.noticed),
             locks=locks,
         )
+
+
+def _calibration(scenario: Scenario) -> dict[str, Any]:
+    """Of the machine that is imitated: how much of it others had while its costs were measured."""
+    costs = scenario.costs
+    return {} if costs is None else {"calibration": {"foreign_share": costs.others_share_of_machine}}

@@ -63,9 +63,10 @@ class Ratio(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """The ratios, and in words the points that only one side has and the fields that make it unfair."""
+    """The ratios, how many points both sides have, and in words those that only one has and the fields that make it unfair."""
 
     ratios: list[Ratio]
+    matched: int
     unmatched: list[str]
     unfair: list[str]
 
@@ -88,6 +89,7 @@ def compare(first: Result, second: Result, resamples: int = 1000, seed: int = 0)
     Scenarios are matched by name, unless each result has only one. The same results give the same intervals.
     """
     ratios: list[Ratio] = []
+    matched = 0
     unmatched: list[str] = []
     unfair: dict[str, None] = {}
     parts, others = _parts(first), _parts(second)
@@ -102,11 +104,12 @@ def compare(first: Result, second: Result, resamples: int = 1000, seed: int = 0)
         sides = _groups(pair)
         for key in dict.fromkeys([*sides[0], *sides[1]]):
             if key in sides[0] and key in sides[1]:
+                matched += 1
                 ratios += _ratios(name, pair, (sides[0][key], sides[1][key]), resamples, seed)
             else:
                 side = 0 if key in sides[0] else 1
                 unmatched.append(_only(pair[side], sides[side][key][0]))
-    return Comparison(ratios, unmatched, list(unfair))
+    return Comparison(ratios, matched, unmatched, list(unfair))
 
 
 def _parts(result: Result) -> dict[str, Result]:

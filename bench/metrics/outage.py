@@ -75,10 +75,14 @@ def in_words(outage: Outage) -> str:
         event = f"{event.replace('fail-over', 'restart')} of its only replica, as there is none to fail over to"
     worst = f"median of {outage.failovers} {event}; at worst {at_least}{outage.worst_ns / SECOND_NS:.2f} s"
     late = f", {outage.unfinished} of them not over at the end of the run" if outage.unfinished else ""
-    twice = f"locks were held twice {outage.held_twice} times" if outage.held_twice else "no lock was held twice"
-    if not outage.clocks_in_bound:
-        twice += ", with clocks beyond locks.skew"
     return (
-        f"the lock service was gone for {outage.median_ns / SECOND_NS:.2f} s ({worst}{late}); {twice}; "
+        f"the lock service was gone for {outage.median_ns / SECOND_NS:.2f} s ({worst}{late}); "
+        f"{held_twice_in_words(outage.held_twice, outage.clocks_in_bound)}; "
         f"writes of stale holders rejected: {outage.stale_writes_rejected}"
     )
+
+
+def held_twice_in_words(times: int, clocks_in_bound: bool) -> str:
+    """Whether anybody held a lock that another held, and whether the clocks were such that nobody may."""
+    twice = f"locks were held twice {times} times" if times else "no lock was held twice"
+    return twice if clocks_in_bound else f"{twice}, with clocks beyond locks.skew"

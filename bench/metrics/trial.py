@@ -79,7 +79,8 @@ class Trial(msgspec.Struct, kw_only=True):
     ``violations`` are the invariants that failed, in words. ``fairness`` is the record of DESIGN 7.6.
     ``noticed`` lists (time, replica) whenever a replica that did not lead had waited for a leader for too long.
     ``locks`` is there where a lock service was used.
-    ``resources`` is what the run took of the machine within the window, where it is a real one (see bench.driver.resources).
+    ``resources`` is what the run took of the machine within the window, where it is a real one (see bench.driver.resources), and
+    ``calibration`` of a predicted one: the ``foreign_share`` of it while its costs were measured.
     """
 
     engine: str

@@ -56,11 +56,14 @@ FAILOVERS = Subject(lock_failover.has_failover, "a fail-over of a lock service")
 
 
 class Kind(NamedTuple):
-    """A figure: what draws it, how many rows and columns of panels the results need, and what it is about."""
+    """A figure: what draws it, how many rows and columns of panels the results need, what it is about, and whether it is of the
+    first trial only.
+    """
 
     draw: Callable[[Sequence[Result], Sequence[Axes]], None]
     panels: Callable[[Sequence[Result]], tuple[int, int]]
     subject: Subject = ANYTHING
+    first_trial: bool = False
 
 
 def _panels_of_points(rows: int) -> Callable[[Sequence[Result]], tuple[int, int]]:
@@ -78,12 +81,12 @@ def _beside_or_below(count: int, results: Sequence[Result]) -> tuple[int, int]:
 KINDS = {
     "latency-throughput": Kind(latency_throughput.draw, lambda _: (1, 2)),
     "cdf": Kind(cdf.draw, _panels_of_points(1)),
-    "timeline": Kind(timeline.draw, _panels_of_points(2)),
+    "timeline": Kind(timeline.draw, _panels_of_points(2), first_trial=True),
     "costs": Kind(costs.draw, _panels_of_groups(costs.panels)),
     "lock-failover": Kind(lock_failover.draw, lambda _: (2, 2), FAILOVERS),
     "lock-holds": Kind(lock_holds.draw, lambda results: (len(lock_holds.runs(results)), 1), LOCKS),
     "lock-latency": Kind(lock_latency.draw, _panels_of_groups(lock_latency.panels), LOCKS),
-    "lock-fairness": Kind(lock_fairness.draw, _panels_of_points(1), LOCKS),
+    "lock-fairness": Kind(lock_fairness.draw, _panels_of_points(1), LOCKS, first_trial=True),
     "lock-keepalives": Kind(lock_keepalives.draw, _panels_of_groups(lambda _: lock_keepalives.PANELS), LOCKS),
 }
 
@@ -91,9 +94,9 @@ KINDS = {
 def fitting(results: Sequence[Result]) -> list[str]:
     """The kinds that have something to say of the results."""
     return [
-        kind
-        for kind, (_, _, subject) in KINDS.items()
-        if any(subject.known(part) for result in results for part in result.parts())
+        name
+        for name, kind in KINDS.items()
+        if any(kind.subject.known(part) for result in results for part in result.parts())
     ]
 
 
@@ -162,7 +165,7 @@ def compose(results: Sequence[Result], kind: str, name: str) -> Figure:
     FigureCanvasAgg(figure)
     panels = figure.subplots(rows, columns, squeeze=False, sharey=kind in SHARED_HEIGHT)
     KINDS[kind].draw(results, list(panels.flat))
-    caption = textwrap.fill(f"{name}: {_caption(results)}", round(wide * 11))
+    caption = textwrap.fill(f"{name}: {_caption(results, KINDS[kind].first_trial)}", round(wide * 11))
     figure.suptitle(caption, x=0.01, ha="left", fontsize=10, fontweight="bold")
     notes = _notes(results)
     if notes:
@@ -170,11 +173,15 @@ def compose(results: Sequence[Result], kind: str, name: str) -> Figure:
     return figure
 
 
-def _caption(results: Sequence[Result]) -> str:
+def _caption(results: Sequence[Result], first_trial: bool) -> str:
     """How many replicas, in which world, from which seed; by result where results differ in it."""
     facts = []
     for column, form in (("replicas", "{} replicas"), ("world", "{}"), ("seed", "seed {}")):
-        said = [form.format(_listed(result.points[column].unique().tolist())) for result in results]
+        values = [result.points[column].unique().tolist() for result in results]
+        if first_trial and column == "seed":
+            said = [form.format(each[0]) + (f", the first of {len(each)} trials" if len(each) > 1 else "") for each in values]
+        else:
+            said = [form.format(_listed(each)) for each in values]
         if len(set(said)) > 1:
             said = [f"{each}{sweep.of(result, results)}" for each, result in zip(said, results, strict=True)]
         facts.append(" and ".join(dict.fromkeys(said)))

@@ -22,6 +22,7 @@ PHASES = (
     ("kept_alive_ns", "the first KeepAlive is answered"),
     ("granted_ns", "the first lock is granted"),
 )
+AT_ONCE_S = 0.1
 PAPER_S, PAPER = 14.0, "Burrows 2006, 4.1: a cell's\nfail-over took 14 s"
 MOST_MEDIANS = 3  # that a title has room for
 
@@ -49,10 +50,10 @@ def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
     """A panel for each phase: the share of fail-overs that had come so far, since the fault, over all trials."""
     lines = list(_lines(results))
     verdicts = [str(verdict) for result in results for verdict in result.points["verdict"]]
-    seconds = np.concatenate([np.array([PAPER_S]), *(line.seconds[phase] for line in lines for phase, _ in PHASES)])
+    seconds = np.concatenate([np.array([PAPER_S]), *(_drawn(line, phase) for line in lines for phase, _ in PHASES)])
     for panel, (phase, title) in zip(axes, PHASES, strict=False):
         for line in lines:
-            _draw_line(panel, line, line.seconds[phase])
+            _draw_line(panel, line, _drawn(line, phase))
         if phase in ("kept_alive_ns", "granted_ns"):
             panel.axvline(PAPER_S, **style.REPORTED, label=PAPER)
         style.dress(panel)
@@ -60,11 +61,17 @@ def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
         panel.set_ylim(0, 103)
         panel.set_title(title + _medians(lines, phase), fontsize=9, loc="left")
         panel.set_ylabel("fail-overs (%)")
-        panel.set_xlabel("time since the fault (s)")
+        at_once = any((line.seconds[phase] < AT_ONCE_S).any() for line in lines)
+        panel.set_xlabel("time since the fault (s)" + (f"; less than {AT_ONCE_S} as that" if at_once else ""))
         style.watermark(panel, verdicts)
     remark = style.remark({line.label: line.verdict for line in lines}).strip()
     axes[0].plot([], [], linestyle="none", label=f"{_count(lines)}{remark and chr(10) + remark}")
     style.legend(axes)
+
+
+def _drawn(line: Line, phase: str) -> np.ndarray:
+    """Ascending. A connection that breaks is noticed within a millisecond, which would leave no room for the rest on one axis."""
+    return np.asarray(np.maximum(line.seconds[phase], AT_ONCE_S))
 
 
 def _lines(results: Sequence[Result]) -> Iterator[Line]:
@@ -110,10 +117,11 @@ def _medians(lines: Sequence[Line], phase: str) -> str:
     known = [(line.label, np.median(line.seconds[phase])) for line in lines if len(line.seconds[phase])]
     if not 0 < len(known) <= MOST_MEDIANS:
         return ""
-    return "\nmedian (s): " + ", ".join(f"{label} {median:.2f}" for label, median in known if np.isfinite(median))
+    said = [(label, f"{median:.2f}" if median >= 0.005 else "below 0.01") for label, median in known if np.isfinite(median)]
+    return "\nmedian (s): " + ", ".join(f"{label} {median}" for label, median in said)
 
 
 def _count(lines: Sequence[Line]) -> str:
     """How many fail-overs a line stands for."""
     counts = sorted({len(line.seconds[PHASES[0][0]]) for line in lines})
-    return f"{' or '.join(map(str, counts))} fail-overs each"
+    return f"{' or '.join(map(str, counts))} fail-over{'s' * (counts != [1])} each"

@@ -53,6 +53,9 @@ class Costs(Table, frozen=True, kw_only=True):
     contention: Annotated[
         float, Number(0, 10), "how much longer a sync takes for each other one under way; 0: a disk a replica"
     ] = 0.0
+    others_share_of_machine: Annotated[
+        float, Number(0, 1), "that other programs took while this was measured; above a tenth, predictions are suspect"
+    ] = 0.0
 
 
 class CostsKind(Kind):

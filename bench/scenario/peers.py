@@ -90,4 +90,5 @@ def address_text(address: Address) -> str:
 
 def read_peers(path: Path) -> Peers:
     """The file of a cluster; ScenarioError, in one line, for whatever is wrong."""
-    return read_table(Peers, read_toml(path, str(path)), Place(str(path), path.parent))
+    table = read_toml(path, str(path), "name a file with a [[replica]] for each", 'id = 0 of a [[replica]]')
+    return read_table(Peers, table, Place(str(path), path.parent))

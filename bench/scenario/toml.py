@@ -19,24 +19,26 @@ def reason(error: Exception) -> str:
     return "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
 
 
-def read_toml(path: Path, source: str) -> dict[str, Any]:
-    """The table in a TOML file; ScenarioError, ``source`` in front, where it is unreadable or empty."""
+def read_toml(
+    path: Path, source: str, remedy: str = "name a built-in, or a readable TOML file", example: str = 'engine = "raft"'
+) -> dict[str, Any]:
+    """The table in a TOML file; ScenarioError, ``source`` in front, where it is unreadable (with the remedy) or empty (with the
+    example).
+    """
     place = Place(source, path.parent)
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except (OSError, ValueError) as error:
-        raise place.error(
-            f"cannot be read ({reason(error)}); name a built-in, or a readable TOML file"
-        ) from None
+        raise place.error(f"cannot be read ({reason(error)}); {remedy}") from None
     try:
         table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         said = str(error)
         twice = "Cannot overwrite a value" in said or "Cannot declare" in said
-        remedy = "a key or table stands there twice; remove one" if twice else "mend it there (names and units go in quotes)"
-        raise place.error(f"is not TOML: {said}; {remedy}") from None
+        mend = "a key or table stands there twice; remove one" if twice else "mend it there (names and units go in quotes)"
+        raise place.error(f"is not TOML: {said}; {mend}") from None
     if not table:
-        raise place.error('is empty; give at least one key, such as engine = "raft"')
+        raise place.error(f"is empty; give at least one key, such as {example}")
     return table
 
 

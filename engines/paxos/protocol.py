@@ -17,8 +17,6 @@ leader's log it is sent a snapshot (PMMC on garbage collection).
 """
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
 import cython
 
 from engines.core import NOBODY, Configuration, Dice, Effect, Engine, Message, Record, Status
@@ -67,8 +65,8 @@ class Paxos(Engine):
     """
 
     NAME = "paxos"
-    RECORDS: ClassVar[tuple[type[Record], ...]] = (Promised, AcceptedSlots, Compacted)
-    HEARTBEATS: ClassVar[frozenset[type[Message]]] = frozenset({Heartbeat, HeartbeatReply})
+    RECORDS = (Promised, AcceptedSlots, Compacted)
+    HEARTBEATS = frozenset({Heartbeat, HeartbeatReply})
 
     def __init__(
         self, id: int, configuration: Configuration, dice: Dice, options: PaxosOptions = PaxosOptions()  # noqa: B008
@@ -612,7 +610,7 @@ class Paxos(Engine):
         leader = None if self.leader == NOBODY else self.leader
         return Status(self.role, leader, self.promised, self.committed, self.slots.last())
 
-    HANDLERS: ClassVar[dict[type[Message], Any]] = {
+    HANDLERS = {  # noqa: RUF012  (Cython warns of a ClassVar)
         Inquiry: on_inquiry, LeaderLost: on_leader_lost,
         Prepare: on_prepare, Promise: on_promise, StandInstead: on_stand_instead,
         Accept: on_accept, Accepted: on_accepted, Rejected: on_rejected,

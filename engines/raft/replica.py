@@ -1,9 +1,6 @@
 """A replica of Raft: calls of the host, elections, both sides of replication. The package has the essay."""
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar
-
 import cython
 import msgspec
 
@@ -562,7 +559,7 @@ class Raft(Engine):
             self.log.reset(index, term)
         self.snapshot = state
 
-    HANDLERS: ClassVar[dict[type[Message], Callable[[Any, int, Any], None]]] = {
+    HANDLERS = {  # noqa: RUF012  (Cython warns of a ClassVar)
         PreVote: on_pre_vote,
         PreVoteReply: on_pre_vote_reply,
         RequestVote: on_request_vote,

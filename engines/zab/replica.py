@@ -1,9 +1,6 @@
 """One replica of Zab: its state by role, its handlers in the order of the phases (see ``engines.zab``)."""
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar
-
 from engines.core import NEVER, NOBODY, Configuration, Dice, Effect, Engine, Message, Record, Status
 from engines.zab.election import Election, Vote
 from engines.zab.learner import Learner, Learners, common_position
@@ -598,7 +595,7 @@ class Zab(Engine):
         if self.state == FOLLOWING and sender == self.leader and message.session == self.session:
             self.look()
 
-    HANDLERS: ClassVar[dict[type[Message], Callable[[Any, int, Any], None]]] = {
+    HANDLERS = {  # noqa: RUF012  (Cython warns of a ClassVar)
         Notification: on_notification,
         FollowerInfo: on_follower_info,
         LeaderInfo: on_leader_info,

@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from bench.calibration import disk, loopback, turns
 from bench.calibration.profile import Measured, as_file, costs
+from bench.checkers.verdict import verdict
 from bench.cli import call
+from bench.driver.trials import run_trial
+from bench.metrics.summary import summarise
 from bench.scenario import Place, ScenarioError, as_toml, costs_names, load, read_scenario
 
 pytestmark = pytest.mark.once
@@ -93,6 +97,20 @@ def test_a_part_of_a_profile_can_be_set(tmp_path: Path) -> None:
     assert scenario.costs is not None
     assert scenario.costs.cores == 16
     assert scenario.costs.per_turn_ns == pytest.approx(TRUE["per_turn_ns"], rel=1e-3)
+
+
+def test_predictions_with_the_costs_of_a_disturbed_machine_are_suspect(tmp_path: Path) -> None:
+    noisy = msgspec.structs.replace(a_round(16, turns.VALUE_BYTES), foreign_share=0.4)
+    disturbed = msgspec.structs.replace(measured(), lone_some=noisy)
+    profile = tmp_path / "here.toml"
+    profile.write_text(as_file(costs(disturbed, "here", tmp_path), disturbed))
+    short = ["warmup=0s", "duration=100ms", "cooldown=0s", "workload.arrivals.rate=5000"]
+    said = {}
+    for share, more in (("quiet", ["costs.others_share_of_machine=0"]), ("disturbed", [])):
+        trial = run_trial(load("lan-3", [*short, *more], costs=str(profile)), "raft")
+        said[share] = " ".join(verdict(trial, summarise(trial))[1])
+    assert "of which others took 40%" in said["disturbed"]
+    assert "others took" not in said["quiet"]
 
 
 @pytest.mark.parametrize(

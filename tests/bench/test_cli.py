@@ -19,6 +19,7 @@ from bench.cli import call
 from bench.cli.commands import replbench
 from bench.cli.plot import KINDS as PLOTS
 from bench.cli.run import Task, fresh_folder, in_turns, tasks_of
+from bench.cli.tables import MEASURES, print_points
 from bench.metrics.trial import Trial
 from bench.scenario import ENGINES, Scenario, load_suite, scenario_names
 from tests.bench.trials import lock_trial, synthetic_trial
@@ -80,10 +81,11 @@ def test_each_verb_explains_itself_with_examples(screen: Screen) -> None:
         assert f"replbench {verb}" in screen.out.partition("Usage")[2].partition("\n")[2], verb
 
 
-def test_help_answers_before_anything_heavy_is_imported() -> None:
+def test_help_and_refusals_come_before_anything_heavy_is_imported() -> None:
     """What keeps it under 0.3 s: the time itself depends on the machine, the imports do not."""
     program = (
         "import sys; from bench.cli import call; call(['--help']); call(['run', '--help']);"
+        "call(['plot', '.', '--kind', 'nonsense']); call(['replay', '.', '--trace', '--from', '3']);"
         "print(sorted({'numpy', 'pandas', 'matplotlib', 'scipy', 'rich', "
         "'asyncio', 'engines'} & set(sys.modules)))"
     )
@@ -347,6 +349,9 @@ def test_replay_of_a_result_finds_it_the_same_or_says_what_is_not(screen: Screen
     assert screen("replay", "made", "--point", "1") == 0
     assert "the same as recorded" in screen.err
     assert "raft" in screen.out
+    assert "--point names another" not in screen.err
+    assert screen("replay", "made") == 0
+    assert screen.err.startswith("replbench: made has 4 points, and this is point 0; --point names another\n")
     driver(lambda scenario, engine, axes, seed, trial: synthetic(scenario, engine, axes, seed + 1, trial))
     assert screen("replay", "made", "--point", "1") == 1
     assert "different: seed was 1, and is 2" in screen.err
@@ -423,7 +428,11 @@ def test_compare_says_what_is_worse_and_what_is_identical(screen: Screen, driver
     assert screen(*LAN, "--engine", "raft", "--out", "after") == 0
     assert screen("compare", "before", "before") == 0
     assert screen.out.splitlines()[-1].startswith("B is: 0 higher, 0 lower, 0 cannot tell, ")
+    assert "in both: 1 point; in one only: none\n" in screen.out
     assert "other seeds" not in screen.out
+    assert screen(*LAN, "--engine", "raft,zab", "--out", "more") == 0
+    assert screen("compare", "more", "before") == 0
+    assert "in both: 1 point; in one only: 1\nnot compared: lan-3: zab at rate = 2,000 ops/s is only in more\n" in screen.out
     assert screen("compare", "before", "after") == 1
     assert "other seeds may differ by more" in screen.out
     assert "0 higher" not in screen.out.splitlines()[-1]
@@ -548,6 +557,26 @@ def test_a_run_of_locks_ends_with_how_long_the_service_was_gone(screen: Screen, 
     assert {raft, zab} <= set(screen.out.splitlines())
     assert screen(*run, "--out", "second", "--json") == 0
     assert [outage["failovers"] for outage in json.loads(screen.out)["failovers"]] == [2, 2]
+
+
+def test_a_table_is_in_parts_where_there_is_no_room_and_each_names_its_points(
+    capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"point": place, "engine": engine, "verdict": "valid"} for place, engine in enumerate(("raft", "zab"))]
+    rows = [row | {column: 1234567.0 for column, _ in MEASURES.values()} for row in rows]
+    print_points(rows, [])
+    whole = capsys.readouterr().out
+    print_points(rows, [], room=60)
+    parts = capsys.readouterr().out
+    assert max(map(len, parts.splitlines())) <= 60 < max(map(len, whole.splitlines()))
+    assert whole.count(" raft ") == 1
+    assert parts.count(" raft ") == parts.count(" 0 ") == parts.count(" zab ") > 1
+    assert parts.count("valid") == whole.count("valid") == 2
+    assert sorted(word for word in parts.split() if "1234" in word.replace(",", "")) == sorted(
+        word for word in whole.split() if "1234" in word.replace(",", "")
+    )
+    print_points(rows, [], room=1)
+    assert capsys.readouterr().out.count(" raft ") == len(MEASURES), "one column each"
 
 
 def test_a_figure_that_a_result_holds_nothing_of_is_refused_in_a_line(screen: Screen, driver: Driver) -> None:

@@ -18,6 +18,8 @@ pytestmark = pytest.mark.once
 REMEDIES = [
     (["run"], "`replbench run --help`"),
     (["explore", "any"], "`replbench explore --help`"),
+    (["run", "lan-3", "--trace"], "did you mean `replbench replay --trace` or"),
+    (["run", "lan-3", "--colour", "3"], "`replbench run --help`"),
     (["rnu"], 'did you mean "run"?'),
     (["run", "lan-3", "--seed", "x"], "give one that is, such as 1"),
     (["run", "lan-3", "--trials", "0"], "from 1 to 1000"),

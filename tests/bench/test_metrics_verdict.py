@@ -145,13 +145,14 @@ def test_a_late_generator_is_suspect():
         ({"machine": {"foreign_share": 0.3}}, "The machine was not ours: others took 30% of it"),
         ({"machine": {"idle_share": 0.01}}, "The machine was overloaded"),
         ({"machine": {"filesystem": "tmpfs"}}, "The logs lay in memory (tmpfs)"),
+        ({"calibration": {"foreign_share": 0.4}}, "The costs were measured on a machine of which others took 40%"),
     ],
 )
 def test_a_machine_that_made_the_numbers_is_suspect(resources, said):
     answer, reasons = judged(synthetic_trial(resources=resources))
     assert (answer, said in reasons) == ("suspect", True)
     sound = {"generators": {"0": {"cpu_share": 0.5}}, "machine": {"foreign_share": 0.05, "idle_share": 0.3, "filesystem": "ext4"}}
-    assert judged(synthetic_trial(resources=sound)) == ("valid", "")
+    assert judged(synthetic_trial(resources=sound | {"calibration": {"foreign_share": 0.1}})) == ("valid", "")
 
 
 def test_a_latency_that_grows_all_through_the_window_is_suspect():

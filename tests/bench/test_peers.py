@@ -37,7 +37,8 @@ def test_addresses_are_read_by_id_in_any_order(tmp_path: Path) -> None:
     ("[[replica]]\nid = 0\n", "replica[0]: address is missing"),
     ("replica = []\n", "replica: is empty; give a [[replica]] for each"),
     ("id = [\n", "is not TOML"),
-], ids=range(15))  # fmt: skip
+    ("", "is empty; give at least one key, such as id = 0 of a [[replica]]"),
+], ids=range(16))  # fmt: skip
 def test_what_is_wrong_is_said_in_one_line(content: str, complaint: str, tmp_path: Path) -> None:
     path = tmp_path / "peers.toml"
     path.write_text(content)
@@ -46,6 +47,12 @@ def test_what_is_wrong_is_said_in_one_line(content: str, complaint: str, tmp_pat
     assert str(raised.value).startswith(f"{path}: ")
     assert complaint in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_file_that_is_not_there_is_no_scenario() -> None:
+    with pytest.raises(ScenarioError) as raised:
+        read_peers(Path("gone.toml"))
+    assert str(raised.value) == "gone.toml: cannot be read (no such file or directory); name a file with a [[replica]] for each"
 
 
 @pytest.mark.parametrize("text", ["10.0.0.1:7000", "[::1]:7000", "localhost:1"])

@@ -9,6 +9,8 @@ from matplotlib.patches import Rectangle
 
 from bench import plots
 from bench.metrics.outage import in_words, outages
+from bench.metrics.service import in_words as describe_service
+from bench.metrics.service import services
 from bench.plots import lock_failover, lock_fairness, lock_holds, lock_keepalives, lock_latency
 from tests.bench.test_plots import drawn, legend, stored, words
 from tests.bench.test_plots import trial as key_value_trial
@@ -73,6 +75,33 @@ def test_a_master_that_never_came_leaves_its_line_below_the_top(tmp_path):
     assert "median of 1 restart of its only replica, as there is none to fail over to;" in in_words(alone)
 
 
+def test_a_leader_that_is_missed_at_once_leaves_room_for_the_rest(tmp_path):
+    trial = lock_trial(noticed=[(8 * SECOND_NS + 500_000, 1)])
+    missed, *_ = drawn(lock_failover.draw, [stored(tmp_path / "killed", [trial])], 4)
+    assert "raft below 0.01" in missed.get_title(loc="left")
+    assert missed.get_xlim()[0] == 0.1
+    assert missed.get_xlabel().endswith("less than 0.1 as that")
+
+
+def test_a_service_whose_master_lived_has_a_closing_line_with_the_lowest_and_the_highest(cell):
+    rows = cell.points.to_dict("records")
+    told = list(zip(rows, cell.records.values(), strict=True))
+    assert services(told) == [], "their masters failed over"
+    lived = [
+        (row, msgspec.structs.replace(point, locks=msgspec.structs.replace(point.locks, failovers=[]))) for row, point in told
+    ]
+    changed = {"lock_pairs_per_s": 1234.0, "acquire_uncontended_p50_ns": float("nan"), "held_twice": 2}
+    lived.append((rows[0] | changed, lived[0][1]))
+    found = {each.engine: each for each in services(lived)}
+    said = describe_service(found["raft"])
+    raft = [row for row in rows if row["engine"] == "raft"]
+    low = min(row["lock_pairs_per_s"] for row in raft)
+    assert f"{low:,.0f} to 1,234 pairs of acquire and release a second; locks were held twice 2 times" in said
+    took = sorted(row["acquire_uncontended_p50_ns"] / 1e6 for row in raft)
+    assert said.startswith(f"a lock that nobody held took {took[0]:.2f} to {took[-1]:.2f} ms (median), ")
+    assert describe_service(found["zab"]).endswith("; no lock was held twice")
+
+
 def test_holds_are_in_the_row_of_their_client_and_in_that_of_everybody(cell):
     panel, last = drawn(lock_holds.draw, [cell], 2)
     said = [tick.get_text() for tick in panel.get_yticklabels()]
@@ -135,6 +164,15 @@ def test_waits_are_by_client_with_jains_index(cell):
     assert line.get_ydata().tolist() == pytest.approx(sorted(waits))
     row = cell.points.loc[0]
     assert f"raft: {row['jain_waits']:.3f}, {row['jain_grants']:.3f}" in panel.get_title(loc="left")
+
+
+def test_a_figure_of_the_first_trial_says_so_and_names_no_other_seed(tmp_path):
+    trials = [lock_trial(seed=seed, trial=place) for place, seed in enumerate((7, 8, 9, 10))]
+    result = stored(tmp_path / "four", trials)
+    titles = [plots.compose([result], kind, "cell").get_suptitle() for kind in ("lock-fairness", "lock-latency")]
+    assert [" ".join(title.split()) for title in titles] == [
+        "cell: 3 replicas, simulation, seed 7, the first of 4 trials", "cell: 3 replicas, simulation, seed 7 to 10",
+    ]  # fmt: skip
 
 
 def test_keep_alives_stand_beside_those_of_the_paper(cell):
