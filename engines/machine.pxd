@@ -138,6 +138,8 @@ cdef class Sessions:
 
     @cython.locals(session=Session, place=Py_ssize_t)
     cpdef Session of(self, u64 client)
+    @cython.locals(session=Session)
+    cpdef bytes result_of(self, u64 client, u64 sequence)
     cpdef list dump(self)
     cpdef object load(self, list dumped)
 
@@ -152,6 +154,7 @@ cdef class Machine:
         size=u64, body_from=u64, raw=bytes_pointer, client=u64, sequence=u64, window=u64, session=Session, result=bytes
     )
     cpdef bytes apply(self, u64 position, bytes command)
+    cpdef bytes known(self, bytes command)
     cpdef u64 body_of(self, bytes command) except? 0xFFFFFFFFFFFFFFFF
     cpdef bytes perform(self, bytes command, u64 body_from)
     cpdef bytes snapshot(self)

@@ -304,6 +304,13 @@ class Sessions:
             self.found[place] = session
         return session
 
+    def result_of(self, client: int, sequence: int) -> bytes | None:
+        """As Session.answer, of a client that may have no session, and gets none by that."""
+        session = self.found[client & (FOUND - 1)]
+        if session is None or session.client != client:
+            session = self.by_client.get(client)
+        return None if session is None else session.answer(sequence)
+
     def dump(self) -> list[tuple[int, int, list[tuple[int, bytes]]]]:
         """(client, lowest, results) by client: equal histories give equal lists."""
         return [
@@ -360,6 +367,12 @@ class Machine:
         result = self.perform(command, body_from)
         session.remember(sequence, sequence - window, result)
         return result
+
+    def known(self, command: bytes) -> bytes | None:
+        """What ``apply`` would answer without applying anything: the result of a retried command; None of a new one."""
+        if self.body_of(command) == 0 or client_of(command) == NOBODY:
+            return None
+        return self.sessions.result_of(client_of(command), sequence_of(command))
 
     def body_of(self, command: bytes) -> int:
         """The offset that ``perform`` is told, which is 0 where the command is malformed."""

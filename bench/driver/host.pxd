@@ -87,8 +87,10 @@ cdef class Host:
     cdef int refuse(self, i64 origin, bytes command) except -1
     @cython.locals(client=i64, sequence=u64, leader=u64)
     cdef int reply(self, i64 origin, bytes command, int outcome, bytes result) except -1
-    @cython.locals(count=Py_ssize_t, commands=list)
+    @cython.locals(count=Py_ssize_t, behind=bint, commands=list, command=bytes)
     cdef object pump(self, bint more)
+    @cython.locals(result=bytes)
+    cdef bint answered_again(self, i64 origin, bytes command) except -1
     @cython.locals(start=u64, stop=u64, batch=Batch)
     cdef int propose(self, list commands) except -1
     cdef int perform(self, list effects) except -1

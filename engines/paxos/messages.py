@@ -61,6 +61,14 @@ class Promise(Message, frozen=True):
     committed: int
 
 
+class StandInstead(Message, frozen=True):
+    """Candidate of that ballot to an acceptor that knows more as decided than the candidate has accepted, and has not told
+    it in one message: to lead, that one need not be told.
+    """
+
+    ballot: int
+
+
 class Accept(Message, frozen=True):
     """Phase 2a, leader to acceptors: accept these packed entries from slot ``first`` on.
 

@@ -7,14 +7,13 @@
        |<-------------------------|              |<--------------------------------|
     a phase-1 quorum: it leads                a phase-2 quorum: decided; the next Accept says so
 
-How far an acceptor has come is one number: up to the slot ``matched`` it holds, for every slot, the decided
-value or the one proposed at the ballot that it has promised. Such an acknowledgement is cumulative, survives
-loss, doubling and overtaking, and may be counted for each of its slots: one that the acceptor knows as
-decided needs no votes. It falls back to what is decided when a higher ballot is promised. A follower takes
-the leader's commit position at its word only up to ``matched``: what it holds beyond may come from an older
-ballot and differ from the decided value. Whoever has less is sent the missing slots at the leader's ballot,
-decided ones too, since their value is the same; behind the beginning of the leader's log it is sent a
-snapshot (PMMC on garbage collection).
+How far an acceptor has come is one number: up to the slot ``matched`` it holds, for every slot, the decided value or the
+one proposed at the ballot that it has promised. Such an acknowledgement is cumulative, survives loss, doubling and
+overtaking, and may be counted for each of its slots: one that the acceptor knows as decided needs no votes. It falls back
+to what is decided when a higher ballot is promised. A follower takes the leader's commit position at its word only up to
+``matched``: what it holds beyond may come from an older ballot and differ from the decided value. Whoever has less is sent
+the missing slots at the leader's ballot, decided ones too, since their value is the same; behind the beginning of the
+leader's log it is sent a snapshot (PMMC on garbage collection).
 """
 from __future__ import annotations
 
@@ -35,6 +34,7 @@ from engines.paxos.messages import (
     Promised,
     Rejected,
     Snapshot,
+    StandInstead,
     ballot_of,
     rank_of,
     round_of,
@@ -54,14 +54,14 @@ CANDIDATE = "candidate"
 LEADER = "leader"
 
 BACK_OFF_LIMIT = 8
+MOST_HANDED_OVER = 3
 
 
 class Paxos(Engine):
     """One replica. ValueError where the quorum systems of the phases do not meet, or know other voters.
 
-    Acceptor and learner: ``promised`` is the highest ballot promised, ``recorded`` the highest whose promise
-    has been handed to the disk; ``matched`` see above; ``highest`` is the highest ballot heard of. Proposer:
-    ``ballot`` is the one that this replica inquires, stands or leads with.
+    Acceptor and learner: ``promised`` is the highest ballot promised, ``recorded`` the highest whose promise has been handed
+    to the disk; ``highest`` is the highest ballot heard of. Proposer: ``ballot`` is the one to inquire, stand or lead with.
     """
 
     NAME = "paxos"
@@ -69,8 +69,7 @@ class Paxos(Engine):
     HEARTBEATS = frozenset({Heartbeat, HeartbeatReply})
 
     def __init__(
-        self, id: int, configuration: Configuration, dice: Dice,
-        options: PaxosOptions = PaxosOptions(),  # noqa: B008
+        self, id: int, configuration: Configuration, dice: Dice, options: PaxosOptions = PaxosOptions()  # noqa: B008
     ) -> None:
         Engine.__init__(self, id, configuration, dice)
         self.voters = sorted(configuration.voters)
@@ -214,9 +213,8 @@ class Paxos(Engine):
         self.persist(Promised(ballot, self.committed), self.id, Prepare(ballot, self.committed + 1))
 
     def ask_again(self) -> None:
-        """Ask for promises that have not come, or not whole; who has told all hears that the candidacy goes on.
-
-        Otherwise one that has told its few slots loses patience while others tell their many, and preempts (PMMC 3).
+        """Ask for promises that have not come, or not whole; who has told all hears that the candidacy goes on, or he would
+        lose patience while others tell their many, and preempt (PMMC 3).
         """
         self.ask_at = self.now + self.heartbeat_ns
         self.deadline = min(self.elect_at, self.ask_at)
@@ -250,10 +248,8 @@ class Paxos(Engine):
             self.answer(sender, report)
 
     def answer(self, sender: int, message: Message) -> None:
-        """Say what the promised ballot and the slots accepted so far stand behind, once they are durable.
-
-        What is decided goes on record with the promise: ``matched`` starts there, and must not fall back at a
-        restart.
+        """Say what the promised ballot and the slots accepted so far stand behind, once they are durable. What is decided
+        goes on record with the promise: ``matched`` starts there, and must not fall back at a restart.
         """
         if self.recorded < self.promised:
             self.recorded = self.promised
@@ -283,6 +279,8 @@ class Paxos(Engine):
             slot += 1
         self.known_decided[sender] = message.committed
         if slot - 1 < message.last:
+            if message.committed > self.slots.last() and self.failed_candidacies <= MOST_HANDED_OVER:
+                self.send(sender, StandInstead(self.ballot))
             self.ask_on(sender, slot - 1)
             return
         self.reported[sender] = max(self.reported[sender], slot - 1)
@@ -295,6 +293,11 @@ class Paxos(Engine):
             self.reported[acceptor] = through
             self.elect_at = self.now + self.patience_ns
             self.send(acceptor, Prepare(self.ballot, through + 1))
+
+    def on_stand_instead(self, _sender: int, message: StandInstead) -> None:
+        """Stand at once, unless that candidacy is over."""
+        if message.ballot == self.promised and self.leader == NOBODY:
+            self.stand()
 
     def lead(self) -> None:
         """Phase 1 is over: propose for every open slot what must be proposed, else a no-op, and serve."""
@@ -533,9 +536,8 @@ class Paxos(Engine):
         return Snapshot(ballot, self.snapshot.position, self.snapshot.term, self.snapshot.state)
 
     def on_snapshot(self, sender: int, message: Snapshot) -> None:
-        """Catch up by a state: as a leader's learner, or as a candidate that asked for compacted slots.
-
-        What is decided is so at every ballot, so that a state is welcome from an older one, too.
+        """Catch up by a state: as a leader's learner, or as a candidate that asked for compacted slots. What is decided is so
+        at every ballot, so that a state is welcome from an older one, too.
         """
         asked = self.voters[rank_of(message.ballot)] == self.id
         if message.ballot >= self.promised and not asked:
@@ -609,8 +611,7 @@ class Paxos(Engine):
 
     HANDLERS = {  # noqa: RUF012  (Cython warns of a ClassVar)
         Inquiry: on_inquiry, LeaderLost: on_leader_lost,
-        Prepare: on_prepare, Promise: on_promise,
+        Prepare: on_prepare, Promise: on_promise, StandInstead: on_stand_instead,
         Accept: on_accept, Accepted: on_accepted, Rejected: on_rejected,
-        Heartbeat: on_heartbeat, HeartbeatReply: on_heartbeat_reply,
-        Snapshot: on_snapshot,
+        Heartbeat: on_heartbeat, HeartbeatReply: on_heartbeat_reply, Snapshot: on_snapshot,
     }

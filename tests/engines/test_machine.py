@@ -290,7 +290,10 @@ def test_sessions_do_what_the_model_does(story: list[tuple[int, int, int, bool]]
         token = b"%d;" % position
         command = encode_command(7, sequence, lowest, CAS if position % 3 else APPEND, b"x", token)
         result = APPLIED if position % 3 == 0 else REFUSED
-        assert machine.apply(position, command) == model.apply(sequence, lowest, result)
+        known, duplicates = machine.known(command), machine.duplicates
+        answer = machine.apply(position, command)
+        assert answer == model.apply(sequence, lowest, result)
+        assert known == (answer if machine.duplicates > duplicates else None)
         session = machine.sessions.of(7)
         assert dict(session.results()) == model.results
         assert session.lowest == model.lowest
@@ -306,6 +309,7 @@ def test_sessions_do_what_the_model_does(story: list[tuple[int, int, int, bool]]
 @given(st.binary(min_size=1, max_size=60))
 def test_any_bytes_are_answered_alike_and_stop_nobody(command: bytes) -> None:
     one, other = KeyValue(), KeyValue()
+    assert one.known(command) is None
     assert one.apply(1, command) == other.apply(1, command)
     assert one.snapshot() == other.snapshot()
 

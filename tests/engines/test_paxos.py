@@ -27,6 +27,7 @@ from engines.paxos.messages import (
     Promised,
     Rejected,
     Snapshot,
+    StandInstead,
     ballot_of,
     rank_of,
     round_of,
@@ -404,6 +405,29 @@ def test_an_answer_told_in_parts_is_asked_on_and_a_doubled_one_is_not() -> None:
     assert engine.step(1, part, engine.now) == []
     late = Promise(engine.ballot, 3, 3, pack([(1, b"c")]), 3, 0)
     assert engine.step(1, late, engine.now) == [] and not engine.leading, "slot 2 is missing"
+
+
+def test_who_knows_far_more_is_asked_to_stand_and_told_on_meanwhile() -> None:
+    """Else a round trip a message passes before anybody leads; not for ever, as that one may be out of others' reach."""
+    engine, asked = candidate(3), []
+    for _ in range(5):
+        part = Promise(engine.ballot, 1, 1, pack([(1, b"a")]), 3, 2)
+        asked.append([type(message) for _, message in told(engine.step(1, part, engine.now))])
+        while engine.role == "candidate" and engine.promised == part.ballot:
+            perform(engine, engine.tick(engine.deadline))
+    assert asked == [[StandInstead, Prepare]] * 3 + [[Prepare]] * 2
+
+
+def test_who_is_asked_to_stand_does_so_unless_that_candidacy_is_over() -> None:
+    older, now = ballot(1, 0), ballot(2, 0)
+    engine = replica(1)
+    engine.step(0, Prepare(now, 1), 0)
+    assert engine.step(0, StandInstead(older), 0) == [] and engine.role == "follower"
+    assert (1, Prepare(ballot(3, 1), 1)) in told(engine.step(0, StandInstead(now), 0)) and engine.role == "candidate"
+    assert engine.step(0, StandInstead(now), 0) == [], "it was doubled"
+    follower = replica(1)
+    follower.step(0, Heartbeat(now, 0, 0), 0)
+    assert follower.step(0, StandInstead(now), 0) == [] and follower.leader == 0
 
 
 def test_promises_of_other_ballots_and_doubled_ones_do_not_count() -> None:

@@ -196,6 +196,24 @@ def test_a_candidate_that_is_behind_a_compacted_log_gets_a_snapshot_first() -> N
     assert len(cluster.decided) == 11
 
 
+def test_who_knows_what_is_decided_leads_in_place_of_a_candidate_that_is_far_behind() -> None:
+    """A hundred slots at one a message would take a hundred round trips."""
+    cluster = started(3, message_bytes=1)
+    cluster.partition([0, 1], [2])
+    for _ in range(100):
+        commit(cluster, 0)
+    cluster.crash(0)
+    cluster.heal()
+    sent = messages_of(cluster)
+    while not cluster.leaders():
+        cluster.tick(2)
+        cluster.settle()
+    assert cluster.leaders() == [1]
+    assert sent[Prepare] < 20
+    commit(cluster, 1)
+    assert len(cluster.decided) == 101
+
+
 def test_what_was_not_synced_may_be_lost_everywhere() -> None:
     cluster = started(3)
     command = commit(cluster, 0)

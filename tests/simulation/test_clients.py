@@ -88,6 +88,17 @@ def test_a_retried_command_is_applied_once(engine: str) -> None:
     assert run.simulation.agreement.commands == machine.duplicates + sent
 
 
+def test_retries_that_piled_up_while_nothing_was_decided_are_not_each_decided() -> None:
+    """A leader that keeps its role through a cut takes in each try of its clients: seven times what it can decide."""
+    trial = trial_of("raft", **merged(IMPATIENT, {
+        "replicas": 2, "raft": {"check_quorum": False}, "network": {"user_timeout": "300ms"}, "storage": {"fsync": "1ms"},
+        "batching": {"pipeline": 1}, "timeouts": {"request": "150ms", "operation": "1s"}, "warmup": "1s", "duration": "5s",
+        "workload": {"routing": "nearest", "arrivals": {"rate": 200}},
+        "faults": [{"at": "2s", "for": "1500ms", "partition": [[0], [1]]}],
+    }))  # fmt: skip
+    assert (trial.operations["status"][trial.operations["started_ns"] > 5 * SECOND] == OK).all()
+
+
 @pytest.mark.parametrize("engine", REPLICATED)
 def test_a_redirected_client_stays_with_the_leader(engine: str) -> None:
     """Elections decide; whoever asks somebody else is told whom to ask, once, and asks there from then on."""

@@ -142,6 +142,19 @@ def test_commands_of_one_turn_make_one_batch() -> None:
     assert host.engine.log.last == 5
 
 
+def test_a_retry_that_waited_until_its_first_copy_was_applied_is_answered_and_not_decided_again() -> None:
+    """Else retries that come as fast as commands are decided keep a queue full for ever."""
+    host, notes = host_of(pipeline=1, max_commands=2)
+    for sequence in (1, 2, 1, 2, 1, 3, 2):
+        ask(host, sequence)
+    for now in range(1, 6):
+        host.synced(now)
+    assert answered(notes) == [1, 1, 2, 2, 1, 2, 3]
+    assert host.engine.log.last == 4, "but for the second copy of 2, which was proposed with the first"
+    assert host.machine.duplicates == 1
+    assert host.queue.count == 0
+
+
 def test_a_batch_waits_no_longer_than_its_delay() -> None:
     """The deadline is the first command's time plus the delay."""
     host, notes = host_of(pipeline=8, max_commands=8, max_delay_ns=5 * MS)
