@@ -48,6 +48,26 @@ cdef inline bytes pack_u64(u64 value, Py_ssize_t size):
 
 cdef extern from *:
     """
+    #if defined(__linux__)
+    #include <sys/mman.h>
+    #endif
+    #ifndef MADV_POPULATE_WRITE
+    #define MADV_POPULATE_WRITE 23
+    #endif
+    #define LARGE_BYTES (1 << 18)
+    /* A large buffer has room for an eighth more after a resize: its pages are asked for at once, which costs half of a fault
+       for each. Where the system does not know how, they come one by one. */
+    static inline void have_room(PyObject *object) {
+    #if defined(__linux__)
+        PyByteArrayObject *buffer = (PyByteArrayObject *)object;
+        if (buffer->ob_alloc >= LARGE_BYTES) {
+            uintptr_t start = ((uintptr_t)buffer->ob_start + Py_SIZE(buffer) + 4095) & ~(uintptr_t)4095;
+            uintptr_t stop = ((uintptr_t)buffer->ob_bytes + buffer->ob_alloc) & ~(uintptr_t)4095;
+            if (start < stop)
+                (void)madvise((void *)start, stop - start, MADV_POPULATE_WRITE);
+        }
+    #endif
+    }
     static inline int extend_in_place(PyObject *object, Py_ssize_t size) {
         PyByteArrayObject *buffer = (PyByteArrayObject *)object;
         if (buffer->ob_exports || (buffer->ob_start - buffer->ob_bytes) + size >= buffer->ob_alloc)
@@ -59,12 +79,14 @@ cdef extern from *:
     """
     # What a resize comes to where there is room: whether there was.
     bint extend_in_place(bytearray buffer, Py_ssize_t size)
+    void have_room(bytearray buffer)
 
 
 cdef inline unsigned char *grow(bytearray buffer, Py_ssize_t more) except NULL:
     cdef Py_ssize_t size = PyByteArray_GET_SIZE(buffer)
     if size == 0 or not extend_in_place(buffer, size + more):
         PyByteArray_Resize(buffer, size + more)
+        have_room(buffer)
     return <unsigned char *>PyByteArray_AS_STRING(buffer) + size
 
 
