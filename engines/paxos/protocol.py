@@ -358,7 +358,8 @@ class Paxos(Engine):
         """Write down the leader's own acceptance of what ends its log, while the Accepts are under way."""
         record = with_4(AcceptedSlots, message.ballot, message.committed, message.entries, message.first)
         first, last = message.first, self.log.last
-        self.persist(record, self.id, with_3(Accepted, message.ballot, 0, message.first if first == last else last))
+        acceptance = with_3(Accepted, message.ballot, 0, message.first if first == last else last)
+        self.persist(record, self.id, acceptance)
 
     def fill(self, window: Window) -> None:
         """Send an acceptor what it has not been sent, as far as its window has room."""

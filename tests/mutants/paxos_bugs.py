@@ -121,8 +121,8 @@ MUTANTS = [
     paxos(
         "leader counts itself before it has written",
         "persist_acceptance",
-        "self.persist(record, self.id, with_3(Accepted, message.ballot, 0, self.log.last))",
-        "self.persist_only(record); self.send(self.id, with_3(Accepted, message.ballot, 0, self.log.last))",
+        "self.persist(record, self.id, acceptance)",
+        "self.persist_only(record); self.send(self.id, acceptance)",
         "A leader counts its own acceptance before it is durable (PMS 2.5).",
         "durability",
     ),
