@@ -158,11 +158,14 @@ class Paxos(Engine):
         self.matched = self.committed
 
     def leader_is_lost(self) -> None:
-        """An election timeout has passed without a leader."""
+        """An election timeout has passed without a leader. A candidate that has failed waits for another one: what it asks again
+        keeps from standing who may reach more than it does (PMMC 3).
+        """
+        failed = self.role == CANDIDATE
         self.retire()
         if self.inquire:
             self.ask_others()
-        else:
+        elif not failed:
             self.stand()
 
     def next_ballot(self) -> int:
