@@ -158,9 +158,7 @@ class Paxos(Engine):
         self.matched = self.committed
 
     def leader_is_lost(self) -> None:
-        """An election timeout has passed without a leader. A candidate that has failed waits for another one: what it asks again
-        keeps from standing who may reach more than it does (PMMC 3).
-        """
+        """No leader for an election timeout. A candidate that failed waits for another: it kept others from standing (PMMC 3)."""
         failed = self.role == CANDIDATE
         self.retire()
         if self.inquire:
