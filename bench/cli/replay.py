@@ -118,6 +118,8 @@ def replay(
 
 def _chosen(point: int | None, points: Sequence[int], where: str) -> int:
     """The point, or the first of them, and then it is said which that is."""
+    if not points:
+        raise click.ClickException(f"{where} has no points; name a result that has some")
     if point is None:
         if len(points) > 1:
             said = f"{where} has {len(points)} points, and this is point {points[0]}; --point names another"

@@ -24,7 +24,7 @@ What the papers leave open, and what is done here:
 
     Liveness        PMS 2.4 asks for one distinguished proposer. A follower stands when it has heard no leader
                     for a time drawn from the election timeout; each failed candidacy widens the range, as
-                    PMMC 3 backs off.
+                    PMMC 3 backs off. A failed candidate waits, or asks first: whoever reaches more has his turn.
     Asking first    With ``PaxosOptions.inquire`` (the default) it asks before it stands, and stands when a
                     phase-1 quorum has lost the leader as well: an isolated replica makes no ballots, and so
                     does not depose a live leader when it returns. Our addition; without it, it stands at once

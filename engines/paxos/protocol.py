@@ -158,11 +158,12 @@ class Paxos(Engine):
         self.matched = self.committed
 
     def leader_is_lost(self) -> None:
-        """An election timeout has passed without a leader."""
+        """No leader for an election timeout. A candidate that failed waits for another: it kept others from standing (PMMC 3)."""
+        failed = self.role == CANDIDATE
         self.retire()
         if self.inquire:
             self.ask_others()
-        else:
+        elif not failed:
             self.stand()
 
     def next_ballot(self) -> int:

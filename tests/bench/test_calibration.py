@@ -113,6 +113,13 @@ def test_predictions_with_the_costs_of_a_disturbed_machine_are_suspect(tmp_path:
     assert "others took" not in said["quiet"]
 
 
+def test_the_profile_that_comes_with_the_program_says_how_disturbed_its_machine_was() -> None:
+    """Where runs read it, and not among the figures that no run uses."""
+    shipped = load("lan-3", costs="virtual-2").costs
+    assert shipped is not None
+    assert shipped.others_share_of_machine == 0.56
+
+
 @pytest.mark.parametrize(
     ("costs", "said"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -113,3 +114,13 @@ def test_a_replayed_trial_of_locks_has_the_same_history_and_the_same_last_lines(
     history.write_bytes(gzip.compress(b"\n".join([*lines[:-2], lines[-1], lines[-2]]) + b"\n"))
     assert screen("replay", "made", "--point", "1") == 1
     assert "different: history-1.jsonl.gz" in screen.err
+
+
+def test_a_result_without_points_has_nothing_to_replay(screen: Screen, driver: Driver) -> None:  # noqa: F811
+    """No run leaves one, but whoever edits a result may."""
+    assert screen(*LAN, "--out", "made") == 0
+    document = json.loads(Path("made/result.json").read_bytes())
+    Path("made/result.json").write_text(json.dumps(document | {"points": []}))
+    Path("made/points.csv").write_text(Path("made/points.csv").read_text().splitlines()[0] + "\n")
+    assert screen("replay", "made") == 2
+    assert screen.err == "replbench: made has no points; name a result that has some\n"

@@ -413,7 +413,7 @@ def test_who_knows_far_more_is_asked_to_stand_and_told_on_meanwhile() -> None:
     for _ in range(5):
         part = Promise(engine.ballot, 1, 1, pack([(1, b"a")]), 3, 2)
         asked.append([type(message) for _, message in told(engine.step(1, part, engine.now))])
-        while engine.role == "candidate" and engine.promised == part.ballot:
+        while engine.promised == part.ballot:
             perform(engine, engine.tick(engine.deadline))
     assert asked == [[StandInstead, Prepare]] * 3 + [[Prepare]] * 2
 

@@ -214,6 +214,20 @@ def test_who_knows_what_is_decided_leads_in_place_of_a_candidate_that_is_far_beh
     assert len(cluster.decided) == 101
 
 
+def test_a_candidate_that_reaches_too_few_does_not_keep_from_leading_who_reaches_more() -> None:
+    """PMMC 3: 1 and 2 know all that is decided, and reach 3 only, who reaches all."""
+    cluster = started(5, message_bytes=1, options=PaxosOptions(inquire=False))
+    cluster.partition([0, 1, 2], [3, 4])
+    for _ in range(5):
+        commit(cluster, 0)
+    cluster.crash(0)
+    cluster.heal()
+    for a, b in ((1, 2), (1, 4), (2, 4)):
+        cluster.cut(a, b)
+        cluster.cut(b, a)
+    assert next_leader(cluster, 1, 2, 3, 4) == 3
+
+
 def test_what_was_not_synced_may_be_lost_everywhere() -> None:
     cluster = started(3)
     command = commit(cluster, 0)
