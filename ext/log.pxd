@@ -55,6 +55,7 @@ cdef extern from *:
     #define MADV_POPULATE_WRITE 23
     #endif
     #define LARGE_BYTES (1 << 18)
+    #define AT_ONCE_BYTES (8 << 20)
     /* A large buffer has room for an eighth more after a resize: its pages are asked for at once, which costs half of a fault
        for each. Where the system does not know how, they come one by one. */
     static inline void have_room(PyObject *object) {
@@ -64,7 +65,7 @@ cdef extern from *:
             uintptr_t start = ((uintptr_t)buffer->ob_start + Py_SIZE(buffer) + 4095) & ~(uintptr_t)4095;
             uintptr_t stop = ((uintptr_t)buffer->ob_bytes + buffer->ob_alloc) & ~(uintptr_t)4095;
             if (start < stop)
-                (void)madvise((void *)start, stop - start, MADV_POPULATE_WRITE);
+                (void)madvise((void *)start, stop - start < AT_ONCE_BYTES ? stop - start : AT_ONCE_BYTES, MADV_POPULATE_WRITE);
         }
     #endif
     }

@@ -30,8 +30,8 @@ What the papers leave open, and what is done here:
                     does not depose a live leader when it returns. Our addition; without it, it stands at once
                     as in the papers.
     Handing over    A candidate that is far behind what somebody knows as decided has him stand, since to be told all
-                    that takes a round trip a message. Meanwhile it asks on, and after a few candidacies it only
-                    asks: he may be out of reach for the others. After Ongaro 3.10 (TimeoutNow); our addition.
+                    that takes a round trip a message. Meanwhile it asks on, and in later candidacies it does not
+                    ask the same one again: he may be out of reach for the others. After Ongaro 3.10 (TimeoutNow); our addition.
     Stepping down   A leader that has heard no phase-2 quorum for an election timeout stops, so that clients
                     are sent elsewhere. Our addition; safety does not need it.
     Restarts        A candidate sends its first Prepare when its ballot is on disk, so that none is used

@@ -32,6 +32,7 @@ cdef class Paxos(Engine):
     cdef i64 patience_ns
     cdef i64 heard_at
     cdef u64 failed_candidacies
+    cdef dict handed_over
 
     cdef readonly u64 ballot
     cdef VoteTracker votes

@@ -54,7 +54,6 @@ CANDIDATE = "candidate"
 LEADER = "leader"
 
 BACK_OFF_LIMIT = 8
-MOST_HANDED_OVER = 3
 
 
 class Paxos(Engine):
@@ -87,6 +86,7 @@ class Paxos(Engine):
         self.patience_ns = 0
         self.heard_at = 0
         self.failed_candidacies = 0
+        self.handed_over: dict[int, int] = {}  # acceptor -> the candidacy in which it was asked to stand instead
         self.become_proposer_of(0)
 
     def become_proposer_of(self, ballot: int) -> None:
@@ -202,6 +202,8 @@ class Paxos(Engine):
         """Begin phase 1 at a new ballot; the Prepares leave once the ballot is on disk."""
         ballot = self.next_ballot()
         self.retire()
+        if self.failed_candidacies == 0:
+            self.handed_over = {}
         self.failed_candidacies += 1
         self.role = CANDIDATE
         self.promise(ballot)
@@ -280,7 +282,7 @@ class Paxos(Engine):
             slot += 1
         self.known_decided[sender] = message.committed
         if slot - 1 < message.last:
-            if message.committed > self.slots.last() and self.failed_candidacies <= MOST_HANDED_OVER:
+            if message.committed > self.slots.last() and self.handed_over.setdefault(sender, self.ballot) == self.ballot:
                 self.send(sender, StandInstead(self.ballot))
             self.ask_on(sender, slot - 1)
             return
@@ -302,9 +304,7 @@ class Paxos(Engine):
 
     def lead(self) -> None:
         """Phase 1 is over: propose for every open slot what must be proposed, else a no-op, and serve."""
-        self.role = LEADER
-        self.leader = self.id
-        self.leading = True
+        self.role, self.leader, self.leading = LEADER, self.id, True
         self.failed_candidacies = 0
         self.first_proposed = first = self.committed + 1
         stop = max(self.adopted, default=0) + 1

@@ -408,14 +408,15 @@ def test_an_answer_told_in_parts_is_asked_on_and_a_doubled_one_is_not() -> None:
 
 
 def test_who_knows_far_more_is_asked_to_stand_and_told_on_meanwhile() -> None:
-    """Else a round trip a message passes before anybody leads; not for ever, as that one may be out of others' reach."""
-    engine, asked = candidate(3), []
-    for _ in range(5):
-        part = Promise(engine.ballot, 1, 1, pack([(1, b"a")]), 3, 2)
-        asked.append([type(message) for _, message in told(engine.step(1, part, engine.now))])
+    """Else a round trip a message passes before anybody leads; in one candidacy each, as that one may be out of others' reach."""
+    engine, asked = candidate(5), []
+    for acceptor in (1, 1, 2, 1):
+        for slot in (1, 2):
+            part = Promise(engine.ballot, slot, slot, pack([(1, b"a")]), 4, 3)
+            asked.append([type(message) for _, message in told(engine.step(acceptor, part, engine.now))])
         while engine.promised == part.ballot:
             perform(engine, engine.tick(engine.deadline))
-    assert asked == [[StandInstead, Prepare]] * 3 + [[Prepare]] * 2
+    assert asked == [[StandInstead, Prepare]] * 2 + [[Prepare]] * 2 + [[StandInstead, Prepare]] * 2 + [[Prepare]] * 2
 
 
 def test_who_is_asked_to_stand_does_so_unless_that_candidacy_is_over() -> None:
