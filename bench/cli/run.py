@@ -353,8 +353,7 @@ def _suspects(rows: list[PointSummary]) -> list[str]:
     found: dict[str, tuple[str, int]] = {}
     for row in rows:
         if row.point.verdict == "suspect":
-            for reason in row.point.reasons:
-                alike = re.sub(r"[0-9][0-9.,]*", "#", reason)
+            for alike, reason in {re.sub(r"[0-9][0-9.,]*", "#", reason): reason for reason in reversed(row.point.reasons)}.items():
                 first, count = found.get(alike, (reason, 0))
                 found[alike] = (first, count + 1)
     return [

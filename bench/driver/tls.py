@@ -35,11 +35,11 @@ class Credentials:
     """What this end shows and whom it trusts; ValueError where a file is of no use, or others would refuse the certificate."""
 
     def __init__(self, files: TlsFiles) -> None:
-        for path in (files.ca, files.certificate):
+        for field, path in (("ca", files.ca), ("certificate", files.certificate)):
             try:
                 Path(path).read_bytes()
             except OSError as error:
-                raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+                raise ValueError(f"tls.{field}: {path} cannot be read: {error.strerror}; name a readable PEM file") from None
         read_private(Path(files.key))
         self.accepting = _context(ssl.PROTOCOL_TLS_SERVER, files)
         self.accepting.num_tickets = 0  # no session is resumed

@@ -86,7 +86,7 @@ def compare(first: Result, second: Result, resamples: int = 1000, seed: int = 0)
     """Compare two results; what is the same all over a result (its only engine, say) need not be equal in
     both.
 
-    Scenarios are matched by name, unless each result has only one. The same results give the same intervals.
+    Scenarios are matched by name, unless each result has only one; other names are then said to be unequal. The same results give the same intervals.
     """
     ratios: list[Ratio] = []
     matched = 0
@@ -94,6 +94,10 @@ def compare(first: Result, second: Result, resamples: int = 1000, seed: int = 0)
     unfair: dict[str, None] = {}
     parts, others = _parts(first), _parts(second)
     if len(parts) == len(others) == 1:
+        [one], [other] = parts, others
+        if one != other:
+            names = [sweep.name(result, [first, second]) for result in (first, second)]
+            unfair[f"scenario: {names[0]} {one}, {names[1]} {other}"] = None
         others = dict(zip(parts, others.values(), strict=True))
     for name in dict.fromkeys([*parts, *others]):
         if name not in parts or name not in others:

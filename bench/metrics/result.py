@@ -25,6 +25,7 @@ import numpy as np
 from bench.checkers.verdict import verdict
 from bench.metrics import environment, history, locks, prediction, summary
 from bench.metrics.trial import ACQUIRE, CAS, KINDS, MOMENTS, OK, PENDING, RELEASE, FaultRecord, Trial
+from bench.scenario.toml import reason
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -455,7 +456,7 @@ def load(path: Path | str) -> Result:
     try:
         version = msgspec.json.decode(document_path.read_bytes(), type=dict[str, Any]).get("version")
         if version != VERSION:
-            raise ResultError(f"{document_path} has version {version}; this program reads version {VERSION}")
+            raise ResultError(f"{document_path} has version {version}, and this program reads {VERSION}: it is damaged, or another release's; {_AGAIN}")
         document = msgspec.json.decode(document_path.read_bytes(), type=_Document)
     except (OSError, msgspec.DecodeError) as error:
         raise ResultError(f"{document_path} is damaged: {error}; {_AGAIN}") from error
@@ -463,7 +464,7 @@ def load(path: Path | str) -> Result:
         points = pd.read_csv(points_path, na_values=[NOT_AVAILABLE])
         missing = [name for name in (*summary.COLUMNS, "scenario", "point") if name not in points.columns]
     except (OSError, ValueError) as error:
-        raise ResultError(f"{points_path} is missing or damaged: {error}; {_AGAIN}") from error
+        raise ResultError(f"{points_path} is missing or damaged: {reason(error)}; {_AGAIN}") from error
     if missing:
         raise ResultError(f"{points_path} is damaged: it has no column {missing[0]}; {_AGAIN}")
     _require_sound_cells(points_path, points, document)

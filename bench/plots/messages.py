@@ -77,6 +77,7 @@ def draw(
     axes.set_xlim(first, last)
     axes.set_ylim(replicas - 0.45, -0.55)
     axes.set_yticks(range(replicas), [f"replica {replica}" for replica in range(replicas)])
+    axes.ticklabel_format(axis="x", useOffset=False)
     axes.set_xlabel("ms since the start of the run")
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(left=False)

@@ -72,7 +72,7 @@ class CostsKind(Kind):
             path = place.folder / value
         else:
             raise ValueError(
-                f'unknown cost profile "{value}"; {nearest(value, costs_names())}, or give a path that ends in .toml: '
+                f'unknown cost profile "{value}"; {nearest(value, costs_names())} or give a path that ends in .toml: '
                 "replbench calibrate makes one"
             )
         source = str(path) if value.endswith(".toml") else f"costs {value}"

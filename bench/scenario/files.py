@@ -46,7 +46,7 @@ def _find(name: str, folder: Path) -> tuple[Path, str]:
     if name.endswith(".toml") or "/" in name or path.exists():
         return path, name
     raise ScenarioError(
-        f"{name}: unknown scenario; {nearest(name, scenario_names())}, or give a path that ends in .toml"
+        f"{name}: unknown scenario; {nearest(name, scenario_names())} or give a path that ends in .toml"
     )
 
 

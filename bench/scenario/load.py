@@ -72,7 +72,7 @@ class MixKind(Kind):
             return mix
         if value not in YCSB:
             raise ValueError(
-                f"unknown mix {shown(value)}; {nearest(value, YCSB)}, or give {{ read = 0.5, write = 0.5 }}"
+                f"unknown mix {shown(value)}; {nearest(value, YCSB)} or give {{ read = 0.5, write = 0.5 }}"
             )
         return YCSB[value]
 

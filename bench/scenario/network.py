@@ -156,7 +156,7 @@ class MatrixKind(Kind):
             path = place.folder / value
         else:
             raise ValueError(
-                f'unknown network "{value}"; {nearest(value, network_names())}, '
+                f'unknown network "{value}"; {nearest(value, network_names())} '
                 "or give a path that ends in .toml"
             )
         return self._matrix(

@@ -18,7 +18,7 @@ import pytest
 from bench.cli import call
 from bench.cli.commands import replbench
 from bench.cli.plot import KINDS as PLOTS
-from bench.cli.run import Task, fresh_folder, in_turns, tasks_of
+from bench.cli.run import Task, _suspects, fresh_folder, in_turns, tasks_of
 from bench.cli.tables import MEASURES, print_points
 from bench.metrics.trial import Trial
 from bench.scenario import ENGINES, Scenario, load_suite, scenario_names
@@ -475,6 +475,12 @@ def test_the_table_numbers_the_points_and_says_which_are_suspect_and_where_figur
         ["0", "raft"],
         ["1", "zab"],
     ]
+
+
+def test_a_point_with_several_reasons_of_a_kind_is_one_point() -> None:
+    reasons = [f"The host of replica {id} was not ours" for id in range(3)]
+    rows: Any = [types.SimpleNamespace(point=types.SimpleNamespace(verdict="suspect", reasons=reasons)) for _ in range(2)]
+    assert _suspects(rows) == ["2 points, one of them: The host of replica 0 was not ours"]
 
 
 @pytest.mark.parametrize("verb", ["show", "replay"])

@@ -128,6 +128,7 @@ def test_scenarios_of_one_part_match_whatever_they_are_called(tmp_path):
     second = stored(tmp_path / "b", repeated([2]), "wan")
     assert compare(first, second).ratios
     assert compare(first, second).unmatched == []
+    assert compare(first, second).unfair == ["scenario: a lan, b wan"]
 
 
 def test_what_is_not_fair_is_listed(tmp_path):
