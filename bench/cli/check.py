@@ -156,7 +156,8 @@ def _print(name: str, operations: Histories, verdict: Verdict, example: Countere
 def _print_example(example: Counterexample) -> None:
     where = "" if example.key is None else f"key {example.key}: "
     smallest = "the smallest part that still fails is" if example.minimal else "still failing are"
-    click.echo(f"{where}{smallest} {len(example.operations)} of {example.of} operations, in {'line' if len(example.operations) == 1 else 'lines'} "
+    lines = "line" if len(example.operations) == 1 else "lines"
+    click.echo(f"{where}{smallest} {len(example.operations)} of {example.of} operations, in {lines} "
                f"{_numbers([operation.line for operation in example.operations])}")  # fmt: skip
     stuck = example.stuck
     times = f"called at {stuck.call_ns:,} ns, returned at {stuck.return_ns:,} ns"

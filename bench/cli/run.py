@@ -353,9 +353,10 @@ def _suspects(rows: list[PointSummary]) -> list[str]:
     found: dict[str, tuple[str, int]] = {}
     for row in rows:
         if row.point.verdict == "suspect":
-            for alike, reason in {re.sub(r"[0-9][0-9.,]*", "#", reason): reason for reason in reversed(row.point.reasons)}.items():
-                first, count = found.get(alike, (reason, 0))
-                found[alike] = (first, count + 1)
+            alike = {re.sub(r"[0-9][0-9.,]*", "#", reason): reason for reason in reversed(row.point.reasons)}
+            for words, reason in alike.items():
+                first, count = found.get(words, (reason, 0))
+                found[words] = (first, count + 1)
     return [
         (f"{count} points, one of them: " if count > 1 else "1 point: ") + reason.rstrip(".")
         for reason, count in found.values()

@@ -86,7 +86,8 @@ def compare(first: Result, second: Result, resamples: int = 1000, seed: int = 0)
     """Compare two results; what is the same all over a result (its only engine, say) need not be equal in
     both.
 
-    Scenarios are matched by name, unless each result has only one; other names are then said to be unequal. The same results give the same intervals.
+    Scenarios are matched by name, unless each result has only one; other names are then said to be unequal. The same
+    results give the same intervals.
     """
     ratios: list[Ratio] = []
     matched = 0

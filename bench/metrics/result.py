@@ -456,7 +456,8 @@ def load(path: Path | str) -> Result:
     try:
         version = msgspec.json.decode(document_path.read_bytes(), type=dict[str, Any]).get("version")
         if version != VERSION:
-            raise ResultError(f"{document_path} has version {version}, and this program reads {VERSION}: it is damaged, or another release's; {_AGAIN}")
+            said = f"has version {version}, and this program reads {VERSION}: it is damaged, or another release's"
+            raise ResultError(f"{document_path} {said}; {_AGAIN}")
         document = msgspec.json.decode(document_path.read_bytes(), type=_Document)
     except (OSError, msgspec.DecodeError) as error:
         raise ResultError(f"{document_path} is damaged: {error}; {_AGAIN}") from error
