@@ -73,7 +73,7 @@ def replay(
     \b
     replbench replay results/local/quick-20240601-101500 --point 7
     replbench replay leader-crash --seed 12 --trace | less
-    replbench replay leader-crash --plot crash --from 11.3s --to 11.4s
+    replbench replay leader-crash --plot crash --from 11.36s --to 11.38s
     replbench replay any --explored raft:17 --trace
 
     A result's point must come out the same, number for number, and its histories byte for byte where the result has them: exit 1
