@@ -171,7 +171,7 @@ def test_a_figure_of_the_first_trial_says_so_and_names_no_other_seed(tmp_path):
     result = stored(tmp_path / "four", trials)
     titles = [plots.compose([result], kind, "cell").get_suptitle() for kind in ("lock-fairness", "lock-latency")]
     assert [" ".join(title.split()) for title in titles] == [
-        "cell: 3 replicas, simulation, seed 7, the first of 4 trials", "cell: 3 replicas, simulation, seed 7 to 10",
+        "cell: 3 replicas, simulation, seed 7, the first of 4 trials", "cell: 3 replicas, simulation, seeds 7 to 10",
     ]  # fmt: skip
 
 
