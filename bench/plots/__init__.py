@@ -181,7 +181,8 @@ def _caption(results: Sequence[Result], first_trial: bool) -> str:
         if first_trial and column == "seed":
             said = [form.format(each[0]) + (f", the first of {len(each)} trials" if len(each) > 1 else "") for each in values]
         else:
-            said = [form.format(_listed(each)).replace("seed ", "seeds " if len(each) > 1 else "seed ") for each in values]
+            several = "seeds {}" if column == "seed" else form
+            said = [(several if len(each) > 1 else form).format(_listed(each)) for each in values]
         if len(set(said)) > 1:
             said = [f"{each}{sweep.of(result, results)}" for each, result in zip(said, results, strict=True)]
         facts.append(" and ".join(dict.fromkeys(said)))
