@@ -104,11 +104,16 @@ class Errands:
             self._call(path, what, handle, self.dice.choice((EXCLUSIVE, EXCLUSIVE, SHARED)))
 
     def _hold(self, path: str, handle: int, held: Sequencer) -> None:
-        """Remember the sequencer, for what is written elsewhere now or when it has become stale; release the lock in the end."""
+        """Remember the sequencer, for what is written elsewhere now or when it has become stale; release the lock in the end,
+        and see what comes of that, or go on with the same lock at once.
+        """
         if held not in self.sequencers:
             self.sequencers = [*self.sequencers[-3:], held]
         if self.dice.random() < 0.5:
-            self._call(path, "release", handle)
+            if self.dice.random() < 0.5:
+                self._call(path, "release", handle)
+            else:
+                self.begin("release", handle)
 
     def _write(self, path: str, handle: int) -> None:
         shown = self.dice.choice((None, *self.sequencers)) if path == FENCED else None

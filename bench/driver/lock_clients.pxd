@@ -25,6 +25,7 @@ cdef class Tenant(Believer):
     cdef int mode
     cdef i64 call
     cdef i64 row
+    cdef dict left
     cdef public object held
     cdef i64 granted_ns
     cdef bint to_write
@@ -65,10 +66,11 @@ cdef class LockClients(Population):
     cdef object end_hold(self, Tenant tenant, object held)
     @cython.locals(library=Client, size=Py_ssize_t)
     cdef object write(self, Tenant tenant, object sequencer)
+    @cython.locals(call=i64)
     cdef object release(self, Tenant tenant, object held)
     @cython.locals(now=i64)
     cdef object operate(self, Tenant tenant, int kind, i64 size)
-    @cython.locals(client=u64)
+    @cython.locals(client=u64, row=i64)
     cdef object completed(self, Tenant tenant, object effect)
     cdef object refused(self, Tenant tenant, object answer)
     cdef object written(self, Tenant tenant, int status)

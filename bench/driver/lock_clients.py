@@ -94,6 +94,7 @@ class Habits(NamedTuple):
     dies: float
     lock_delay_ns: int
     contents_bytes: int
+    await_release: bool
     window_ns: tuple[int, int]
     stop_ns: int
 
@@ -113,6 +114,7 @@ class Tenant(Believer):
         self.mode = EXCLUSIVE  # of this round's acquire
         self.call = NOTHING  # that it waits for
         self.row = NOTHING  # in the recorder, of the operation under way
+        self.left: dict[int, int] = {}  # rows of releases that it does not wait for, by call
         self.held: Sequencer | None = None
         self.granted_ns = 0
         self.to_write = False  # before the release
@@ -274,7 +276,13 @@ class LockClients(Population):
         tenant.held = None
         self.operate(tenant, release_of(held), 0)
         self.recorder.set_values(tenant.row, held.generation, 0)
-        tenant.call = tenant.library.release(tenant.handles[tenant.lock], tenant.local(self.now()))
+        call = tenant.library.release(tenant.handles[tenant.lock], tenant.local(self.now()))
+        if self.habits.await_release:
+            tenant.call = call
+        else:
+            tenant.left[call] = tenant.row
+            tenant.row = NOTHING
+            self.later(tenant, self.habits.think)
 
     def operate(self, tenant: Tenant, kind: int, size: int) -> None:
         """An operation begins."""
@@ -289,6 +297,9 @@ class LockClients(Population):
         if type(answer) in LOGGED:
             self.acknowledged.append(client << NAME_BITS | effect.call)
         if effect.call != tenant.call:
+            row = tenant.left.pop(effect.call, NOTHING)
+            if row != NOTHING and isinstance(answer, Done):
+                self.recorder.complete(row, self.queue.time, OK, 0)
             return
         tenant.call = NOTHING
         if isinstance(answer, Opened):
@@ -352,6 +363,7 @@ class LockClients(Population):
         """As a process that is started anew."""
         tenant.up = True
         tenant.library.forget()
+        tenant.left = {}
         tenant.state = EXPIRED
         self.happened(self.now(), tenant, RETURNED)
         self.open_session(tenant)
@@ -368,7 +380,7 @@ class LockClients(Population):
         if tenant.row != NOTHING and self.recorder.kind_of(tenant.row) in UNHEARD:
             # Nobody was told that the lock was granted, and nobody will be.
             self.recorder.complete(tenant.row, self.queue.time, FAILED, 0)
-        tenant.handles = {}
+        tenant.handles, tenant.left = {}, {}
         tenant.call = tenant.row = NOTHING
 
     def open_session(self, tenant: Tenant) -> None:

@@ -77,6 +77,7 @@ def build_lock_clients(scenario: Scenario, seed: int, queue: EventQueue, share: 
             dies=asked.dies,
             lock_delay_ns=asked.lock_delay_ns,
             contents_bytes=asked.contents_bytes,
+            await_release=asked.await_release,
             window_ns=window_of(scenario),
             stop_ns=scenario.end_ns,
         ),

@@ -26,7 +26,11 @@ def cell(dice: random.Random, time: Callable[[float], str], tight: bool) -> Tabl
     can be under way (``tight``) there are fewer clients, who ask for less: what a master has to renew waits in the same queue.
     """
     lease = dice.choice((150, 300, 900))
+    await_release = tight or dice.random() < 0.5
+    think: float
     think, errands = (dice.choice((60, 150)), (60, 100, 200)) if tight else (dice.choice((20, 60, 150)), (10, 20, 60))
+    if not await_release:
+        think = dice.choice((0.2, 1, 5))  # about as long as a commit takes: the next round comes before the release, or with it
     clients = dice.choice((2, 3) if tight else (2, 4, 6))
     answer_before = lease * dice.choice((0.3, 0.6, 0.8))
     grace, lock_delay = dice.choice((0, 300, 1500)), dice.choice((0, 300, 800))
@@ -48,6 +52,7 @@ def cell(dice: random.Random, time: Callable[[float], str], tight: bool) -> Tabl
             "own": dice.random() < 0.15,
             "hold": time(dice.choice((0, 10, 60, 1.5 * lease))),
             "errands": time(dice.choice(errands)),
+            "await_release": await_release,
         },
         "request": time(dice.choice((40, 150))),
     }

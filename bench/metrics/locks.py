@@ -79,13 +79,15 @@ class Failover(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def holds_of(operations: np.ndarray, lost: np.ndarray, end_ns: int) -> np.ndarray:
-    """Every hold (dtype HOLD), by lock and grant. A client does one thing after the other: what follows its acquire ends it."""
+    """Every hold (dtype HOLD), by lock and grant. What its client begins to give up next ends it."""
     kinds = np.isin(operations["kind"], (ACQUIRE, ACQUIRE_SHARED, RELEASE, RELEASE_SHARED))
     rows = np.concatenate([operations[kinds], lost])
     ended_by = np.concatenate([np.full(np.count_nonzero(kinds), RELEASED), lost["returned"]])
-    order = np.lexsort((np.maximum(rows["intended_ns"], rows["completed_ns"]), rows["client"]))
-    rows, ended_by = rows[order], ended_by[order]
-    granted = np.flatnonzero(np.isin(rows["kind"], (ACQUIRE, ACQUIRE_SHARED)) & (rows["status"] == OK))
+    acquires = np.isin(rows["kind"], (ACQUIRE, ACQUIRE_SHARED))
+    counts_from = np.where(acquires, np.maximum(rows["intended_ns"], rows["completed_ns"]), rows["intended_ns"])
+    order = np.lexsort((counts_from, rows["client"]))
+    rows, ended_by, acquires = rows[order], ended_by[order], acquires[order]
+    granted = np.flatnonzero(acquires & (rows["status"] == OK))
     following = np.minimum(granted + 1, len(rows) - 1)
     then, mine = rows[following], rows[granted]
     ends = (following > granted) & (then["client"] == mine["client"]) & np.isin(then["kind"], (RELEASE, RELEASE_SHARED))

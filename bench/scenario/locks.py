@@ -27,6 +27,9 @@ class Locks(Table, frozen=True, kw_only=True):
     skew: Annotated[float, Number(0, 1), "bound on how much faster one clock runs than another"] = 0.01
     own: Annotated[bool, Switch(), "each client has a lock of its own; otherwise workload.keys says which"] = False
     hold: Annotated[Distribution, DRAWN, "between the grant of a lock and its release"] = ZERO
+    await_release: Annotated[
+        bool, Switch(), "a round ends when its release is acknowledged; otherwise when that is sent, and the next goes with it"
+    ] = True
     exclusive: Annotated[float, SHARE, "of acquires that are exclusive; the others are shared"] = 1.0
     read: Annotated[float, SHARE, "of rounds that read a file, through the client's cache, and take no lock"] = 0.0
     write: Annotated[

@@ -8,6 +8,7 @@ cdef i64 BACKOFFS
 
 @cython.final
 cdef class Call:
+    cdef readonly u64 number
     cdef object request
     cdef object path
     cdef i64 again_ns
@@ -15,6 +16,8 @@ cdef class Call:
     cdef bint queued
     cdef bint waited
     cdef bint spoiled
+    cdef bint of_held
+    cdef bint overtakes
 
 
 @cython.final
@@ -62,6 +65,8 @@ cdef class Client:
     cpdef object redirected(self, u64 sequence, u64 leader, i64 now)
     @cython.locals(call=Call, sequence=u64)
     cpdef object tick(self, i64 now)
+    @cython.locals(call=Call)
+    cpdef object expire(self)
     @cython.locals(call=Call, sequence=u64, until_ns=i64)
     cpdef object kept_alive(self, object answer, i64 now)
     @cython.locals(call=Call)
@@ -74,11 +79,12 @@ cdef class Client:
     cpdef object send_keep_alive(self, i64 now)
     cpdef object learn(self, Call call, object answer, i64 now)
     @cython.locals(call=Call)
-    cpdef u64 call(self, object request, i64 now, object path=*) except? 0
+    cpdef u64 call(self, object request, i64 now, object path=*, bint of_held=*) except? 0
+    cpdef object begin(self, Call call, i64 now)
     @cython.locals(each=Call, lowest=u64, number=u64)
     cpdef object send(self, u64 sequence, Call call, i64 now)
-    @cython.locals(call=Call, number=u64)
-    cpdef bint must_wait(self, u64 sequence, object request) except -1
+    @cython.locals(other=Call, number=u64)
+    cpdef bint must_wait(self, u64 sequence, Call call) except -1
     @cython.locals(call=Call)
     cpdef object go_on(self, i64 now)
     @cython.locals(call=Call)

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 
 from engines.core import NEVER, NOBODY
 from engines.lock_service.commands import (
+    ALREADY,
     CONTENTS_LIMIT_BYTES,
     EVENTS,
     EXISTING,
@@ -65,9 +66,10 @@ from engines.machine import MALFORMED, STALE
 NONE, OPENING, SAFE, JEOPARDY, EXPIRED = "none", "opening", "safe", "jeopardy", "expired"
 MASTER_FAILED_OVER = 32
 SESSION_OVER = Refused(NO_SESSION)
+ALREADY_HELD = Refused(ALREADY)
 UNLOGGED = (GetContents, CheckSequencer)
-# What is asked of a lock waits until these, asked of it earlier, are known to have been applied.
-APPLIED_BEFORE: dict[Any, tuple[Any, ...]] = {Acquire: (Release, Close, Delete, EndSession), Release: (Acquire,)}
+# What is asked of a lock waits until these, asked of it earlier, are known to have been applied (but see ``must_wait``).
+APPLIED_BEFORE: dict[Any, tuple[Any, ...]] = {Acquire: (Release, Close, Delete, EndSession), Release: (Acquire, Release)}
 BACKOFFS = 16  # of which one follows a refusal that names no leader, in the time after which a client asks again
 
 
@@ -103,9 +105,10 @@ Effect = Ask | Completed | Turned | Told
 
 
 class Call:
-    """What the application waits for."""
+    """What the application waits for, under the number that it was first sent with."""
 
-    def __init__(self, request: Request, path: str) -> None:
+    def __init__(self, number: int, request: Request, path: str) -> None:
+        self.number = number
         self.request = request
         self.path = path
         self.again_ns = 0
@@ -113,6 +116,8 @@ class Call:
         self.queued = False
         self.waited = False
         self.spoiled = False  # what it brings must not be kept: it was invalidated, or released, meanwhile
+        self.of_held = False  # of a Release: the lock is held until this is applied
+        self.overtakes = False  # of an Acquire: it need not wait for such a Release
 
 
 class Opening:
@@ -201,9 +206,10 @@ class Client:
         return self.call(Acquire(self.session, handle, mode, False, opening.shown), now, opening.path)
 
     def release(self, handle: int, now: int) -> int:
-        """Give up the lock. From this call on, and not from its answer, it is not held any more."""
+        """Give up the lock. From this call on, and not from its answer, it is not held any more: it may be asked for again."""
+        held = self.opening(handle).held is not None
         self.let_go(handle)
-        return self.call(Release(self.session, handle), now)
+        return self.call(Release(self.session, handle), now, of_held=held)
 
     def get_contents(self, handle: int, now: int) -> int:
         """Answers Contents, at once where they are in the cache."""
@@ -286,8 +292,12 @@ class Client:
             self.go_on(now)
         elif call is not None:
             del self.calls[sequence]
-            self.learn(call, answer, now)
-            self.effects.append(Completed(sequence, answer, call.waited))
+            if call.overtakes and answer == ALREADY_HELD:
+                call.overtakes = False
+                self.begin(call, now)
+            else:
+                self.learn(call, answer, now)
+                self.effects.append(Completed(call.number, answer, call.waited))
             self.go_on(now)
 
     def redirected(self, sequence: int, leader: int, now: int) -> None:
@@ -411,8 +421,8 @@ class Client:
         calls, self.calls = self.calls, {}
         self.begin_session(0)
         self.turn_to(EXPIRED)
-        for sequence in calls:
-            self.effects.append(Completed(sequence, SESSION_OVER))
+        for call in calls.values():
+            self.effects.append(Completed(call.number, SESSION_OVER))
 
     def forget(self) -> None:
         """The process of this client has ended, and another one takes its place: all is lost but the numbers that were given."""
@@ -452,22 +462,29 @@ class Client:
 
     # Asking
 
-    def call(self, request: Request, now: int, path: str = "") -> int:
-        """Begin a call; in jeopardy it waits (2.8). Its number."""
+    def call(self, request: Request, now: int, path: str = "", of_held: bool = False) -> int:
+        """Begin a call; its number."""
+        call = Call(self.sequence + 1, request, path)
+        call.of_held = of_held
+        call.overtakes = type(request) is Acquire
+        self.begin(call, now)
+        return call.number
+
+    def begin(self, call: Call, now: int) -> None:
+        """Ask under the next number; in jeopardy it waits (2.8)."""
         self.sequence += 1
-        call = self.calls[self.sequence] = Call(request, path)
         if self.state in (NONE, EXPIRED):
-            del self.calls[self.sequence]
-            self.effects.append(Completed(self.sequence, SESSION_OVER))
-        elif self.state == JEOPARDY:
+            self.effects.append(Completed(call.number, SESSION_OVER))
+            return
+        self.calls[self.sequence] = call
+        if self.state == JEOPARDY:
             call.again_ns = now
         else:
             self.send(self.sequence, call, now)
-        return self.sequence
 
     def send(self, sequence: int, call: Call, now: int) -> None:
         """Ask the replica that is taken for the master, unless this has to wait for another answer."""
-        if self.must_wait(sequence, call.request):
+        if self.must_wait(sequence, call):
             call.again_ns = NEVER
             return
         call.target = self.target
@@ -481,21 +498,25 @@ class Client:
         command = encode_request(self.id, sequence, lowest, call.request)
         self.effects.append(Ask(self.target, command))
 
-    def must_wait(self, sequence: int, request: Any) -> bool:
+    def must_wait(self, sequence: int, call: Call) -> bool:
         """Whether what was asked of the same lock earlier could be applied later, as it is asked again until it is answered.
 
         What gives up a lock would then take away one that is believed in; and a Release that overtook its Acquire would
-        leave the handle with a lock that nobody knows of.
+        leave the handle with a lock that nobody knows of. But an Acquire goes together with the Release of what its handle
+        certainly holds: one that overtakes that is refused as ALREADY held, and then asked once more, in its turn.
         """
+        request: Any = call.request
         before = APPLIED_BEFORE.get(type(request), ())
         if not before:
             return False
-        for number, call in self.calls.items():
+        for number, other in self.calls.items():
             if number >= sequence:
                 break
-            earlier = call.request
-            queued = type(earlier) is Acquire and call.waited  # by the state machine: it was applied
-            if type(earlier) in before and not queued and getattr(earlier, "handle", request.handle) == request.handle:
+            earlier = other.request
+            queued = type(earlier) is Acquire and other.waited  # by the state machine: it was applied
+            if type(earlier) not in before or queued or (other.of_held and call.overtakes):
+                continue
+            if getattr(earlier, "handle", request.handle) == request.handle:
                 return True
         return False
 

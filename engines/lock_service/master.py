@@ -432,6 +432,10 @@ class Master(Service):
         """2.7: a change waits until no other client can have the old state in its cache. The writer has seen to its own."""
         if (client, sequence) in self.writing:
             return
+        known = self.tree.sessions.result_of(client, sequence)
+        if known is not None:  # a late copy: its writer may have cached anew what it wrote
+            self.answer(client, sequence, known)
+            return
         node, _ = self.tree.target(request.session, request.handle)
         if node is None:
             self.propose(client, command)  # and be refused

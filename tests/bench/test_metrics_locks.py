@@ -81,6 +81,12 @@ def test_a_hold_lasts_from_the_grant_to_the_call_of_the_release() -> None:
     assert not len(held_twice(holds))
 
 
+def test_a_release_that_nobody_waits_for_ends_the_hold_before_it_however_late_its_answer() -> None:
+    rows = operations((0, ACQUIRE, 0, 10), (0, RELEASE, 100, 700), (0, ACQUIRE, 100, 300), (0, RELEASE, 400, 410))
+    holds = holds_of(rows, lost(), END_NS)
+    assert holds[["granted_ns", "released_ns"]].tolist() == [(10, 100), (300, 400)]
+
+
 def test_who_waited_was_handed_the_lock_by_the_call_of_a_release() -> None:
     row = summary_of(trial(TAKEN_IN_TURNS))
     assert set(row) == set(locks.COLUMNS)

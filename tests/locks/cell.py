@@ -8,6 +8,7 @@
 
 Every machine has its own clock, which may run at its own rate, stand still for nobody, and yet be watched: a paused machine
 does nothing while its clock goes on. Links keep order; a cut one holds what is sent until it is mended, a crash loses it.
+But clients' requests may come by another way, and late (``astray``), as where a retry goes by another connection.
 
 Always watched, by the product's own watchers: that replicas agree, and what bench.checkers.beliefs says of a lock service.
 """
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,7 @@ MS = 1_000_000
 SECOND = 1_000_000_000
 MILLION = 1_000_000
 PATIENCE_NS = 60 * SECOND
+LATEST_NS = 300 * MS
 OPTIONS = LockOptions(
     lease_ns=1200 * MS,
     answer_before_ns=500 * MS,
@@ -127,9 +129,11 @@ class Cell(World):
         self.count = 0
         self.last_due: defaultdict[tuple[int, int], int] = defaultdict(int)
         self.epochs: defaultdict[tuple[int, int], int] = defaultdict(int)  # of connections
-        self.held: defaultdict[tuple[int, int], list[Callable[[], None]]] = defaultdict(list)
+        self.under_way: defaultdict[tuple[int, int], deque[Callable[[], None]]] = defaultdict(deque)
+        self.stalled: defaultdict[tuple[int, int], int] = defaultdict(int)  # of these, arrivals that a cut holds up
         self.cut_links: set[tuple[int, int]] = set()
         self.spread_ns = MS
+        self.astray = 0.0  # of requests
         self.agreement = Agreement(replicas)
         self.watch = LockWatcher(self.agreement, options, self.replicas, self.clients)
         self.asked = 0
@@ -197,7 +201,8 @@ class Cell(World):
         """What is under way between two is lost."""
         for link in ((one, other), (other, one)):
             self.epochs[link] += 1
-            self.held[link] = []
+            self.under_way[link].clear()
+            self.stalled[link] = 0
 
     def tell_disconnected(self, replica: Replica, peer: int) -> None:
         """As soon as it is not paused; before anything new of this peer."""
@@ -236,10 +241,14 @@ class Cell(World):
 
     def post(self, sender: int, receiver: Actor, action: Callable[[], None]) -> None:
         """Have something arrive, in order; not if the connection breaks before."""
-        to = receiver.id  # type: ignore[attr-defined]
-        link = (sender, to)
+        link = (sender, receiver.id)  # type: ignore[attr-defined]
+        self.under_way[link].append(action)
+        self.arrive_later(link, receiver)
+
+    def arrive_later(self, link: tuple[int, int], receiver: Actor) -> None:
+        """Have what is first on its way by then arrive."""
         if link in self.cut_links:
-            self.held[link].append(action)
+            self.stalled[link] += 1
             return
         due = max(self.last_due[link], self.now + MS // 10 + self.dice.randint(0, self.spread_ns))
         self.last_due[link] = due
@@ -249,9 +258,9 @@ class Cell(World):
             if self.epochs[link] != epoch:
                 return
             if link in self.cut_links:
-                self.held[link].append(action)
+                self.stalled[link] += 1
             else:
-                action()
+                self.under_way[link].popleft()()
 
         self.at(due, receiver, arrive)
 
@@ -263,10 +272,9 @@ class Cell(World):
         """Every link is mended; what was held flows."""
         healed, self.cut_links = sorted(self.cut_links), set()
         for link in healed:
-            held, self.held[link] = self.held[link], []
             receiver = self.people.get(link[1]) or self.replicas[link[1]]
-            for action in held:
-                self.post(link[0], receiver, action)
+            for _ in range(self.stalled.pop(link, 0)):
+                self.arrive_later(link, receiver)
 
     # The world of a host
 
@@ -377,7 +385,10 @@ class Cell(World):
                 replica.host.request(client, effect.command, replica.local(self.now), False)
                 self.arm(replica)
 
-        self.post(client, replica, arrive)
+        if self.astray and self.dice.random() < self.astray:
+            self.at(self.now + self.dice.randint(0, LATEST_NS), replica, arrive)
+        else:
+            self.post(client, replica, arrive)
 
     def begin(self, person: Person, name: str, *arguments: Any, **more: Any) -> int:
         """Begin a call; its number."""

@@ -3,8 +3,8 @@
     schedule(Raft, seed=17)
 
 plays one schedule, wholly determined by its arguments: clocks within the bound that the cell was told, crashes, restarts,
-partitions between replicas and of clients, pauses longer than any lease, snapshots, clients that die while they hold
-locks. A failure says how to replay it:
+partitions between replicas and of clients, requests that others overtake, pauses longer than any lease, snapshots,
+clients that die while they hold locks. A failure says how to replay it:
 
     python -m tests.locks.schedule raft 17
 """
@@ -17,7 +17,7 @@ from typing import Any
 
 from bench.driver.errands import Errands
 from engines.core import Engine
-from engines.lock_service.client import EXPIRED, NONE, SAFE
+from engines.lock_service.client import EXPIRED, NONE, OPENING, SAFE
 from engines.lock_service.commands import EPHEMERAL
 from engines.lock_service.options import LockOptions
 from tests.engines.schedule import engine_named
@@ -49,6 +49,7 @@ class Story:
         for actor in [*cell.replicas, *cell.clients]:
             actor.rate_ppm = self.dice.choice((MILLION, MILLION + self.dice.randint(0, options.skew_ppm)))
         cell.spread_ns = self.dice.choice((MS, 5 * MS, 20 * MS))
+        cell.astray = self.dice.choice((0.0, 0.05, 0.3))
         for person in cell.clients:
             begin = partial(cell.begin, person)
             person.errands = Errands(person.id, cell.dice, begin, person.library, (0, 0, 500 * MS))
@@ -175,6 +176,7 @@ class Story:
             cell.run(20 * MS)
             for person in living:
                 self._live(person)
+        cell.run(PEACE_NS, lambda: all(person.library.state != OPENING for person in living))
         for person in living:
             if person.library.session:
                 cell.begin(person, "end_session")

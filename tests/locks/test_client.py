@@ -20,6 +20,7 @@ from engines.lock_service.client import (
     Turned,
 )
 from engines.lock_service.commands import (
+    ALREADY,
     CONFLICT,
     CONTENTS_CHANGED,
     EXCLUSIVE,
@@ -224,6 +225,81 @@ def test_a_lock_is_not_asked_for_before_it_is_given_up(name: str) -> None:
     phone.answer(giving_up, Refused(CONFLICT) if name == "end_session" else Done())
     phone.until(phone.now)
     assert phone.asked[-1][1] == acquire
+
+
+def held() -> Phone:
+    """A phone that holds the lock of handle 4."""
+    phone = safe()
+    phone.answer(phone.do("acquire", 4, EXCLUSIVE), Granted(9))
+    return phone
+
+
+def test_the_next_acquire_goes_with_the_release_of_what_is_held() -> None:
+    """It cannot be granted before the release is applied, and a retry of that is not applied a second time."""
+    phone = held()
+    release = phone.do("release", 4)
+    acquire = phone.do("acquire", 4, EXCLUSIVE)
+    assert [number for _, number, _ in phone.asked[-2:]] == [release, acquire]
+    phone.answer(acquire, Granted(12))
+    assert phone.client.holds(4, phone.now)
+    phone.answer(release, Done())
+    assert phone.client.get_sequencer(4) == Sequencer("/x", EXCLUSIVE, 12)
+
+
+def test_releases_of_a_lock_keep_their_order() -> None:
+    """What the second gives up may be the first one's, which would be free, and then granted, before the first is applied."""
+    phone = held()
+    first = phone.do("release", 4)
+    acquire = phone.do("acquire", 4, EXCLUSIVE)
+    phone.answer(acquire, Queued())
+    second = phone.do("release", 4)
+    phone.until(phone.now)
+    assert second not in [number for _, number, _ in phone.asked]
+    phone.answer(first, Done())
+    phone.until(phone.now)
+    assert phone.asked[-1][1] == second
+
+
+@pytest.mark.parametrize("first", ["acquire", "release"])
+def test_an_acquire_that_overtakes_the_release_is_asked_once_more_in_its_turn(first: str) -> None:
+    """Datagrams, retries and fail-overs change the order; the application sees one call, which is granted."""
+    phone = held()
+    release = phone.do("release", 4)
+    acquire = phone.do("acquire", 4, EXCLUSIVE)
+    if first == "release":
+        phone.answer(release, Done())
+    phone.answer(acquire, Refused(ALREADY))
+    assert acquire not in phone.completed
+    if first == "acquire":
+        phone.until(phone.now)
+        assert phone.asked[-1][1] == acquire, "it waits for the release, now"
+        phone.answer(release, Done())
+        phone.until(phone.now)
+    again, request = phone.asked[-1][1:]
+    assert again > acquire
+    assert request == commands.Acquire(3, 4, EXCLUSIVE, True, None)
+    phone.answer(again, Granted(12))
+    assert phone.completed[acquire] == Granted(12)
+    assert again not in phone.completed
+    assert phone.client.holds(4, phone.now)
+
+
+def test_a_lock_that_is_held_already_is_not_asked_for_for_ever() -> None:
+    phone = held()
+    acquire = phone.do("acquire", 4, EXCLUSIVE)
+    phone.answer(acquire, Refused(ALREADY))
+    phone.answer(phone.asked[-1][1], Refused(ALREADY))
+    assert phone.completed[acquire] == Refused(ALREADY)
+    assert phone.client.holds(4, phone.now)
+
+
+def test_what_was_asked_again_ends_with_its_session_under_its_own_number() -> None:
+    phone = held()
+    phone.do("release", 4)
+    acquire = phone.do("acquire", 4, EXCLUSIVE)
+    phone.answer(acquire, Refused(ALREADY))
+    phone.answer(phone.keep_alive, Refused(NO_SESSION))
+    assert phone.completed[acquire] == Refused(NO_SESSION)
 
 
 def test_a_lock_is_not_given_up_before_it_is_known_to_have_been_asked_for() -> None:

@@ -330,6 +330,24 @@ def test_a_write_waits_until_every_cache_is_rid_of_the_old_state() -> None:
     assert (after.contents, after.cachable) == (b"new", True)
 
 
+def test_a_late_copy_of_a_write_does_not_make_its_writers_cache_forgotten() -> None:
+    """2.7: who writes has emptied its own cache, but may have read anew by the time that a copy of the write comes."""
+    desk = Desk().lead()
+    desk.until(0)
+    writer, other = desk.session(1), desk.session(2)
+    mine, yours = desk.open(1, writer), desk.open(2, other)
+    request = commands.SetContents(writer, mine, b"new", 0, None)
+    written = desk.ask(1, request)
+    write = desk.sequence
+    assert desk.ask(1, commands.GetContents(writer, mine)).cachable
+    desk.perform(desk.master.request(1, encode_request(1, write, 1, request), desk.now))
+    desk.apply()
+    assert desk.answers[-1] == (1, write, written)
+    waits = desk.say(2, commands.SetContents(other, yours, b"newer", 0, None))
+    desk.apply()
+    assert desk.answer(waits) == Queued()
+
+
 def test_a_write_waits_no_longer_than_the_lease_of_who_does_not_answer() -> None:
     """2.7: or the client has let its lease expire."""
     desk = Desk().lead()

@@ -56,8 +56,8 @@ class Catch(msgspec.Struct):
 def schedules_of(mutant: Mutant) -> Iterator[tuple[str, int]]:
     """(player, seed) of what is tried, for ever: walks are a hundredth of the work of a simulation, so there are more of them."""
     transports = ("tcp",) if mutant.engine == "zab" else ("tcp", "datagram")
-    if mutant.by == "locks":
-        yield from (("locks", seed) for seed in count())
+    if mutant.by in ("locks", "cell"):
+        yield from ((mutant.by, seed) for seed in count())
     if mutant.by not in ("", "simulation"):
         yield mutant.by, 0
         return
@@ -91,6 +91,11 @@ def play(engine: str, player: str, seed: int) -> None:
         from tests.simulation.schedules import play as simulate
 
         simulate(engine, seed, "any-locks")
+    elif player == "cell":
+        from tests.engines.schedule import engine_named
+        from tests.locks.schedule import schedule as live
+
+        live(engine_named(engine), seed)
     else:
         converse(player)
 

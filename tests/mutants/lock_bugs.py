@@ -8,7 +8,9 @@ CLIENT = "engines.lock_service.client:Client."
 
 
 def bug(name: str, engine: str, *words: str, by: str = "locks", more: tuple[Edit, ...] = ()) -> Mutant:
-    """A bug that random schedules of lock services over one engine are to show, unless ``by`` names a test that does."""
+    """A bug that random schedules of lock services over one engine are to show, unless ``by`` names a test that does,
+    or "cell", whose requests do not keep their order (tests.locks.schedule).
+    """
     return bugs_of(engine, "")(name, *words, by=by, more=more)
 
 
@@ -195,6 +197,38 @@ MUTANTS = [
         "mutual exclusion",
         "leases are kept",
         "caches are fresh",
+    ),
+    bug(
+        "locks: late copy of a write",
+        "paxos",
+        MASTER + "write",
+        "if known is not None:",
+        "if known is not None and False:",
+        "A copy of a write that comes late has the master forget that its writer has cached the file since (2.7).",
+        "caches are fresh",
+        by="cell",
+    ),
+    bug(
+        "locks: acquire before release",
+        "paxos",
+        TREE + "acquire",
+        "return refused(ALREADY)",
+        "return encode_answer(Granted(node.lock_generation))",
+        "An Acquire that overtakes a Release is granted what its handle still holds, and the Release takes that away.",
+        "mutual exclusion",
+        "sequencers increase",
+        "holders let go themselves",
+        by="cell",
+    ),
+    bug(
+        "locks: acquire together with any release",
+        "raft",
+        CLIENT + "must_wait",
+        "(other.of_held and call.overtakes)",
+        "call.overtakes",
+        "An Acquire overtakes the Release of what is not held, which takes away what that Acquire is granted.",
+        "mutual exclusion",
+        by="cell",
     ),
     bug(
         "locks: shared and exclusive at once",

@@ -15,7 +15,7 @@ from bench.driver.frames import Answer as Told
 from bench.driver.occasions import ACCEPTED
 from bench.driver.population import build_population
 from bench.driver.trials import run_trial
-from bench.metrics.locks import holds_of
+from bench.metrics.locks import holds_of, summarise
 from bench.metrics.trial import (
     ACQUIRE,
     ACQUIRE_SHARED,
@@ -72,6 +72,21 @@ def test_an_uncontended_lock_costs_one_round_trip_to_acquire_and_one_to_release(
     rounds = (last - first) / (104 * MS)
     master_renewals = (last - first) / SECOND
     assert trial.counts["commits"] == pytest.approx(2 * rounds + master_renewals, abs=4)
+
+
+@engines
+def test_a_round_that_does_not_wait_for_its_release_takes_one_round_trip(engine: str) -> None:
+    """The release and the next acquire go together: both are decided in that time."""
+    arrivals = {"think": "0s"}
+    trial = lock_world(engine, workload={"arrivals": arrivals}, locks={"await_release": False}, batching={"max_commands": 2})
+    assert trial.violations == []
+    assert set(durations(trial, ACQUIRE)) == set(durations(trial, RELEASE)) == {2 * MS}
+    assert trial.locks is not None
+    row = summarise(trial, holds_of(trial.operations, trial.locks.lost, trial.end_ns), [])
+    assert row["lock_pairs_per_s"] == pytest.approx(SECOND / (2 * MS), rel=0.01)
+    mine = trial.operations[trial.operations["kind"] == RELEASE]
+    assert not np.any(mine["status"] == UNKNOWN)
+    assert check(trial.operations, Budget(steps=10_000_000)).answer == LINEARIZABLE
 
 
 @engines
