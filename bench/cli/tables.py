@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.metrics import sweep
 from bench.scenario.units import counted
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def print_points(rows: Sequence[Mapping[str, Any]], axes: Sequence[str], room: i
     measures = measures_of(rows) | (PROCESSOR if real else {}) | (RATIOS if compared else {})
     place = [
         *((name, [str(row.get(name, "")) for row in rows], False) for name in names),
-        *((axis.removeprefix("workload."), [str(row.get(axis, "")) for row in rows], False) for axis in shown),
+        *((axis.removeprefix("workload."), [sweep.in_words(row.get(axis, "")) for row in rows], False) for axis in shown),
     ]
     verdicts = ("verdict", [str(row.get("verdict", "")) for row in rows], False)
     told = [(heading, [form(row.get(column)) for row in rows], True) for heading, (column, form) in measures.items()]
@@ -208,4 +209,4 @@ def print_locks(services: Sequence[Service], outages: Sequence[Outage]) -> None:
     for each, axes, said in told:
         world = f" ({each.world})" if several["world"] else ""
         where = [f"{each.scenario}: {each.engine}{world}" if several["scenario"] else f"{each.engine}{world}"]
-        click.echo(f"{', '.join(where + [f'{axis} = {value}' for axis, value in axes.items()])}: {said}")
+        click.echo(f"{', '.join(where + [f'{axis} = {sweep.in_words(value)}' for axis, value in axes.items()])}: {said}")

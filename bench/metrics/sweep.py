@@ -125,8 +125,10 @@ def name(result: Result, results: Sequence[Result]) -> str:
 
 
 def in_words(value: Any) -> str:
-    """A value of an axis or of a fairness record: thousands separated, without a unit."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    """A value of an axis or of a fairness record: thousands separated, without a unit; switches as scenarios have them."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, (int, float)):
         return str(value)
     return f"{value:,.6g}"
 

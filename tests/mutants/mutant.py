@@ -35,8 +35,8 @@ class Mutant(msgspec.Struct, frozen=True):
     wrong       what is wrong, in a sentence
     checks      which checks may be the ones that catch it (see ``hunt.CHECKS``)
     by          who finds it: walks, the schedules of tests/engines and those of tests/simulation in turns where it is empty;
-                "simulation" those alone, "locks" those of a lock service; else the module of tests, or the one test, that
-                chance need not be asked for
+                "simulation" those alone, "locks" those of a lock service, "cell" those of tests/locks; else the module of tests,
+                or the one test, that chance need not be asked for
     """
 
     name: str
