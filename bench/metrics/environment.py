@@ -17,10 +17,11 @@ PACKAGES = ("cython", "matplotlib", "msgspec", "numpy", "pandas", "scipy", "uvlo
 def describe() -> dict[str, Any]:
     """The same on every call on one machine with one checkout: no clock, no names of users or hosts.
 
-    ``commit`` and ``dirty`` (tracked files differ from the commit) are None outside a git checkout of the
-    project.
+    ``commit`` and ``dirty`` (tracked files differ from the commit, results apart) are None outside a git
+    checkout of the project.
     """
     commit = _git("rev-parse", "HEAD") if _git("rev-parse", "--show-toplevel") == str(build.ROOT) else None
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":!results")
     return {
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "platform": platform.platform(),
@@ -28,7 +29,7 @@ def describe() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "packages": {name: _version(name) for name in PACKAGES},
         "commit": commit,
-        "dirty": None if commit is None else _git("status", "--porcelain", "--untracked-files=no") != "",
+        "dirty": None if commit is None else changed != "",
         "compiled": build.compiled(),
     }
 
