@@ -56,7 +56,7 @@ def draw(results: Sequence[Result], axes: Sequence[Axes]) -> None:
     for label, look in looks.items():
         axes[0].plot([], [], look.marker, color=look.color, label=label)
     axes[0].plot([], [], "o", markersize=4, color=style.GREY, label="median of a trial")
-    axes[0].plot([], [], "_", markersize=8, color=style.GREY, label="99th percentile")
+    axes[0].plot([], [], "_", markersize=8, color=style.GREY, label="99th percentile, of 1,000 or more")
     style.explain(axes[0], verdicts)
     style.legend(axes)
 

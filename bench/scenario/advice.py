@@ -12,6 +12,13 @@ OFF = {
 
 
 def advice(scenario: Scenario) -> list[str]:
+    """What is said before a run, a line each."""
+    if scenario.world == "simulation" and scenario.tls.ca is not None:
+        return [*_of_long_states(scenario), 'tls has no effect in the simulation; give world = "processes", or leave it out']
+    return _of_long_states(scenario)
+
+
+def _of_long_states(scenario: Scenario) -> list[str]:
     """A line for each engine that a long state would stop: one that is all values long takes longer than an election timeout.
 
     A state is sent to who was away, so that there is nothing to say without faults.

@@ -42,3 +42,10 @@ def test_nothing_is_said_where_no_state_is_long_or_sent() -> None:
     assert said(**harmful, network={"bandwidth": "unlimited"}) == []
     assert said(**harmful, network={"bandwidth": "1Gbit/s"}) == []
     assert said(**harmful, engine=["unreplicated"]) == []
+
+
+def test_encryption_is_for_processes() -> None:
+    files = dict.fromkeys(("ca", "certificate", "key"), __file__)
+    (line,) = said(tls=files)
+    assert line == 'tls has no effect in the simulation; give world = "processes", or leave it out'
+    assert said(tls=files, world="processes") == []
