@@ -92,7 +92,7 @@ def parse(lines: Iterable[bytes], name: str, model: str) -> Histories:
         try:
             operation = decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise HistoryError(f"{name}, line {number}: {_readable(str(error))}") from None
+            raise HistoryError(f"{name}, line {number}: {_readable(str(error), allowed)}") from None
         wrong = _contradiction(operation)
         if operation.op not in allowed:
             wrong = f"{operation.op} is no operation of the model {model} ({', '.join(allowed)})"
@@ -106,10 +106,14 @@ def parse(lines: Iterable[bytes], name: str, model: str) -> Histories:
     return histories
 
 
-def _readable(message: str) -> str:
-    """msgspec's message without its notation of paths."""
+def _readable(message: str, allowed: tuple[str, ...]) -> str:
+    """msgspec's message without its notation of paths, and what would be right."""
     what, at, path = message.partition(" - at `$.")
-    return f"{path.rstrip('`')}: {what}" if at else f"not an operation: {message}"
+    if not at:
+        remedy = "; each has client, op, call_ns, return_ns and ok" if "missing" in message else ""
+        return f"not an operation: {message}{remedy}"
+    remedy = f"; of this model there are {', '.join(allowed)}" if path == "op`" else ""
+    return f"{path.rstrip('`')}: {what}{remedy}"
 
 
 def _contradiction(operation: Operation) -> str | None:

@@ -130,10 +130,10 @@ def test_the_history_of_a_run_is_read(screen):
 BAD = {
     "not json": ("{", 1, "not an operation"),
     "not an object": ("[1, 2]", 1, "Expected `object`"),
-    "a missing field": ('{"client": 1, "op": "read"}', 1, "call_ns"),
+    "a missing field": ('{"client": 1, "op": "read"}', 1, "call_ns`; each has client, op, call_ns, return_ns and ok"),
     "a client that is no number": (line(client="one"), 1, "client: Expected `int`, got `str`"),
     "a time with a fraction": (line(call_ns=1.5), 1, "call_ns: Expected `int`, got `float`"),
-    "an unknown operation": (line(op="erase"), 1, "op: Invalid enum value 'erase'"),
+    "an unknown operation": (line(op="erase"), 1, "op: Invalid enum value 'erase'; of this model there are read, get,"),
     "an operation of another model": (line(op="acquire", arg=None), 1, "acquire is no operation of"),
     "a negative interval": (line(call_ns=9, return_ns=8), 1, "returns at 8 ns, before its call at 9 ns"),
     "a completion without its time": (line(return_ns=None), 1, "ok is true and return_ns null"),
