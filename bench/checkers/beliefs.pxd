@@ -46,7 +46,7 @@ cdef class LockWatcher:
     @cython.locals(library=Client)
     cdef object reads(self, Believer client, str path, object number)
     cpdef object completed(self, Believer client, object call, object answer, i64 now)
-    @cython.locals(opening=Opening, holders=dict)
+    @cython.locals(library=Client, opening=Opening, holders=dict)
     cpdef object granted(self, Believer client, object handle, i64 now)
     cpdef object told(self, Believer client, object event)
     cpdef object turned(self, Believer client, str state, i64 now)

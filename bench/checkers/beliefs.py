@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.checkers.locks import LockLog
-from bench.checkers.statements import CACHES, EVENTS_AFTER, EXCLUSION, GRACE, LEASES, ONE_MASTER
+from bench.checkers.statements import CACHES, EVENTS_AFTER, EXCLUSION, GRACE, KNOWN, LEASES, ONE_MASTER
 from engines.lock_service.client import EXPIRED, JEOPARDY, SAFE
 from engines.lock_service.commands import EXCLUSIVE, FREE, Checked, Contents, Expire, Granted, Written
 from engines.lock_service.master import SERVING
@@ -181,8 +181,11 @@ class LockWatcher:
     def granted(self, client: Believer, handle: int, now: int) -> None:
         """A client was told that it has the lock of this handle."""
         self.grants += 1
-        opening = client.library.handles.get(handle)
+        library = client.library
+        opening = library.handles.get(handle)
         if opening is None or opening.held is None:
+            if opening is not None and handle in self.log.lock(opening.path).holders and not library.busy(handle):
+                self.log.violated(KNOWN, f"client {client.id} holds {opening.path} by {handle}, and does not know it")
             return
         holders = self.holders.get(opening.path)
         if holders is None:

@@ -242,6 +242,7 @@ ZAB = (
 EXCLUSION, LEASES, GRACE, LOCK_DELAYS = "mutual exclusion", "leases are kept", "grace periods are kept", "lock-delays are kept"
 CACHES, ONE_MASTER, EVENTS_AFTER = "caches are fresh", "one master at a time", "events come after"
 GENERATIONS, FENCES, LETTING_GO = "sequencers increase", "sequencers tell", "holders let go themselves"
+KNOWN = "grants are known"
 OVER_ONCE, EPHEMERALS, STALE_EPOCHS = "sessions end once", "ephemeral nodes vanish once", "earlier epochs are over"
 
 LOCKS = (
@@ -294,6 +295,12 @@ LOCKS = (
         "A lock leaves its holder by a request of the holder's session, or with that session.",
         "Burrows 2.4 and 2.6",
         RECORDS,
+    ),
+    Statement(
+        KNOWN,
+        "A client whose session goes on knows what it holds: what it is granted it believes in, or is about to give up.",
+        "Burrows 2.4",
+        MOMENTS,
     ),
     Statement(OVER_ONCE, "A session that has ended opens, holds and writes nothing, and ends no more.", "Burrows 2.8", RECORDS),
     Statement(

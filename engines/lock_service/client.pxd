@@ -60,6 +60,8 @@ cdef class Client:
     @cython.locals(opening=Opening)
     cpdef bint holds(self, u64 handle, i64 now) except -1
     @cython.locals(call=Call)
+    cpdef bint busy(self, u64 handle) except -1
+    @cython.locals(call=Call)
     cpdef object answered(self, u64 sequence, bytes result, i64 now)
     @cython.locals(call=Call, asked=u64, pause_ns=i64, known=bint)
     cpdef object redirected(self, u64 sequence, u64 leader, i64 now)

@@ -274,6 +274,13 @@ class Client:
         opening = self.handles.get(handle)
         return opening is not None and opening.held is not None and self.valid(now)
 
+    def busy(self, handle: int) -> bool:
+        """Whether anything is under way with a handle, or the end of the session."""
+        for call in self.calls.values():
+            if type(call.request) is EndSession or getattr(call.request, "handle", 0) == handle:
+                return True
+        return False
+
     # What happens
 
     def answered(self, sequence: int, result: bytes, now: int) -> None:
@@ -292,7 +299,7 @@ class Client:
             self.go_on(now)
         elif call is not None:
             del self.calls[sequence]
-            if call.overtakes and answer == ALREADY_HELD:
+            if call.overtakes and not call.spoiled and answer == ALREADY_HELD:
                 call.overtakes = False
                 self.begin(call, now)
             else:
@@ -534,7 +541,9 @@ class Client:
             self.again_ns = min(self.again_ns, when_ns)
 
     def look_around(self, now: int) -> None:
-        """Try the next replica, where this one has been silent."""
+        """Try the next replica, where this one has been silent; the KeepAlive goes along, or a new master would wait for it."""
         if now - self.heard_ns >= self.options.request_ns:
             self.heard_ns = now
             self.target = (self.target + 1) % self.replicas
+            if self.keep_alive:
+                self.again_ns = now

@@ -276,6 +276,8 @@ class Master(Service):
             return encode_answer(Granted(node.lock_generation))
         if all(waiter.handle != handle for waiter in node.waiters):
             return refused(WITHDRAWN)
+        if self.waiting.get(handle, (client, 0))[1] > sequence:
+            return refused(WITHDRAWN)  # a late copy: the handle waits by another Acquire since
         self.waiting[handle] = (client, sequence)
         return QUEUED
 

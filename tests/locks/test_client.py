@@ -284,6 +284,22 @@ def test_an_acquire_that_overtakes_the_release_is_asked_once_more_in_its_turn(fi
     assert phone.client.holds(4, phone.now)
 
 
+def test_an_acquire_that_was_given_up_is_not_asked_once_more() -> None:
+    """The Release that waits for it would go first, and nobody would know that the lock is held."""
+    phone = held()
+    first = phone.do("release", 4)
+    acquire = phone.do("acquire", 4, EXCLUSIVE)
+    second = phone.do("release", 4)
+    assert phone.client.busy(4)
+    phone.answer(acquire, Refused(ALREADY))
+    assert phone.completed[acquire] == Refused(ALREADY)
+    phone.answer(first, Done())
+    phone.until(phone.now)
+    assert phone.asked[-1][1] == second
+    phone.answer(second, Refused(commands.NOT_HELD))
+    assert not phone.client.busy(4)
+
+
 def test_a_lock_that_is_held_already_is_not_asked_for_for_ever() -> None:
     phone = held()
     acquire = phone.do("acquire", 4, EXCLUSIVE)
@@ -425,6 +441,16 @@ def test_a_late_refusal_that_names_the_replica_that_is_asked_by_now_turns_nobody
     phone.until(phone.now + SECOND // 2)
     assert {replica for replica, _, _ in phone.asked[asked:]} == {2}
     assert len(phone.asked) - asked <= 6, "each once more at once, and once after a while"
+
+
+def test_who_turns_to_another_replica_takes_its_keep_alive_along() -> None:
+    """Else a new master hears nothing of a client that it answers, and has others' writes wait for its cache (2.9.6)."""
+    phone = safe()
+    phone.do("acquire", 4, EXCLUSIVE)
+    phone.until(OPTIONS.request_ns)
+    phone.until(phone.now)
+    replica, number, request = phone.asked[-1]
+    assert (replica, number, type(request)) == (1, phone.keep_alive, commands.KeepAlive)
 
 
 def test_a_broken_connection_and_silence_are_both_reasons_to_ask_again() -> None:

@@ -418,6 +418,25 @@ def test_a_retried_acquire_is_told_what_became_of_it() -> None:
     assert desk.answer(number) == Granted(desk.tree.nodes["/x"].lock_generation)
 
 
+def test_a_late_copy_of_an_acquire_does_not_wait_in_place_of_the_next() -> None:
+    desk = Desk().lead()
+    desk.until(0)
+    one, other = desk.session(1), desk.session(2)
+    mine, yours = desk.open(1, one), desk.open(2, other)
+    desk.ask(2, commands.Acquire(other, yours, EXCLUSIVE, True, None))
+    request = commands.Acquire(one, mine, EXCLUSIVE, True, None)
+    assert desk.ask(1, request) == Queued()
+    first = desk.sequence
+    desk.ask(1, commands.Release(one, mine))
+    assert desk.ask(1, request) == Queued()
+    second = desk.sequence
+    desk.perform(desk.master.request(1, encode_request(1, first, 1, request), desk.now))
+    desk.apply()
+    assert desk.answer(first) == Refused(commands.WITHDRAWN)
+    desk.ask(2, commands.Release(other, yours))
+    assert isinstance(desk.answer(second), Granted)
+
+
 def test_deposed_a_master_forgets_everything_and_lets_go_of_what_it_held() -> None:
     """2.9"""
     desk = Desk().lead()

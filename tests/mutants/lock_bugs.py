@@ -209,6 +209,16 @@ MUTANTS = [
         by="cell",
     ),
     bug(
+        "locks: what was given up is asked for again",
+        "raft",
+        CLIENT + "answered",
+        "call.overtakes and not call.spoiled and answer",
+        "call.overtakes and answer",
+        "An Acquire that was given up meanwhile is asked once more, behind the Release that was to undo it.",
+        "grants are known",
+        by="cell",
+    ),
+    bug(
         "locks: acquire before release",
         "paxos",
         TREE + "acquire",
