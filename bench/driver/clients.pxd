@@ -39,6 +39,7 @@ cdef class Population:
     cdef object redirected(self, Py_ssize_t client, i64 sequence, u64 leader)
     cdef object let_go(self, Py_ssize_t client, i64 sequence)
     cpdef object reset(self, u64 replica)
+    cpdef object disconnected(self, u64 replica)
     cpdef object finish(self)
     cpdef object record(self)
     cdef int never_sent(self, Py_ssize_t client, i64 sequence) except -1

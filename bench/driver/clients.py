@@ -94,6 +94,9 @@ class Population:
         """A replica that restarted resets its clients' connections."""
         raise NotImplementedError
 
+    def disconnected(self, replica: int) -> None:
+        """The connection to a replica broke, which some clients notice; ``reset`` follows when there is another."""
+
     def finish(self) -> None:
         """The end of the run."""
         raise NotImplementedError

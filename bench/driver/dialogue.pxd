@@ -21,6 +21,7 @@ cdef class Dialogue:
     @cython.locals(client=Py_ssize_t, sequence=i64, result=bytes, arrival=i64)
     cpdef object hear(self, Py_ssize_t replica, list answers, i64 now)
     cpdef object reset(self, Py_ssize_t replica)
+    cpdef object disconnected(self, Py_ssize_t replica)
     cpdef object dropped(self, list requests)
     @cython.locals(queue=EventQueue, clients=Population, kind=int)
     cpdef i64 turn(self, i64 now, int most) except? -1

@@ -43,6 +43,10 @@ class Dialogue:
         """There is another connection to a replica: what the last one carried is lost."""
         self.clients.reset(replica)
 
+    def disconnected(self, replica: int) -> None:
+        """There is no connection to a replica any more."""
+        self.clients.disconnected(replica)
+
     def dropped(self, requests: list[Any]) -> None:
         """These commands have waited for too long to be written, and never will be."""
         for request in requests:

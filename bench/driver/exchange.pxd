@@ -14,6 +14,7 @@ cdef class Exchange:
     cdef readonly list channels
     cdef int parent
     cdef list opened
+    cdef list linked
     cdef public i64 start_ns
     cdef i64 patience_ns
     cdef list waiting

@@ -33,6 +33,7 @@ class Exchange:
         self.parent = parent
         self.start_ns = time.monotonic_ns()
         self.opened = [0 for _ in channels]
+        self.linked = [False for _ in channels]
         self.patience_ns = patience_ns
         self.waiting: list[deque[tuple[int, list[Any]]]] = [deque() for _ in channels]
         self.lost_requests = 0
@@ -78,8 +79,11 @@ class Exchange:
         now = self.now()
         reading: list[int] = [self.parent]
         writing: list[int] = []
-        for channel in self.channels:
+        for replica, channel in enumerate(self.channels):
             if not channel.open:
+                if self.linked[replica]:
+                    self.linked[replica] = False
+                    self.dialogue.disconnected(replica)
                 channel.tend(now)
             if channel.file >= 0:
                 reading.append(channel.file)
@@ -102,6 +106,7 @@ class Exchange:
         bodies: list[Any] = channel.readable(now)
         if channel.opened != self.opened[replica]:
             self.opened[replica] = channel.opened
+            self.linked[replica] = True
             if channel.opened > 1:
                 self.dialogue.reset(replica)
         for body in bodies:

@@ -101,6 +101,8 @@ cdef class LockClients(Population):
     @cython.locals(tenant=Tenant)
     cpdef object start(self)
     @cython.locals(tenant=Tenant)
+    cpdef object disconnected(self, u64 replica)
+    @cython.locals(tenant=Tenant)
     cpdef object reset(self, u64 replica)
     @cython.locals(tenant=Tenant)
     cpdef object finish(self)

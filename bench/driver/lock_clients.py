@@ -490,12 +490,18 @@ class LockClients(Population):
         """As Population says."""
         self.redirected(client, sequence, NOBODY)
 
-    def reset(self, replica: int) -> None:
+    def disconnected(self, replica: int) -> None:
         """As Population says."""
         for tenant in self.tenants:
             if tenant.up:
                 tenant.library.disconnected(replica, tenant.local(self.now()))
                 self.attend(tenant)
+
+    def reset(self, replica: int) -> None:
+        """As Population says."""
+        self.disconnected(replica)
+        for tenant in self.tenants:
+            tenant.library.connected(replica, tenant.local(self.now()))
 
     def finish(self) -> None:
         """What is under way stays unknown. Who holds a lock goes, and the master is left to find out."""

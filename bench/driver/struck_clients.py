@@ -233,6 +233,7 @@ class StruckClients(LockClients):
     def hear_reset(self, tenant: Struck, replica: int) -> None:
         """A replica that restarted has reset its connection."""
         tenant.library.disconnected(replica, tenant.local(self.queue.time))
+        tenant.library.connected(replica, tenant.local(self.queue.time))
         self.attend(tenant)
 
     def completed(self, tenant: Tenant, effect: Completed) -> None:

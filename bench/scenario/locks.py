@@ -22,7 +22,7 @@ class Locks(Table, frozen=True, kw_only=True):
     lease_ns: Annotated[int, DURATION, "of a session, extended by KeepAlives"] = 12_000_000_000
     answer_before_ns: Annotated[int, DURATION, "left of a lease when its KeepAlive is answered"] = 5_000_000_000
     grace_ns: Annotated[int, DURATION, "a client without a lease waits for a master"] = 45_000_000_000
-    lock_delay_ns: Annotated[int, DURATION, "nobody gets a lock whose holder failed, at most 1m"] = 0
+    lock_delay_ns: Annotated[int, DURATION, "nobody gets a lock whose holder failed, at most 1min"] = 0
     master_lease_ns: Annotated[int, DURATION, "of the master, renewed through the log"] = 3_000_000_000
     skew: Annotated[float, Number(0, 1), "bound on how much faster one clock runs than another"] = 0.01
     own: Annotated[bool, Switch(), "each client has a lock of its own; otherwise workload.keys says which"] = False
@@ -64,6 +64,6 @@ class Locks(Table, frozen=True, kw_only=True):
         if not self.master_lease_ns:
             raise ValueError('master_lease: must be above zero; give a duration such as "3s"')
         if self.lock_delay_ns > LONGEST_LOCK_DELAY_NS:
-            raise ValueError("lock_delay: is more than 1m; give at most that")
+            raise ValueError("lock_delay: is more than 1min; give at most that")
         if not LEAST_CONTENTS_BYTES <= self.contents_bytes <= MOST_CONTENTS_BYTES:
             raise ValueError("contents: must be between 8B and 256KiB")

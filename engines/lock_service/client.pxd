@@ -32,6 +32,7 @@ cdef class Client:
     cdef readonly u64 replicas
     cdef readonly object options
     cdef readonly u64 target
+    cdef set broken
     cdef list effects
     cdef public u64 sequence
     cdef dict calls
@@ -91,3 +92,4 @@ cdef class Client:
     cpdef object go_on(self, i64 now)
     @cython.locals(call=Call)
     cpdef object ask_again(self, i64 when_ns)
+    cpdef object turn_away(self)

@@ -11,6 +11,7 @@
     client.answered(sequence, result, now)       what a replica said to the request of this number
     client.redirected(sequence, leader, now)     it does not lead
     client.disconnected(replica, now)            the connection to it broke
+    client.connected(replica, now)               there is one again
     client.tick(now)                             ``deadline`` has come
 
 States of a session, as the client sees it (2.8):
@@ -137,6 +138,7 @@ class Client:
         self.replicas = replicas
         self.options = options
         self.target = target
+        self.broken: set[int] = set()  # replicas that no connection leads to
         self.effects: list[Effect] = []
         self.sequence = 0
         self.calls: dict[int, Call] = {}
@@ -321,16 +323,25 @@ class Client:
             # Another one's refusal of an earlier try, which comes late, or it is about to lead: there is nobody else to ask.
             self.ask_again(now + pause_ns)
             return
-        known = leader != NOBODY
-        self.target = leader if known else (self.target + 1) % self.replicas
+        known = leader != NOBODY and leader not in self.broken
+        if known:
+            self.target = leader
+        else:
+            self.turn_away()
         # While there is no leader, replicas send a client to and fro: at most one turn is taken at once.
         self.ask_again(now if known and now - self.turned_ns >= pause_ns else now + pause_ns)
         self.turned_ns = now
 
     def disconnected(self, replica: int, now: int) -> None:
-        """What was under way to this replica, and from it, may be lost."""
+        """What was under way to this replica, and from it, may be lost; it is not asked while others can be."""
+        self.broken.add(replica)
         if replica == self.target:
+            self.turn_away()
             self.ask_again(now + self.options.request_ns // BACKOFFS)
+
+    def connected(self, replica: int, now: int) -> None:  # noqa: ARG002
+        """This replica can be asked again."""
+        self.broken.discard(replica)
 
     def tick(self, now: int) -> None:
         """The deadline has come. A call before the deadline changes nothing."""
@@ -544,6 +555,13 @@ class Client:
         """Try the next replica, where this one has been silent; the KeepAlive goes along, or a new master would wait for it."""
         if now - self.heard_ns >= self.options.request_ns:
             self.heard_ns = now
-            self.target = (self.target + 1) % self.replicas
+            self.turn_away()
             if self.keep_alive:
                 self.again_ns = now
+
+    def turn_away(self) -> None:
+        """From now on ask the next replica that a connection leads to; of all, where none does."""
+        for _ in range(self.replicas):
+            self.target = (self.target + 1) % self.replicas
+            if self.target not in self.broken:
+                break

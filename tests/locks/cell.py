@@ -178,6 +178,8 @@ class Cell(World):
         service = Master(replica.id, tree, self.options)
         replica.host = Host(self, self.engine(replica.id, self.configuration, dice), tree, self.host_options, service)
         self.agreement.restarted(replica.id)
+        for person in self.clients:
+            self.post(replica.id, person, lambda person=person: self.heard(person, "connected", replica.id))
         replica.host.start(list(replica.stable), replica.local(self.now))
         self.arm(replica)
 

@@ -453,18 +453,36 @@ def test_who_turns_to_another_replica_takes_its_keep_alive_along() -> None:
     assert (replica, number, type(request)) == (1, phone.keep_alive, commands.KeepAlive)
 
 
-def test_a_broken_connection_and_silence_are_both_reasons_to_ask_again() -> None:
+def test_a_broken_connection_and_silence_are_both_reasons_to_ask_another_replica() -> None:
+    """With all that is under way, and the KeepAlive, whose answer nobody would miss before the lease is nearly over."""
     phone = safe()
     call = phone.do("get_contents", 4)
     asked = len(phone.asked)
     phone.client.disconnected(1, phone.now)
+    phone.client.connected(1, phone.now)
     phone.until(phone.now + SECOND // 16)
     assert len(phone.asked) == asked, "that was another replica"
     phone.client.disconnected(0, phone.now)
     phone.until(phone.now + SECOND // 16)
-    assert (0, call, commands.GetContents(3, 4)) in phone.asked[asked:]
+    assert [(replica, number) for replica, number, _ in phone.asked[asked:]] == [(1, phone.keep_alive), (1, call)]
     phone.until(phone.now + 2 * SECOND)
-    assert (1, call, commands.GetContents(3, 4)) in phone.asked[asked:]
+    assert (2, call, commands.GetContents(3, 4)) in phone.asked[asked:]
+
+
+def test_a_replica_that_no_connection_leads_to_is_passed_over_until_there_is_one() -> None:
+    """Others may still name it as their leader."""
+    phone = safe()
+    call = phone.do("get_contents", 4)
+    phone.client.disconnected(0, phone.now)
+    phone.until(phone.now + SECOND // 16)
+    phone.client.redirected(call, 0, phone.now)
+    phone.until(phone.now + SECOND // 16)
+    phone.until(phone.now + 3 * SECOND)
+    assert {replica for replica, _, _ in phone.asked[-6:]} == {1, 2}
+    phone.client.connected(0, phone.now)
+    phone.client.redirected(call, 0, phone.now)
+    phone.until(phone.now)
+    assert phone.asked[-1][:2] == (0, call)
 
 
 def test_a_queued_acquire_is_not_sent_again_and_again() -> None:

