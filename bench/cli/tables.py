@@ -100,6 +100,11 @@ RATIOS: dict[str, tuple[str, Callable[[Any], str]]] = {
 PROCESSOR = {"CPU us\n/commit": ("cpu_ns_per_commit", microseconds)}
 
 
+def _setting(value: Any) -> str:
+    """Of an axis; nothing where a row's scenario has another."""
+    return "" if absent(value) else sweep.in_words(value)
+
+
 def print_points(rows: Sequence[Mapping[str, Any]], axes: Sequence[str], room: int | None = None) -> None:
     """A row for each engine, point and trial: ``rows`` have the columns of points.csv and the axes.
 
@@ -117,7 +122,7 @@ def print_points(rows: Sequence[Mapping[str, Any]], axes: Sequence[str], room: i
     measures = measures_of(rows) | (PROCESSOR if real else {}) | (RATIOS if compared else {})
     place = [
         *((name, [str(row.get(name, "")) for row in rows], False) for name in names),
-        *((axis.removeprefix("workload."), [sweep.in_words(row.get(axis, "")) for row in rows], False) for axis in shown),
+        *((axis.removeprefix("workload."), [_setting(row.get(axis)) for row in rows], False) for axis in shown),
     ]
     verdicts = ("verdict", [str(row.get("verdict", "")) for row in rows], False)
     told = [(heading, [form(row.get(column)) for row in rows], True) for heading, (column, form) in measures.items()]

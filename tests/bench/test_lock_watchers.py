@@ -20,6 +20,7 @@ from engines.lock_service.commands import (
     EPHEMERAL,
     EXCLUSIVE,
     FILE,
+    NOT_HELD,
     SHARED,
     Acquire,
     Checked,
@@ -31,12 +32,14 @@ from engines.lock_service.commands import (
     Granted,
     Open,
     OpenSession,
+    Refused,
     Release,
     Request,
     Sequencer,
     SetContents,
     TakeOver,
     Written,
+    encode_answer,
     encode_request,
 )
 from engines.lock_service.master import SERVING
@@ -185,6 +188,16 @@ def released_by_another(story: Story) -> None:
     story.release(1, harm=lambda tree: tree.let_go(tree.nodes["/lock"], story.handles[0], 0))
 
 
+def granted_and_not_known(story: Story) -> None:
+    person, handle, generation = story.people[0], story.handles[0], story.acquire(0)
+    story.watch.begins(person, "acquire", handle, story.now)
+    release = person.library.release(handle, story.now)
+    story.watch.granted(person, handle, story.now)
+    assert story.names() == [], "a release is under way"
+    person.library.answered(release, encode_answer(Refused(NOT_HELD)), story.now)
+    story.watch.completed(person, 1, Granted(generation), story.now)
+
+
 def dead_session_opens(story: Story) -> None:
     tenancy = story.tree.tenancies[story.sessions[0]]
     story.expire(0)
@@ -210,6 +223,7 @@ def earlier_epoch_counts(story: Story) -> None:
 
 STORIES: list[tuple[str, Callable[[Story], None]]] = [
     (statements.EXCLUSION, held_twice),
+    (statements.KNOWN, granted_and_not_known),
     (statements.EXCLUSION, believed_and_not_held),
     (statements.LEASES, expired_too_early),
     (statements.LEASES, extended_too_late),
