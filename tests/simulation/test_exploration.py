@@ -103,7 +103,7 @@ def test_a_bug_in_a_lock_service_is_found_shrunk_and_fails_by_itself(tmp_path: P
         return any(each.startswith(rule) for each in play(scenario, "raft", scenario.seed).violations)
 
     found = next(each for each in (draw("raft", seed, given) for seed in range(20)) if fails(each))
-    tries = iter(range(25 if build.compiled() else 4))
+    tries = iter(range(25 if build.compiled() else 8))
     small = shrink(found, lambda scenario: next(tries, None) is not None and fails(scenario))
     assert 1 <= len(small.faults) < len(found.faults)
     (tmp_path / "small.toml").write_text(brief_toml(small))
