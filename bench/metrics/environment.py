@@ -21,7 +21,7 @@ def describe() -> dict[str, Any]:
     checkout of the project.
     """
     commit = _git("rev-parse", "HEAD") if _git("rev-parse", "--show-toplevel") == str(build.ROOT) else None
-    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":!results")
+    changed = None if commit is None else _git("status", "--porcelain", "--untracked-files=no", "--", ":!results")
     return {
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "platform": platform.platform(),

@@ -124,6 +124,14 @@ class Desk:
         return [decode_request(proposal.command) for proposal in self.log]
 
 
+def of_two() -> tuple[Desk, int, int, int, int]:
+    """A master that serves, the sessions of clients 1 and 2, and the handle of each on one file."""
+    desk = Desk().lead()
+    desk.until(0)
+    one, two = desk.session(1), desk.session(2)
+    return desk, one, two, desk.open(1, one), desk.open(2, two)
+
+
 def test_the_first_master_serves_at_once_and_a_later_one_after_a_full_master_lease() -> None:
     """2.2: no other master acts while one's lease is valid; on a clock that is slower by the bound it lasts longer."""
     first = Desk().lead()
@@ -332,10 +340,7 @@ def test_a_write_waits_until_every_cache_is_rid_of_the_old_state() -> None:
 
 def test_a_late_copy_of_a_write_does_not_make_its_writers_cache_forgotten() -> None:
     """2.7: who writes has emptied its own cache, but may have read anew by the time that a copy of the write comes."""
-    desk = Desk().lead()
-    desk.until(0)
-    writer, other = desk.session(1), desk.session(2)
-    mine, yours = desk.open(1, writer), desk.open(2, other)
+    desk, writer, other, mine, yours = of_two()
     request = commands.SetContents(writer, mine, b"new", 0, None)
     written = desk.ask(1, request)
     write = desk.sequence
@@ -383,10 +388,7 @@ def test_events_come_after_what_they_tell_of_and_until_they_are_acknowledged() -
 
 
 def test_who_waits_for_a_lock_is_answered_by_its_release() -> None:
-    desk = Desk().lead()
-    desk.until(0)
-    one, two = desk.session(1), desk.session(2)
-    mine, yours = desk.open(1, one), desk.open(2, two)
+    desk, one, two, mine, yours = of_two()
     desk.ask(1, commands.Acquire(one, mine, EXCLUSIVE, True, None))
     waits = desk.say(2, commands.Acquire(two, yours, EXCLUSIVE, True, None))
     desk.apply()
@@ -419,10 +421,7 @@ def test_a_retried_acquire_is_told_what_became_of_it() -> None:
 
 
 def test_a_late_copy_of_an_acquire_does_not_wait_in_place_of_the_next() -> None:
-    desk = Desk().lead()
-    desk.until(0)
-    one, other = desk.session(1), desk.session(2)
-    mine, yours = desk.open(1, one), desk.open(2, other)
+    desk, one, other, mine, yours = of_two()
     desk.ask(2, commands.Acquire(other, yours, EXCLUSIVE, True, None))
     request = commands.Acquire(one, mine, EXCLUSIVE, True, None)
     assert desk.ask(1, request) == Queued()
